@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The sentence of the last failure, kept per thread. */
+#ifndef ATTEND_CORE_ERROR_H
+#define ATTEND_CORE_ERROR_H
+
+#include "attend/core.h"
+
+#if defined(__GNUC__)
+#define ATTEND__PRINTF(format, first) __attribute__((format(printf, format, first)))
+#else
+#define ATTEND__PRINTF(format, first)
+#endif
+
+/* Stores the sentence and returns `status`, so that a check reads `return attend__fail(ATTEND_SHAPE, "..")`.
+ * A sentence longer than the store (1023 bytes) is cut. */
+attend_status attend__fail(attend_status status, const char *format, ...) ATTEND__PRINTF(2, 3);
+void attend__set_error(const char *text);
+
+#endif

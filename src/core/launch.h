@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a call reaches the device, the same way for single operations and for layers.
+ *
+ *   arguments (a public description) --resolve--> a copy whose tensors hold device addresses
+ *     --body--> one or more steps (validated operations) --> finished, or an event
+ *
+ * Run on a host-memory device: buffers become pointers, the body's steps run one after the other.
+ * Run on a device with memory of its own: large host tensors are packed and copied into buffers, the body's
+ *   steps are enqueued, outputs come back and are scattered to their strides.
+ * Enqueue on a host-memory device: the arguments (and small host arrays) are copied, the worker thread runs the
+ *   body when the waits are complete.
+ * Enqueue on any other: the body's steps are enqueued; buffers and objects are held until the work ended. */
+#ifndef ATTEND_CORE_LAUNCH_H
+#define ATTEND_CORE_LAUNCH_H
+
+#include "context.h"
+
+/* One list per description type says which members are tensors; validation, resolving, staging, copying at
+ * enqueue and the keys of plans all read it. */
+enum {
+    ATTEND__INPUT = 1,
+    ATTEND__OUTPUT = 2,
+    ATTEND__SMALL = 4 /* lengths, offsets, slopes: may stay host memory, copied at enqueue */
+};
+typedef struct attend__field {
+    const char *name;
+    size_t offset;
+    unsigned role;
+} attend__field;
+
+typedef struct attend__fields {
+    size_t size; /* of the description type */
+    const attend__field *list;
+    size_t count;
+} attend__fields;
+
+static inline attend_tensor *attend__field_tensor(void *description, const attend__field *field) {
+    return (attend_tensor *)(void *)((char *)description + field->offset);
+}
+
+/* The fields of an operation's description (fields.c). */
+const attend__fields *attend__operation_fields(attend_operation operation);
+
+/* Steps in their order. Running: each has finished when attend__step returns. Enqueuing: each waits for the one
+ * before, the first for the caller's events. */
+typedef struct attend__sequence {
+    attend_context *context;
+    bool enqueue;
+    size_t wait_count;
+    attend_event *const *waits;
+    attend_event *last; /* of the last enqueued step; NULL before */
+} attend__sequence;
+
+/* Validates `description` (whose tensors are host memory on a host-memory device, else buffers), finds or makes the
+ * plan, runs or enqueues it. plan NULL = the context's cache of plans. */
+attend_status attend__step(attend__sequence *sequence, attend_operation operation, const void *description,
+                           attend_plan *plan);
+
+/* Makes the steps of a call out of resolved arguments. `object` is the layer or plan; for enqueued work it is
+ * held by `hold` until the end and then given to `drop` (both may be NULL). */
+typedef struct attend__call {
+    attend_context *context;
+    const attend__fields *fields;
+    attend_status (*body)(void *object, const void *arguments, attend__sequence *sequence);
+    void *object;
+    void (*hold)(void *object);
+    void (*drop)(void *object);
+} attend__call;
+
+attend_status attend__launch_run(const attend__call *call, const void *arguments);
+attend_status attend__launch_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
+                                     attend_event *const *waits, attend_event **done);
+
+/* The common head of every public description: not NULL, `size` not 0. Copies it into `full` (of fields->size
+ * bytes), newer members off; INVALID if a newer caller set members this library does not know. */
+attend_status attend__description_copy(const char *name, const attend__fields *fields, const void *description,
+                                       void *full);
+
+/* Device memory for intermediate results as a tensor: host memory on a host-memory device, else a buffer. Pools keep
+ * what was given back (at most `most` at once), so that repeated calls do not allocate. */
+typedef struct attend__scratch_pool attend__scratch_pool;
+typedef struct attend__scratch {
+    attend_buffer *buffer;
+    size_t used_bytes;
+} attend__scratch;
+attend_status attend__scratch_pool_create(attend_context *context, size_t bytes, size_t most,
+                                          attend__scratch_pool **pool);
+void attend__scratch_pool_release(attend__scratch_pool *pool);
+attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes, attend__scratch *scratch);
+/* A contiguous tensor out of the scratch, 64-byte aligned. OUT_OF_MEMORY past its end. */
+attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type, int32_t rank,
+                                     const int64_t *sizes, attend_tensor *tensor);
+/* Given back once the work of `sequence` that uses it has ended (at once when running). */
+void attend__scratch_return(attend__scratch_pool *pool, attend__scratch *scratch,
+                            const attend__sequence *sequence);
+
+#endif
