@@ -12,16 +12,17 @@
  *     if (attend_run(ctx, &a)) return fail(attend_error_text());
  *     attend_close(ctx);
  *
- * core.h: status, tensors, contexts, devices, buffers, events. attention.h: attention, plans, its steps.
- * stage.h: projection, norms, activations, positions. layer.h: multi-head, encoder and decoder layers. */
+ * core.h: status, tensors, contexts, devices, buffers, events. attention.h: attention, plans, its
+ * steps. stage.h: projection, norms, activations, positions. layer.h: multi-head, encoder and
+ * decoder layers. */
 #ifndef ATTEND_ATTEND_H
 #define ATTEND_ATTEND_H
 
 /* IWYU pragma: begin_exports */
-#include "core.h"
 #include "attention.h"
-#include "stage.h"
+#include "core.h"
 #include "layer.h"
+#include "stage.h"
 /* IWYU pragma: end_exports */
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attend/attention.h - attention in one call, the plan that makes it cheap to repeat, and its three steps
- * one by one. Per query row i of batch b and head h, reading key/value head g = h div (H / G):
+ * attend/attention.h - attention in one call, the plan that makes it cheap to repeat, and its three
+ * steps one by one. Per query row i of batch b and head h, reading key/value head g = h div (H /
+ * G):
  *
  *   z_j = scale * q_i . k_j                               (RAW before, SCALED after the scale)
  *   c_j = softcap > 0 ? softcap * tanh(z_j / softcap) : z_j                          (SOFTCAPPED)
@@ -10,22 +11,24 @@
  *   w_j = exp(s_j - m) / Z over allowed keys,   m, Z = maximum and sum, a sink joins both
  *   out = sum_j w_j v_j                         lse = m + ln Z
  *
- * Sources: Vaswani et al. 2017 (arXiv:1706.03762) section 3.2; online softmax Milakov & Gimelshein 2018
- * (arXiv:1805.02867), Dao 2023 (arXiv:2307.08691); grouped heads Ainslie et al. 2023 (arXiv:2305.13245);
- * ALiBi Press et al. 2022 (arXiv:2108.12409); softcap Gemma 2 (arXiv:2408.00118); sinks Xiao et al. 2024
- * (arXiv:2309.17453). Order of steps as ONNX Attention-23 and later.
+ * Sources: Vaswani et al. 2017 (arXiv:1706.03762) section 3.2; online softmax Milakov & Gimelshein
+ * 2018 (arXiv:1805.02867), Dao 2023 (arXiv:2307.08691); grouped heads Ainslie et al. 2023
+ * (arXiv:2305.13245); ALiBi Press et al. 2022 (arXiv:2108.12409); softcap Gemma 2
+ * (arXiv:2408.00118); sinks Xiao et al. 2024 (arXiv:2309.17453). Order of steps as ONNX
+ * Attention-23 and later.
  *
  * Meaning that holds for every option:
- *   - Allowed = causal AND window AND key length AND mask AND key_mask AND bias is not -inf. Excluded keys influence
- *     nothing, whatever K, V and bias hold there; those excluded by position or length are not read.
+ *   - Allowed = causal AND window AND key length AND mask AND key_mask AND bias is not -inf.
+ *     Excluded keys influence nothing, whatever K, V and bias hold there; those excluded by
+ *     position or length are not read.
  *   - NaN and infinities that an allowed key brings come through. A finite bias never excludes.
- *   - A row with no allowed key: out 0, weights 0, lse -inf (or the sink). Rows at or beyond a query
- *     length: out 0, weights 0, scores -inf, lse -inf.
+ *   - A row with no allowed key: out 0, weights 0, lse -inf (or the sink). Rows at or beyond a
+ *     query length: out 0, weights 0, scores -inf, lse -inf.
  *   - Sums and softmax are float32 (float64 on the backend "reference"), rounded once when stored.
- *   - Same bits on one backend, ISA and device for any thread count, alone or in a batch, with or without
- *     side outputs. Between backends and ISAs: the error bound of docs/numerics.md.
- *   - Sizes of 0: B, H or L of 0 writes nothing and succeeds; S = 0 gives rows without a key; with D = 0
- *     every q.k is 0 and the default scale is 1. */
+ *   - Same bits on one backend, ISA and device for any thread count, alone or in a batch, with or
+ *     without side outputs. Between backends and ISAs: the error bound of docs/numerics.md.
+ *   - Sizes of 0: B, H or L of 0 writes nothing and succeeds; S = 0 gives rows without a key; with
+ *     D = 0 every q.k is 0 and the default scale is 1. */
 #ifndef ATTEND_ATTENTION_H
 #define ATTEND_ATTENTION_H
 
@@ -35,12 +38,13 @@
 extern "C" {
 #endif
 
-/* Where query row i stands on the key axis: p = i + offset. Needed whenever a position is used (causal,
- * window, ALiBi) and L != S; then UNSET is refused. With L == S and no lengths, UNSET means TOP_LEFT. */
+/* Where query row i stands on the key axis: p = i + offset. Needed whenever a position is used
+ * (causal, window, ALiBi) and L != S; then UNSET is refused. With L == S and no lengths, UNSET
+ * means TOP_LEFT. */
 typedef enum attend_position {
     ATTEND_POSITION_UNSET = 0,
     ATTEND_TOP_LEFT = 1,     /* offset 0 */
-    ATTEND_BOTTOM_RIGHT = 2, /* key length - query length, per batch, with the lengths given; may be < 0 */
+    ATTEND_BOTTOM_RIGHT = 2, /* key length - query length of each sample; may be negative */
     ATTEND_AFTER_CACHE = 3,  /* tokens in the cache before this call's */
     ATTEND_AT_OFFSETS = 4,   /* query_offset, plus query_offsets[b] where given */
     ATTEND_POSITION_FORCE_32_BITS = 0x7fffffff
@@ -55,8 +59,8 @@ typedef enum attend_scores_stage {
     ATTEND_SCORES_FORCE_32_BITS = 0x7fffffff
 } attend_scores_stage;
 
-/* DEFAULT keeps the weights in float32 when they meet 16-bit values. FAST may round them to the storage
- * type first: at most twice the error of the plain composition in that type. */
+/* DEFAULT keeps the weights in float32 when they meet 16-bit values. FAST may round them to the
+ * storage type first: at most twice the error of the plain composition in that type. */
 typedef enum attend_precision {
     ATTEND_PRECISION_DEFAULT = 0,
     ATTEND_PRECISION_FAST = 1,
@@ -65,12 +69,13 @@ typedef enum attend_precision {
 
 typedef struct attend_cache attend_cache; /* layer.h */
 
-/* Inputs, options and wanted outputs of one attention. Tensors that are "not given" (all zero) are off.
+/* Inputs, options and wanted outputs of one attention. Tensors that are "not given" (all zero) are
+ * off.
  *
  * Types: q, k, v F32, F16 or BF16; k and v of one type; q of that type, or F32 over 16-bit k and v.
  * Floating-point outputs: F32 or the type of q (weights, weights_mean, scores, out); lse: F32.
- * bias: F32, F16 or BF16. Strides: see attend_tensor; inputs may overlap each other, outputs overlap
- * nothing. Every combination of options is allowed unless a field says otherwise. */
+ * bias: F32, F16 or BF16. Strides: see attend_tensor; inputs may overlap each other, outputs
+ * overlap nothing. Every combination of options is allowed unless a field says otherwise. */
 typedef struct attend_attention {
     size_t size;
 
@@ -79,10 +84,10 @@ typedef struct attend_attention {
     attend_tensor v;   /* [B, G, S, E]; may be a view into k */
     attend_tensor out; /* [B, H, L, E] */
 
-    double scale;       /* used when has_scale; finite, may be 0 or negative */
-    int32_t has_scale;  /* 0: 1 / sqrt(D), or 1 when D = 0 */
-    int32_t causal;     /* 1: keys j <= p */
-    double softcap;     /* 0 = off; finite, > 0 */
+    double scale;         /* used when has_scale; finite, may be 0 or negative */
+    int32_t has_scale;    /* 0: 1 / sqrt(D), or 1 when D = 0 */
+    int32_t causal;       /* 1: keys j <= p */
+    double softcap;       /* 0 = off; finite, > 0 */
     int64_t window_left;  /* keys j >= p - window_left; -1 = no bound (default) */
     int64_t window_right; /* keys j <= p + window_right; -1 = no bound (default) */
     attend_position position;
@@ -90,38 +95,41 @@ typedef struct attend_attention {
     int64_t query_offset;        /* with ATTEND_AT_OFFSETS; may be negative */
     attend_tensor query_offsets; /* with ATTEND_AT_OFFSETS: [B] I32 or I64, added to query_offset */
 
-    /* Right padding: rows i >= query_lengths[b] and keys j >= key_lengths[b] take no part. [B], I32 or
-     * I64, each in 0..L and 0..S; values in host memory are checked, values in a buffer are clamped. */
+    /* Right padding: rows i >= query_lengths[b] and keys j >= key_lengths[b] take no part. [B], I32
+     * or I64, each in 0..L and 0..S; values in host memory are checked, values in a buffer are
+     * clamped. */
     attend_tensor query_lengths;
     attend_tensor key_lengths;
 
-    /* Right-aligned to [B, H, L, S], rank 1 to 4 (rank 3 is [H, L, S]); dimensions of 1 broadcast; a last
-     * dimension that is neither 1 nor S must be shorter than S: the keys it does not cover are excluded. */
+    /* Right-aligned to [B, H, L, S], rank 1 to 4 (rank 3 is [H, L, S]); dimensions of 1 broadcast;
+     * a last dimension that is neither 1 nor S must be shorter than S: the keys it does not cover
+     * are excluded. */
     attend_tensor mask; /* BOOL or U8, nonzero = attend */
     attend_tensor bias; /* added to the scores; exactly -inf excludes the key, NaN comes through */
     attend_tensor key_mask; /* [B, S] BOOL or U8, nonzero = the key may take part; joins `mask` */
 
     attend_tensor alibi_slopes; /* [H] or [B, H] F32 */
-    attend_tensor sinks;        /* [H] F32: joins maximum and sum, unscaled; has no value. -inf = none */
+    attend_tensor sinks; /* [H] F32: joins maximum and sum, unscaled; has no value. -inf = none */
 
-    /* Packed batches: q [1, H, sum L, D], k and v [1, G, sum S, .], each cu [B + 1] I32 or I64 starting at
-     * 0, never falling, the last at most the sum. Both or none. Excludes query_lengths, key_lengths. */
+    /* Packed batches: q [1, H, sum L, D], k and v [1, G, sum S, .], each cu [B + 1] I32 or I64
+     * starting at 0, never falling, the last at most the sum. Both or none. Excludes query_lengths,
+     * key_lengths. */
     attend_tensor cu_query_lengths;
     attend_tensor cu_key_lengths;
 
     attend_cache *cache; /* keys and values come from here instead of k and v */
 
     /* Outputs on request; asking changes no bit of `out` and needs no L x S scratch. */
-    attend_tensor weights;      /* [B, H, L, S] */
-    attend_tensor weights_mean; /* [B, L, S]: mean over the H heads */
-    attend_tensor scores;       /* [B, H, L, S] as far as scores_stage */
-    attend_tensor lse;          /* [B, H, L] F32, natural logarithm */
+    attend_tensor weights;            /* [B, H, L, S] */
+    attend_tensor weights_mean;       /* [B, L, S]: mean over the H heads */
+    attend_tensor scores;             /* [B, H, L, S] as far as scores_stage */
+    attend_tensor lse;                /* [B, H, L] F32, natural logarithm */
     attend_scores_stage scores_stage; /* default MASKED */
 
     int32_t reserved_flags; /* must be 0 */
 
-    /* Scratch of the caller's: [n] U8, n >= attend_plan_workspace_bytes of the plan, 64-byte aligned.
-     * Not given: the plan's own pool. One call at a time may use it. */
+    /* Scratch of the caller's: [n] U8, n >= attend_plan_workspace_bytes of the plan, 64-byte
+     * aligned. Not given: the plan's own pool. One call at a time may use it. */
     attend_tensor workspace;
 } attend_attention;
 
@@ -132,30 +140,31 @@ static inline attend_attention attend_attention_default(void) {
     return a;
 }
 
-/* Attention, finished on return. Host memory and buffers may be mixed. Plans are kept in a bounded cache
- * of the context: the first call of a kind may compile and allocate, later ones do neither (host memory
- * on a device with memory of its own excepted: it is copied).
- * Errors: NULL_POINTER (q, k, v, out or data missing), SHAPE, TYPE, STRIDE, OVERFLOW, OVERLAP, OUT_OF_RANGE
- * (a length), INVALID (scale, softcap, window, position, stage), UNSUPPORTED, OUT_OF_MEMORY, DEVICE_LOST. */
+/* Attention, finished on return. Host memory and buffers may be mixed. Plans are kept in a bounded
+ * cache of the context: the first call of a kind may compile and allocate, later ones do neither
+ * (host memory on a device with memory of its own excepted: it is copied). Errors: NULL_POINTER (q,
+ * k, v, out or data missing), SHAPE, TYPE, STRIDE, OVERFLOW, OVERLAP, OUT_OF_RANGE (a length),
+ * INVALID (scale, softcap, window, position, stage), UNSUPPORTED, OUT_OF_MEMORY, DEVICE_LOST. */
 ATTEND_API attend_status attend_run(attend_context *context, const attend_attention *attention);
 
-/* The same, returned from at once; the work starts when all `waits` are complete. Tensors lie in buffers
- * (lengths, offsets, slopes, sinks and cumulative lengths may be host memory: copied before return).
- * *done (NULL allowed) must be released. Argument errors are returned here; a fault of the device is the
- * status of *done. Memory of the views must stay valid until then. */
+/* The same, returned from at once; the work starts when all `waits` are complete. Tensors lie in
+ * buffers (lengths, offsets, slopes, sinks and cumulative lengths may be host memory: copied before
+ * return). *done (NULL allowed) must be released. Argument errors are returned here; a fault of the
+ * device is the status of *done. Memory of the views must stay valid until then. */
 ATTEND_API attend_status attend_enqueue(attend_context *context, const attend_attention *attention,
-                                        size_t wait_count, attend_event *const *waits, attend_event **done);
+                                        size_t wait_count, attend_event *const *waits,
+                                        attend_event **done);
 
 /* ---- plans -------------------------------------------------------------------------------- */
 
-/* A plan fixes the types, D, E, the set of options in use, and the largest B, H, G, L and S. Running it
- * neither compiles nor allocates; sizes up to those, lengths, strides, pointers and values of options
- * may change from run to run. INVALID where a run uses an option the plan does not have, SHAPE where
- * it is larger. Any number of threads may run one plan at once. */
+/* A plan fixes the types, D, E, the set of options in use, and the largest B, H, G, L and S.
+ * Running it neither compiles nor allocates; sizes up to those, lengths, strides, pointers and
+ * values of options may change from run to run. INVALID where a run uses an option the plan does
+ * not have, SHAPE where it is larger. Any number of threads may run one plan at once. */
 typedef struct attend_plan attend_plan;
 
-ATTEND_API attend_status attend_plan_create(attend_context *context, const attend_attention *largest,
-                                            attend_plan **plan);
+ATTEND_API attend_status attend_plan_create(attend_context *context,
+                                            const attend_attention *largest, attend_plan **plan);
 ATTEND_API attend_status attend_plan_run(attend_plan *plan, const attend_attention *attention);
 ATTEND_API attend_status attend_plan_enqueue(attend_plan *plan, const attend_attention *attention,
                                              size_t wait_count, attend_event *const *waits,
@@ -173,38 +182,39 @@ ATTEND_API void attend_plan_release(attend_plan *plan); /* NULL is allowed */
  * equals attend_run(ctx, &a) within the error bound, for any scores_stage.
  *
  * attend_scores: reads q, k and the options up to scores_stage; writes `scores`.
- * attend_softmax: reads `scores` as being at scores_stage and applies what is left of the formula; writes
- *   `weights`, and `lse`, `weights_mean` where given. At MASKED a score of -inf excludes the key. Without q
- *   and at stage RAW, has_scale must be set.
- * attend_mix: reads `weights` and v; writes out = sum over allowed keys of weight times v. Allowed is what
- *   the options of the description say, so that excluded keys cannot bring NaN. Head averaging, the
- *   scale and the bias are not used here, except for keys that a bias of -inf excludes.
- * Tensors that a step does not use are ignored. S is taken from k, scores or weights. Errors as
- * attend_run. */
+ * attend_softmax: reads `scores` as being at scores_stage and applies what is left of the formula;
+ * writes `weights`, and `lse`, `weights_mean` where given. At MASKED a score of -inf excludes the
+ * key. Without q and at stage RAW, has_scale must be set. attend_mix: reads `weights` and v; writes
+ * out = sum over allowed keys of weight times v. Allowed is what the options of the description
+ * say, so that excluded keys cannot bring NaN. Head averaging, the scale and the bias are not used
+ * here, except for keys that a bias of -inf excludes. Tensors that a step does not use are ignored.
+ * S is taken from k, scores or weights. Errors as attend_run. */
 ATTEND_API attend_status attend_scores(attend_context *context, const attend_attention *attention);
 ATTEND_API attend_status attend_softmax(attend_context *context, const attend_attention *attention);
 ATTEND_API attend_status attend_mix(attend_context *context, const attend_attention *attention);
-ATTEND_API attend_status attend_scores_enqueue(attend_context *context, const attend_attention *attention,
-                                               size_t wait_count, attend_event *const *waits,
-                                               attend_event **done);
-ATTEND_API attend_status attend_softmax_enqueue(attend_context *context, const attend_attention *attention,
+ATTEND_API attend_status attend_scores_enqueue(attend_context *context,
+                                               const attend_attention *attention, size_t wait_count,
+                                               attend_event *const *waits, attend_event **done);
+ATTEND_API attend_status attend_softmax_enqueue(attend_context *context,
+                                                const attend_attention *attention,
                                                 size_t wait_count, attend_event *const *waits,
                                                 attend_event **done);
-ATTEND_API attend_status attend_mix_enqueue(attend_context *context, const attend_attention *attention,
-                                            size_t wait_count, attend_event *const *waits,
-                                            attend_event **done);
+ATTEND_API attend_status attend_mix_enqueue(attend_context *context,
+                                            const attend_attention *attention, size_t wait_count,
+                                            attend_event *const *waits, attend_event **done);
 
 /* ---- helpers on host memory ---------------------------------------------------------------- */
 
-/* ALiBi's slopes for `heads` heads: 2^(-8 i / n) with n the next lower power of two, the rest from the
- * odd steps of 2n (Press et al., section 3). Writes slopes[heads]. NULL_POINTER, INVALID for heads < 1. */
+/* ALiBi's slopes for `heads` heads: 2^(-8 i / n) with n the next lower power of two, the rest from
+ * the odd steps of 2n (Press et al., section 3). Writes slopes[heads]. NULL_POINTER, INVALID for
+ * heads < 1. */
 ATTEND_API attend_status attend_alibi_slopes(int64_t heads, float *slopes);
 
-/* T5's relative position bias (Raffel et al. 2020, arXiv:1910.10683; bucket rule of Mesh TensorFlow):
- * bias[h, i, j] = table[bucket(j - i - query_offset), h]. table is [buckets, H] float, bias [H, L, S]
- * float, both contiguous. Distances up to half the (one-sided) buckets have one each, beyond that they
- * widen logarithmically up to max_distance; bidirectional splits the buckets between past and future,
- * otherwise the future shares bucket 0. */
+/* T5's relative position bias (Raffel et al. 2020, arXiv:1910.10683; bucket rule of Mesh
+ * TensorFlow): bias[h, i, j] = table[bucket(j - i - query_offset), h]. table is [buckets, H] float,
+ * bias [H, L, S] float, both contiguous. Distances up to half the (one-sided) buckets have one
+ * each, beyond that they widen logarithmically up to max_distance; bidirectional splits the buckets
+ * between past and future, otherwise the future shares bucket 0. */
 typedef struct attend_t5_bias {
     size_t size;
     const float *table;

@@ -6,15 +6,16 @@
  * Rules that hold for every function of the library, unless its comment says otherwise:
  *   - Units: strides, offsets and sizes of tensors count elements; a name that ends in `_bytes`
  *     counts bytes.
- *   - Errors: a function that can fail returns attend_status. On failure no output is written, nothing
- *     is leaked, and attend_error_text() of the calling thread holds a sentence that names the argument.
+ *   - Errors: a function that can fail returns attend_status. On failure no output is written,
+ *     nothing is leaked, and attend_error_text() of the calling thread holds a sentence that names
+ *     the argument.
  *   - Structures that callers fill start with `size`, set by the structure's `_init` or `_default`
  *     function. Never set it by hand. A field added by a later version means "off" when zero.
- *   - Threads: a context and all that is made from it may be used from any number of threads at once;
- *     destroying an object while another thread uses it is the caller's fault.
+ *   - Threads: a context and all that is made from it may be used from any number of threads at
+ *     once; destroying an object while another thread uses it is the caller's fault.
  *   - The library prints nothing, installs no handler, and never ends the process.
- *   - Letters: B batch, H query heads, G key/value heads, L query length, S key length, D head size,
- *     E value head size, M model size. */
+ *   - Letters: B batch, H query heads, G key/value heads, L query length, S key length, D head
+ *     size, E value head size, M model size. */
 #ifndef ATTEND_CORE_H
 #define ATTEND_CORE_H
 
@@ -76,8 +77,8 @@ typedef enum attend_status {
         ATTEND_STATUS_FORCE_32_BITS = 0x7fffffff
 } attend_status;
 
-/* "ATTEND_SHAPE" and its text. Both are static, never NULL; an unknown value gives "unknown status".
- * Any thread. */
+/* "ATTEND_SHAPE" and its text. Both are static, never NULL; an unknown value gives "unknown
+ * status". Any thread. */
 ATTEND_API const char *attend_status_name(attend_status status);
 ATTEND_API const char *attend_status_text(attend_status status);
 
@@ -90,8 +91,8 @@ ATTEND_API uint32_t attend_version(void);
 
 /* ---- tensors ------------------------------------------------------------------------------ */
 
-/* Element types: name, pinned value, bytes, name in texts. F16 is IEEE binary16, BF16 the upper half
- * of F32; BOOL is a byte, nonzero = true. */
+/* Element types: name, pinned value, bytes, name in texts. F16 is IEEE binary16, BF16 the upper
+ * half of F32; BOOL is a byte, nonzero = true. */
 #define ATTEND_TYPE_LIST(X)                                                                        \
     X(F32, 1, 4, "f32")                                                                            \
     X(F16, 2, 2, "f16")                                                                            \
@@ -119,12 +120,12 @@ ATTEND_API const char *attend_type_text(attend_type type);
 typedef struct attend_buffer attend_buffer;
 
 /* A view of elements in host memory or in a buffer; it owns nothing. Frozen: never grows.
- * Element (i0, i1, ..) lies `offset` + i0 * strides[0] + i1 * strides[1] + .. elements behind `data`, or
- * behind the start of `buffer`. A view with type ATTEND_NO_TYPE (all zero) is "not given".
- * Exactly one of `data` and `buffer` is set, unless the view has no elements. Sizes >= 0; strides >= 0,
- * 0 repeats the element along that dimension (inputs only); any order of strides. Host memory is aligned
- * to its element type. The memory must stay valid until the call returns, or, for enqueue calls, until
- * the event is complete; what is created from a view copies it. */
+ * Element (i0, i1, ..) lies `offset` + i0 * strides[0] + i1 * strides[1] + .. elements behind
+ * `data`, or behind the start of `buffer`. A view with type ATTEND_NO_TYPE (all zero) is "not
+ * given". Exactly one of `data` and `buffer` is set, unless the view has no elements. Sizes >= 0;
+ * strides >= 0, 0 repeats the element along that dimension (inputs only); any order of strides.
+ * Host memory is aligned to its element type. The memory must stay valid until the call returns,
+ * or, for enqueue calls, until the event is complete; what is created from a view copies it. */
 typedef struct attend_tensor {
     void *data;
     attend_buffer *buffer;
@@ -138,24 +139,26 @@ typedef struct attend_tensor {
     int64_t reserved[2];                     /* must be 0 */
 } attend_tensor;
 
-/* A contiguous view (last dimension fastest) over host memory. `data` is const so that inputs need no
- * cast; a view used as an output is written through. No check is made here: the call that uses the view
- * checks it. `rank` beyond ATTEND_MAX_RANK gives a view that every call refuses. */
+/* A contiguous view (last dimension fastest) over host memory. `data` is const so that inputs need
+ * no cast; a view used as an output is written through. No check is made here: the call that uses
+ * the view checks it. `rank` beyond ATTEND_MAX_RANK gives a view that every call refuses. */
 ATTEND_API attend_tensor attend_tensor_nd(const void *data, attend_type type, int32_t rank,
                                           const int64_t *sizes);
 ATTEND_API attend_tensor attend_tensor_1d(const void *data, attend_type type, int64_t n0);
-ATTEND_API attend_tensor attend_tensor_2d(const void *data, attend_type type, int64_t n0, int64_t n1);
-ATTEND_API attend_tensor attend_tensor_3d(const void *data, attend_type type, int64_t n0, int64_t n1,
-                                          int64_t n2);
-ATTEND_API attend_tensor attend_tensor_4d(const void *data, attend_type type, int64_t n0, int64_t n1,
-                                          int64_t n2, int64_t n3);
-/* The [B, heads, L, D] view of a contiguous [B, L, heads * D] array: the layout that projections write
- * and read, so heads need no copy to be split or merged. */
+ATTEND_API attend_tensor attend_tensor_2d(const void *data, attend_type type, int64_t n0,
+                                          int64_t n1);
+ATTEND_API attend_tensor attend_tensor_3d(const void *data, attend_type type, int64_t n0,
+                                          int64_t n1, int64_t n2);
+ATTEND_API attend_tensor attend_tensor_4d(const void *data, attend_type type, int64_t n0,
+                                          int64_t n1, int64_t n2, int64_t n3);
+/* The [B, heads, L, D] view of a contiguous [B, L, heads * D] array: the layout that projections
+ * write and read, so heads need no copy to be split or merged. */
 ATTEND_API attend_tensor attend_tensor_heads(const void *data, attend_type type, int64_t batch,
                                              int64_t length, int64_t heads, int64_t head_size);
 /* A view inside a buffer, `offset` in elements of `type`. strides NULL = contiguous. */
 ATTEND_API attend_tensor attend_tensor_in(attend_buffer *buffer, int64_t offset, attend_type type,
-                                          int32_t rank, const int64_t *sizes, const int64_t *strides);
+                                          int32_t rank, const int64_t *sizes,
+                                          const int64_t *strides);
 
 /* ---- context ------------------------------------------------------------------------------ */
 
@@ -168,35 +171,35 @@ typedef enum attend_log_level {
     ATTEND_LOG_FORCE_32_BITS = 0x7fffffff
 } attend_log_level;
 
-/* Receives what the library would like to say. `topic` is one of "load", "select", "dispatch", "build",
- * "config"; texts are one line without line end, valid during the call. May be called from any thread,
- * several at once; must not call the library back. Tensor data is never logged. */
+/* Receives what the library would like to say. `topic` is one of "load", "select", "dispatch",
+ * "build", "config"; texts are one line without line end, valid during the call. May be called from
+ * any thread, several at once; must not call the library back. Tensor data is never logged. */
 typedef void attend_log_fn(void *user, attend_log_level level, const char *topic, const char *text);
 
-/* An application's own thread pool: calls task(argument, i) once for each i in 0..count-1, possibly in
- * parallel, and returns when all are done. */
-typedef void attend_parallel_fn(void *user, int32_t count, void (*task)(void *argument, int32_t index),
-                                void *argument);
+/* An application's own thread pool: calls task(argument, i) once for each i in 0..count-1, possibly
+ * in parallel, and returns when all are done. */
+typedef void attend_parallel_fn(void *user, int32_t count,
+                                void (*task)(void *argument, int32_t index), void *argument);
 
-/* An application's own allocator. allocate returns memory aligned to `alignment` (a power of two), or
- * NULL; release gets what allocate returned. Both must be callable from any thread. Used for objects and
- * workspace of the context; error texts and thread-local state use the C library. */
+/* An application's own allocator. allocate returns memory aligned to `alignment` (a power of two),
+ * or NULL; release gets what allocate returned. Both must be callable from any thread. Used for
+ * objects and workspace of the context; error texts and thread-local state use the C library. */
 typedef struct attend_allocator {
     void *(*allocate)(void *user, size_t bytes, size_t alignment);
     void (*release)(void *user, void *memory);
     void *user;
 } attend_allocator;
 
-/* How a context is opened. A field that is NULL or 0 leaves the choice to the environment, then to the
- * default. Strings and pointers need to live until attend_open returns; `log`, `parallel` and `allocator`
- * are called until the context is closed. */
+/* How a context is opened. A field that is NULL or 0 leaves the choice to the environment, then to
+ * the default. Strings and pointers need to live until attend_open returns; `log`, `parallel` and
+ * `allocator` are called until the context is closed. */
 typedef struct attend_options {
     size_t size;
-    const char *backend;       /* as ATTEND_BACKEND: "cpu", "reference", a list "opencl,cpu", "auto" */
-    const char *device;        /* as ATTEND_DEVICE: an id, a part of a name, "gpu" or "cpu" */
-    const char *plugin_path;   /* as ATTEND_PLUGIN_PATH: folders to search for modules, ':' (';') between */
-    const char *isa;           /* as ATTEND_ISA: "scalar", "avx2", "avx512"; only lowers */
-    int32_t threads;           /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
+    const char *backend; /* as ATTEND_BACKEND: "cpu", "reference", a list "opencl,cpu", "auto" */
+    const char *device;  /* as ATTEND_DEVICE: an id, a part of a name, "gpu" or "cpu" */
+    const char *plugin_path; /* as ATTEND_PLUGIN_PATH: folders of modules, ':' (';') between */
+    const char *isa;         /* as ATTEND_ISA: "scalar", "avx2", "avx512"; only lowers */
+    int32_t threads; /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
     int32_t ignore_environment; /* 1: no ATTEND_* variable is read for this context */
     attend_log_fn *log;
     void *log_user;
@@ -212,25 +215,29 @@ static inline attend_options attend_options_default(void) {
     return o;
 }
 
-/* Chooses backend and device and opens them. `options` NULL = all from the environment, read now. One
- * name is strict: that backend or the reason why not. A list permits falling back in its order, with one
- * warning. "auto" (default) takes a GPU only where a stored verdict calls its driver good, else "cpu".
- * Errors: NOT_FOUND and AMBIGUOUS name the candidates; NO_DEVICE, INCOMPATIBLE, DENIED say why; INVALID
- * for a bad thread count or ISA; OUT_OF_MEMORY. *context is NULL after a failure. Allocates. */
+/* Chooses backend and device and opens them. `options` NULL = all from the environment, read now.
+ * One name is strict: that backend or the reason why not. A list permits falling back in its order,
+ * with one warning. "auto" (default) takes a GPU only where a stored verdict calls its driver good,
+ * else "cpu". Errors: NOT_FOUND and AMBIGUOUS name the candidates; NO_DEVICE, INCOMPATIBLE, DENIED
+ * say why; INVALID for a bad thread count or ISA; OUT_OF_MEMORY. *context is NULL after a failure.
+ * Allocates. */
 ATTEND_API attend_status attend_open(const attend_options *options, attend_context **context);
 
 /* Opens a context on objects the application already has. `kind` names what `native` points to; the
- * kinds are a backend's ("opencl": attend_opencl_objects of opencl.h). References are taken and given
- * back at close; nothing else of the application's is touched. UNSUPPORTED if no backend knows `kind`. */
+ * kinds are a backend's ("opencl": attend_opencl_objects of opencl.h). References are taken and
+ * given back at close; nothing else of the application's is touched. UNSUPPORTED if no backend
+ * knows `kind`. */
 ATTEND_API attend_status attend_open_native(const char *kind, const void *native,
-                                            const attend_options *options, attend_context **context);
+                                            const attend_options *options,
+                                            attend_context **context);
 
-/* Waits for the context's work, then releases it. NULL is allowed. Plans, layers, buffers and events
- * made from it keep it alive until they are released too. */
+/* Waits for the context's work, then releases it. NULL is allowed. Plans, layers, buffers and
+ * events made from it keep it alive until they are released too. */
 ATTEND_API void attend_close(attend_context *context);
 
-/* Ends the library: waits for work, shuts the modules' devices. Later calls return SHUT_DOWN; release
- * functions stay allowed. BUSY while contexts are open. Modules stay mapped. Not needed before exit. */
+/* Ends the library: waits for work, shuts the modules' devices. Later calls return SHUT_DOWN;
+ * release functions stay allowed. BUSY while contexts are open. Modules stay mapped. Not needed
+ * before exit. */
 ATTEND_API attend_status attend_shutdown(void);
 
 /* Why and where something ran. Strings are never NULL, owned by the library, and valid until the
@@ -239,15 +246,17 @@ typedef struct attend_decision {
     size_t size;
     const char *backend; /* "cpu" */
     const char *device;  /* name of the device */
-    const char *kernel;  /* what ran last, "attention_f32_12x32__avx512"; "" before the first call */
-    const char *reason;  /* why this backend: "ATTEND_BACKEND asked", "default" */
+    const char *kernel; /* what ran last, "attention_f32_12x32__avx512"; "" before the first call */
+    const char *reason; /* why this backend: "ATTEND_BACKEND asked", "default" */
     const char *refused; /* why better ones were not taken, one a line; "" if none was refused */
-    const char *shape;   /* the call as `attend bench --case` takes it: "B1 H8 G8 L10 S10 D64 f32" */
+    const char *shape; /* the call as `attend bench --case` takes it: "B1 H8 G8 L10 S10 D64 f32" */
 } attend_decision;
 
 /* The calling thread's last call on this context; before the first call kernel and shape are "". */
-ATTEND_API attend_status attend_context_decision(const attend_context *context, attend_decision *decision);
-/* The same on one line: "cpu: AMD EPYC, kernel attention_f32_12x32__avx512; ATTEND_BACKEND asked". */
+ATTEND_API attend_status attend_context_decision(const attend_context *context,
+                                                 attend_decision *decision);
+/* The same on one line: "cpu: AMD EPYC, kernel attention_f32_12x32__avx512; ATTEND_BACKEND asked".
+ */
 ATTEND_API const char *attend_describe(const attend_context *context);
 
 /* ---- devices ------------------------------------------------------------------------------ */
@@ -264,23 +273,25 @@ typedef enum attend_device_kind {
 /* One line of the listing: a device, or a module that cannot be used and why. */
 typedef struct attend_device_info {
     size_t size;
-    const char *id;       /* unique and stable: "cpu:0", "opencl:0"; a module's name when unusable */
-    const char *backend;  /* "cpu"; the file for a module that could not be read */
+    const char *id;      /* unique and stable: "cpu:0", "opencl:0"; a module's name when unusable */
+    const char *backend; /* "cpu"; the file for a module that could not be read */
     const char *name;
     const char *vendor;
     const char *version;
     const char *platform; /* "" where the backend has none */
     const char *reason;   /* NULL for a usable device, else why not */
     attend_device_kind kind;
-    uint32_t types;       /* bit (1 << attend_type) for each float type it computes with */
+    uint32_t types;        /* bit (1 << attend_type) for each float type it computes with */
     uint64_t memory_bytes; /* 0 = unknown */
 } attend_device_info;
 
 typedef struct attend_device_list attend_device_list;
 
 /* Lists what can run here and why the rest cannot, as attend_open with these options would see it.
- * A broken module is a line with a reason, never a failure. Release with attend_device_list_release. */
-ATTEND_API attend_status attend_device_list_create(const attend_options *options, attend_device_list **list);
+ * A broken module is a line with a reason, never a failure. Release with
+ * attend_device_list_release. */
+ATTEND_API attend_status attend_device_list_create(const attend_options *options,
+                                                   attend_device_list **list);
 ATTEND_API size_t attend_device_list_count(const attend_device_list *list);
 /* The strings in *info live as long as the list. OUT_OF_RANGE for index >= count. */
 ATTEND_API attend_status attend_device_list_get(const attend_device_list *list, size_t index,
@@ -289,20 +300,23 @@ ATTEND_API void attend_device_list_release(attend_device_list *list);
 
 /* ---- buffers ------------------------------------------------------------------------------ */
 
-/* Memory of the context's device, contents undefined. bytes 0 is allowed. Reference counted; release
- * may be called while work is under way. Errors: OUT_OF_MEMORY. */
-ATTEND_API attend_status attend_buffer_create(attend_context *context, size_t bytes, attend_buffer **buffer);
+/* Memory of the context's device, contents undefined. bytes 0 is allowed. Reference counted;
+ * release may be called while work is under way. Errors: OUT_OF_MEMORY. */
+ATTEND_API attend_status attend_buffer_create(attend_context *context, size_t bytes,
+                                              attend_buffer **buffer);
 
-/* Wraps memory that exists: `kind` "host" (native = the pointer; must outlive the buffer), or a backend's
- * own kind ("cl_mem"). The range is `bytes` from `byte_offset` on. UNSUPPORTED if this device cannot use
- * the kind without a copy. A reference is held on native objects that count them. */
-ATTEND_API attend_status attend_buffer_import(attend_context *context, const char *kind, void *native,
-                                              size_t byte_offset, size_t bytes, attend_buffer **buffer);
+/* Wraps memory that exists: `kind` "host" (native = the pointer; must outlive the buffer), or a
+ * backend's own kind ("cl_mem"). The range is `bytes` from `byte_offset` on. UNSUPPORTED if this
+ * device cannot use the kind without a copy. A reference is held on native objects that count them.
+ */
+ATTEND_API attend_status attend_buffer_import(attend_context *context, const char *kind,
+                                              void *native, size_t byte_offset, size_t bytes,
+                                              attend_buffer **buffer);
 
-/* Copies between host memory and a buffer; both return when the copy is done and wait for work that was
- * enqueued before on this context. OUT_OF_RANGE if the range does not lie within the buffer. */
-ATTEND_API attend_status attend_buffer_write(attend_buffer *buffer, size_t offset_bytes, const void *data,
-                                             size_t bytes);
+/* Copies between host memory and a buffer; both return when the copy is done and wait for work that
+ * was enqueued before on this context. OUT_OF_RANGE if the range does not lie within the buffer. */
+ATTEND_API attend_status attend_buffer_write(attend_buffer *buffer, size_t offset_bytes,
+                                             const void *data, size_t bytes);
 ATTEND_API attend_status attend_buffer_read(attend_buffer *buffer, size_t offset_bytes, void *data,
                                             size_t bytes);
 ATTEND_API size_t attend_buffer_size_bytes(const attend_buffer *buffer);
@@ -310,8 +324,9 @@ ATTEND_API void attend_buffer_release(attend_buffer *buffer); /* NULL is allowed
 
 /* ---- events ------------------------------------------------------------------------------- */
 
-/* What an enqueue call returns: complete when its work is, with that work's status. Reference counted,
- * starts at 1. An event of one context can be waited for by work of the same context only. */
+/* What an enqueue call returns: complete when its work is, with that work's status. Reference
+ * counted, starts at 1. An event of one context can be waited for by work of the same context only.
+ */
 typedef struct attend_event attend_event;
 
 /* Waits at most `nanoseconds` (negative = without end) and returns the work's status, or TIMEOUT.
@@ -319,17 +334,18 @@ typedef struct attend_event attend_event;
 ATTEND_API attend_status attend_event_wait(attend_event *event, int64_t nanoseconds);
 /* 1 in *complete once the work ended; returns its status then, OK before. Does not block. */
 ATTEND_API attend_status attend_event_query(attend_event *event, int32_t *complete);
-/* The backend's own object of that kind ("cl_event"), owned by the event. UNSUPPORTED where none. */
+/* The backend's own object of that kind ("cl_event"), owned by the event. UNSUPPORTED where none.
+ */
 ATTEND_API attend_status attend_event_native(attend_event *event, const char *kind, void **native);
 ATTEND_API void attend_event_release(attend_event *event); /* NULL is allowed */
 
-/* An event that the application completes: work that waits for it starts then, and fails with `status`
- * if that is not OK. Completing twice is INVALID. */
+/* An event that the application completes: work that waits for it starts then, and fails with
+ * `status` if that is not OK. Completing twice is INVALID. */
 ATTEND_API attend_status attend_user_event_create(attend_context *context, attend_event **event);
 ATTEND_API attend_status attend_user_event_complete(attend_event *event, attend_status status);
 
-/* Waits for all that was enqueued on this context; the status of the first work that failed since the
- * last finish. */
+/* Waits for all that was enqueued on this context; the status of the first work that failed since
+ * the last finish. */
 ATTEND_API attend_status attend_finish(attend_context *context);
 
 #ifdef __cplusplus

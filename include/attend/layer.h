@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * attend/layer.h - layers with prepared weights: multi-head attention, feed-forward, encoder layer,
- * decoder layer; and the key/value cache. A layer copies and prepares its weights when it is created; the
- * arrays may be freed afterwards. Any number of threads may run one layer at once.
+ * decoder layer; and the key/value cache. A layer copies and prepares its weights when it is
+ * created; the arrays may be freed afterwards. Any number of threads may run one layer at once.
  *
- * Weights are [out, in] as torch.nn.Linear keeps them, F32, F16 or BF16, any strides. Activations (x, out, memory)
- * are F32, F16 or BF16, all of one call of one type: that of the weights, or F32 over 16-bit weights.
- * Intermediate results have the type of the activations. Run forms finish before they return and take
- * host memory or buffers; enqueue forms follow attend_enqueue. Errors are those of attend_run; a failed
- * call writes no output.
+ * Weights are [out, in] as torch.nn.Linear keeps them, F32, F16 or BF16, any strides. Activations
+ * (x, out, memory) are F32, F16 or BF16, all of one call of one type: that of the weights, or F32
+ * over 16-bit weights. Intermediate results have the type of the activations. Run forms finish
+ * before they return and take host memory or buffers; enqueue forms follow attend_enqueue. Errors
+ * are those of attend_run; a failed call writes no output.
  *
- * Scratch: the pool of a layer is made when it is created if the description names the largest sizes, and
- * grows at the first larger call otherwise. */
+ * Scratch: the pool of a layer is made when it is created if the description names the largest
+ * sizes, and grows at the first larger call otherwise. */
 #ifndef ATTEND_LAYER_H
 #define ATTEND_LAYER_H
 
@@ -27,9 +27,9 @@ extern "C" {
 typedef struct attend_cache_desc {
     size_t size;
     int64_t batch, kv_heads, head_size, value_size; /* value_size 0 = head_size */
-    int64_t capacity;  /* tokens per sample */
-    int64_t page_size; /* tokens per page; 0 = one block per sample */
-    attend_type type;  /* F32, F16, BF16, I8 (a scale per token and head) */
+    int64_t capacity;                               /* tokens per sample */
+    int64_t page_size;                              /* tokens per page; 0 = one block per sample */
+    attend_type type;       /* F32, F16, BF16, I8 (a scale per token and head) */
     int32_t reserved_flags; /* must be 0 */
 } attend_cache_desc;
 ATTEND_API void attend_cache_desc_init(void *description, size_t size);
@@ -39,14 +39,16 @@ static inline attend_cache_desc attend_cache_desc_default(void) {
     return d;
 }
 /* This version answers UNSUPPORTED: the type is fixed here so that descriptions need not change. */
-ATTEND_API attend_status attend_cache_create(attend_context *context, const attend_cache_desc *description,
+ATTEND_API attend_status attend_cache_create(attend_context *context,
+                                             const attend_cache_desc *description,
                                              attend_cache **cache);
 /* Appends counts[b] ([B] I32 or I64) tokens of k [B, G, n, D] and v [B, G, n, E] to sample b. */
 ATTEND_API attend_status attend_cache_append(attend_cache *cache, const attend_tensor *k,
                                              const attend_tensor *v, const attend_tensor *counts);
 ATTEND_API attend_status attend_cache_append_enqueue(attend_cache *cache, const attend_tensor *k,
-                                                     const attend_tensor *v, const attend_tensor *counts,
-                                                     size_t wait_count, attend_event *const *waits,
+                                                     const attend_tensor *v,
+                                                     const attend_tensor *counts, size_t wait_count,
+                                                     attend_event *const *waits,
                                                      attend_event **done);
 /* Keeps the first lengths[b] tokens of each sample. */
 ATTEND_API attend_status attend_cache_truncate(attend_cache *cache, const attend_tensor *lengths);
@@ -54,17 +56,17 @@ ATTEND_API void attend_cache_release(attend_cache *cache); /* NULL is allowed */
 
 /* ---- multi-head attention ------------------------------------------------------------------- */
 
-/* q = x_q Wq^T + bq, k = x_k Wk^T + bk, v = x_v Wv^T + bv; heads are contiguous slices of the columns;
- * out = merge(attention(q, k, v)) Wo^T + bo (+ residual). As torch.nn.MultiheadAttention (Vaswani et al.,
- * section 3.2.2), with grouped heads. */
+/* q = x_q Wq^T + bq, k = x_k Wk^T + bk, v = x_v Wv^T + bv; heads are contiguous slices of the
+ * columns; out = merge(attention(q, k, v)) Wo^T + bo (+ residual). As torch.nn.MultiheadAttention
+ * (Vaswani et al., section 3.2.2), with grouped heads. */
 typedef struct attend_multihead_desc {
     size_t size;
     int64_t heads;
-    int64_t kv_heads; /* 0 = heads */
-    attend_tensor w_q; /* [H * D, M] */
-    attend_tensor w_k; /* [G * D, M or the width of x_k] */
-    attend_tensor w_v; /* [G * E, M or the width of x_v] */
-    attend_tensor w_o; /* [N, H * E]; not given: out is the merged heads */
+    int64_t kv_heads;                 /* 0 = heads */
+    attend_tensor w_q;                /* [H * D, M] */
+    attend_tensor w_k;                /* [G * D, M or the width of x_k] */
+    attend_tensor w_v;                /* [G * E, M or the width of x_v] */
+    attend_tensor w_o;                /* [N, H * E]; not given: out is the merged heads */
     attend_tensor b_q, b_k, b_v, b_o; /* [rows of w] */
     attend_tensor rope_cos, rope_sin; /* [P, n] F32: q and k are rotated after their projection */
     int64_t rope_dim;                 /* as attend_rope.rotary_dim */
@@ -75,10 +77,10 @@ typedef struct attend_multihead_desc {
     double scale; /* used when has_scale */
     double softcap;
     int32_t has_scale;
-    int32_t reserved_flags; /* must be 0 */
-    int64_t window_left, window_right; /* default -1 */
-    attend_tensor alibi_slopes;        /* [H] F32 */
-    attend_tensor sinks;               /* [H] F32 */
+    int32_t reserved_flags;                              /* must be 0 */
+    int64_t window_left, window_right;                   /* default -1 */
+    attend_tensor alibi_slopes;                          /* [H] F32 */
+    attend_tensor sinks;                                 /* [H] F32 */
     int64_t max_batch, max_query_length, max_key_length; /* 0 = not known */
 } attend_multihead_desc;
 ATTEND_API void attend_multihead_desc_init(void *description, size_t size);
@@ -90,13 +92,14 @@ static inline attend_multihead_desc attend_multihead_default(void) {
 
 typedef struct attend_multihead_args {
     size_t size;
-    attend_tensor x_q; /* [B, L, M] */
-    attend_tensor x_kv; /* [B, S, M']: cross-attention; not given: self-attention on x_q */
-    attend_tensor x_v;  /* [B, S, M'']: values from elsewhere than keys (x_kv) */
-    attend_tensor out;  /* [B, L, N] */
-    attend_tensor residual;      /* [B, L, N], added to out; `out` may be the same view */
-    attend_tensor mask;          /* as attend_attention.mask: true = attend */
-    attend_tensor bias;          /* as attend_attention.bias: additive mask or position bias, [H, L, S] and so on */
+    attend_tensor x_q;      /* [B, L, M] */
+    attend_tensor x_kv;     /* [B, S, M']: cross-attention; not given: self-attention on x_q */
+    attend_tensor x_v;      /* [B, S, M'']: values from elsewhere than keys (x_kv) */
+    attend_tensor out;      /* [B, L, N] */
+    attend_tensor residual; /* [B, L, N], added to out; `out` may be the same view */
+    attend_tensor mask;     /* as attend_attention.mask: true = attend */
+    attend_tensor
+        bias; /* as attend_attention.bias: additive mask or position bias, [H, L, S] and so on */
     attend_tensor key_mask;      /* as attend_attention.key_mask: [B, S], true = takes part */
     attend_tensor query_lengths; /* [B] */
     attend_tensor key_lengths;   /* [B] */
@@ -116,7 +119,8 @@ typedef struct attend_multihead attend_multihead;
 ATTEND_API attend_status attend_multihead_create(attend_context *context,
                                                  const attend_multihead_desc *description,
                                                  attend_multihead **layer);
-ATTEND_API attend_status attend_multihead_run(attend_multihead *layer, const attend_multihead_args *arguments);
+ATTEND_API attend_status attend_multihead_run(attend_multihead *layer,
+                                              const attend_multihead_args *arguments);
 ATTEND_API attend_status attend_multihead_enqueue(attend_multihead *layer,
                                                   const attend_multihead_args *arguments,
                                                   size_t wait_count, attend_event *const *waits,
@@ -125,8 +129,8 @@ ATTEND_API void attend_multihead_release(attend_multihead *layer); /* NULL is al
 
 /* ---- feed-forward --------------------------------------------------------------------------- */
 
-/* out = activation(x W1^T + b1) W2^T + b2, or with w_gate: (activation(x Wg^T + bg) * (x W1^T + b1)) W2^T + b2
- * (Shazeer 2020, arXiv:2002.05202), + residual. */
+/* out = activation(x W1^T + b1) W2^T + b2, or with w_gate: (activation(x Wg^T + bg) * (x W1^T +
+ * b1)) W2^T + b2 (Shazeer 2020, arXiv:2002.05202), + residual. */
 typedef struct attend_feedforward_desc {
     size_t size;
     attend_tensor w_1;    /* [F, M] */
@@ -169,12 +173,13 @@ ATTEND_API attend_status attend_feedforward_enqueue(attend_feedforward *layer,
                                                     attend_event **done);
 ATTEND_API void attend_feedforward_release(attend_feedforward *layer); /* NULL is allowed */
 
-/* ---- encoder and decoder layers --------------------------------------------------------------- */
+/* ---- encoder and decoder layers ---------------------------------------------------------------
+ */
 
-/* One block of a transformer. Encoder: self-attention and feed-forward; decoder: with cross-attention over
- * the encoder's output between them. With t a sub-layer and n its norm:
- *   norm last  (norm_first = 0): x = n(x + t(x));   norm first: x = x + t(n(x)).
- * As torch.nn.TransformerEncoderLayer and TransformerDecoderLayer in evaluation, with more norms,
+/* One block of a transformer. Encoder: self-attention and feed-forward; decoder: with
+ * cross-attention over the encoder's output between them. With t a sub-layer and n its norm: norm
+ * last  (norm_first = 0): x = n(x + t(x));   norm first: x = x + t(n(x)). As
+ * torch.nn.TransformerEncoderLayer and TransformerDecoderLayer in evaluation, with more norms,
  * activations and gated forms. The sub-layers' descriptions are read when the block is created. */
 typedef struct attend_block_desc {
     size_t size;
@@ -198,11 +203,13 @@ static inline attend_block_desc attend_block_default(void) {
 
 typedef struct attend_block_args {
     size_t size;
-    attend_tensor x;      /* [B, L, M] */
-    attend_tensor memory; /* [B, S, M']: the encoder's output; required by a decoder, refused by an encoder */
-    attend_tensor out;    /* [B, L, M]; may be the same view as x */
+    attend_tensor x; /* [B, L, M] */
+    attend_tensor
+        memory; /* [B, S, M']: the encoder's output; required by a decoder, refused by an encoder */
+    attend_tensor out; /* [B, L, M]; may be the same view as x */
     attend_tensor mask, bias, key_mask, query_lengths, key_lengths; /* of the self-attention */
-    attend_tensor memory_mask, memory_bias, memory_key_mask, memory_key_lengths; /* of the cross-attention */
+    attend_tensor memory_mask, memory_bias, memory_key_mask,
+        memory_key_lengths; /* of the cross-attention */
     attend_cache *cache;
     attend_tensor weights, weights_mean;               /* of the self-attention */
     attend_tensor memory_weights, memory_weights_mean; /* of the cross-attention */
@@ -215,12 +222,13 @@ static inline attend_block_args attend_block_args_default(void) {
 }
 
 typedef struct attend_block attend_block;
-ATTEND_API attend_status attend_block_create(attend_context *context, const attend_block_desc *description,
+ATTEND_API attend_status attend_block_create(attend_context *context,
+                                             const attend_block_desc *description,
                                              attend_block **block);
 ATTEND_API attend_status attend_block_run(attend_block *block, const attend_block_args *arguments);
-ATTEND_API attend_status attend_block_enqueue(attend_block *block, const attend_block_args *arguments,
-                                              size_t wait_count, attend_event *const *waits,
-                                              attend_event **done);
+ATTEND_API attend_status attend_block_enqueue(attend_block *block,
+                                              const attend_block_args *arguments, size_t wait_count,
+                                              attend_event *const *waits, attend_event **done);
 ATTEND_API void attend_block_release(attend_block *block); /* NULL is allowed */
 
 #ifdef __cplusplus

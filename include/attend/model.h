@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attend/model.h - libattend-model: text in, hidden states, embeddings and attention weights out. Reads a
- * folder with config.json, model.safetensors and tokenizer.json of the BERT family (model_type "bert",
- * WordPiece). Layers and heads count from 0. Link with attend-model. */
+ * attend/model.h - libattend-model: text in, hidden states, embeddings and attention weights out.
+ * Reads a folder with config.json, model.safetensors and tokenizer.json of the BERT family
+ * (model_type "bert", WordPiece). Layers and heads count from 0. Link with attend-model. */
 #ifndef ATTEND_MODEL_H
 #define ATTEND_MODEL_H
 
@@ -15,10 +15,12 @@ extern "C" {
 typedef struct attend_model attend_model;
 typedef struct attend_encoding attend_encoding;
 
-/* Reads the folder and prepares the weights for the context, which must outlive the model. Errors: IO
- * (a file missing or unreadable), FORMAT (a file that is damaged or lies about its sizes; a tensor with an
- * unexpected shape), UNSUPPORTED (another model family), OUT_OF_MEMORY; each names the file. */
-ATTEND_API attend_status attend_model_open(attend_context *context, const char *folder, attend_model **model);
+/* Reads the folder and prepares the weights for the context, which must outlive the model. Errors:
+ * IO (a file missing or unreadable), FORMAT (a file that is damaged or lies about its sizes; a
+ * tensor with an unexpected shape), UNSUPPORTED (another model family), OUT_OF_MEMORY; each names
+ * the file. */
+ATTEND_API attend_status attend_model_open(attend_context *context, const char *folder,
+                                           attend_model **model);
 ATTEND_API void attend_model_release(attend_model *model); /* NULL is allowed */
 
 typedef struct attend_model_info {
@@ -30,40 +32,44 @@ ATTEND_API attend_status attend_model_get_info(const attend_model *model, attend
 /* Which weights an encoding keeps: every layer's and head's (default), or only the embedding. */
 typedef struct attend_encode_options {
     size_t size;
-    int32_t layer;      /* -1 = all layers (default), -2 = none, else that layer */
-    int32_t head;       /* -1 = all heads (default), else that head */
+    int32_t layer; /* -1 = all layers (default), -2 = none, else that layer */
+    int32_t head;  /* -1 = all heads (default), else that head */
 } attend_encode_options;
 ATTEND_API void attend_encode_options_init(void *options, size_t size);
 
 /* Tokenizes and runs the model over `text`, `text_bytes` bytes of UTF-8 (may hold NUL characters).
- * options NULL = default. Errors: FORMAT for text that is not UTF-8 (the sentence has the byte offset),
- * OUT_OF_RANGE for more than max_tokens tokens, and those of attend_run. Any number of threads may use
- * one model. */
-ATTEND_API attend_status attend_model_encode(const attend_model *model, const char *text, size_t text_bytes,
-                                             const attend_encode_options *options, attend_encoding **encoding);
+ * options NULL = default. Errors: FORMAT for text that is not UTF-8 (the sentence has the byte
+ * offset), OUT_OF_RANGE for more than max_tokens tokens, and those of attend_run. Any number of
+ * threads may use one model. */
+ATTEND_API attend_status attend_model_encode(const attend_model *model, const char *text,
+                                             size_t text_bytes,
+                                             const attend_encode_options *options,
+                                             attend_encoding **encoding);
 /* Only the ids, without running the model; no limit on their number. */
-ATTEND_API attend_status attend_model_tokenize(const attend_model *model, const char *text, size_t text_bytes,
-                                               attend_encoding **encoding);
+ATTEND_API attend_status attend_model_tokenize(const attend_model *model, const char *text,
+                                               size_t text_bytes, attend_encoding **encoding);
 ATTEND_API void attend_encoding_release(attend_encoding *encoding); /* NULL is allowed */
 
-/* Getters of an encoding; what they return lives as long as it. Tokens count from 0 and include [CLS] and
- * [SEP]. */
+/* Getters of an encoding; what they return lives as long as it. Tokens count from 0 and include
+ * [CLS] and [SEP]. */
 ATTEND_API size_t attend_encoding_length(const attend_encoding *encoding);
 ATTEND_API const int32_t *attend_encoding_ids(const attend_encoding *encoding);
 /* The token as the vocabulary writes it ("##strom"); NULL for token >= length. */
 ATTEND_API const char *attend_encoding_token(const attend_encoding *encoding, size_t token);
 /* The bytes of the text that the token stands for: both 0 for [CLS] and [SEP]. */
-ATTEND_API attend_status attend_encoding_span(const attend_encoding *encoding, size_t token, size_t *begin,
-                                              size_t *end);
+ATTEND_API attend_status attend_encoding_span(const attend_encoding *encoding, size_t token,
+                                              size_t *begin, size_t *end);
 /* [length, M] float, the last layer's output; NULL if only tokenized. */
 ATTEND_API const float *attend_encoding_hidden(const attend_encoding *encoding);
 /* [M] float: mean over the tokens, scaled to unit length; NULL if only tokenized. */
 ATTEND_API const float *attend_encoding_embedding(const attend_encoding *encoding);
-/* [length, length] float weights of a layer and head, rows are queries; NULL if they were not kept. */
-ATTEND_API const float *attend_encoding_weights(const attend_encoding *encoding, int32_t layer, int32_t head);
+/* [length, length] float weights of a layer and head, rows are queries; NULL if they were not kept.
+ */
+ATTEND_API const float *attend_encoding_weights(const attend_encoding *encoding, int32_t layer,
+                                                int32_t head);
 /* One of them; NaN if it was not kept or lies outside. */
-ATTEND_API float attend_encoding_weight(const attend_encoding *encoding, int32_t layer, int32_t head,
-                                        size_t query, size_t key);
+ATTEND_API float attend_encoding_weight(const attend_encoding *encoding, int32_t layer,
+                                        int32_t head, size_t query, size_t key);
 /* Cosine similarity of two embeddings; NaN if a model gave them different sizes or only tokens. */
 ATTEND_API double attend_encoding_similarity(const attend_encoding *a, const attend_encoding *b);
 

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attend/plugin.h - all a backend needs. A module is one shared object named attend-<name>.so (.dll,
- * .dylib) that exports one function, ATTEND_PLUGIN_ENTRY. It exchanges tables with the host, never links
- * libattend, and may call none of the functions of the other headers; their types are its vocabulary.
+ * attend/plugin.h - all a backend needs. A module is one shared object named attend-<name>.so
+ * (.dll, .dylib) that exports one function, ATTEND_PLUGIN_ENTRY. It exchanges tables with the host,
+ * never links libattend, and may call none of the functions of the other headers; their types are
+ * its vocabulary.
  *
- * The built-in backends fill the same tables. tests/plugin/ holds a complete module of a third party.
+ * The built-in backends fill the same tables. tests/plugin/ holds a complete module of a third
+ * party.
  *
  * Rules of the tables:
- *   - Each starts with its size; members are only ever appended. The host copies a plugin's table into a
- *     zeroed one of its own: what an older plugin lacks is NULL, and NULL means "unsupported" for every
- *     member not marked "required". The plugin does the same with the host's.
- *   - Descriptions that the host passes have been validated and completed (see attend_operation below). They
- *     start with `size` too: a plugin built against an older header reads its own prefix. It cannot
- *     overlook a newer option, because the host refuses a call whose options or enum values the device's
- *     table does not declare.
+ *   - Each starts with its size; members are only ever appended. The host copies a plugin's table
+ *     into a zeroed one of its own: what an older plugin lacks is NULL, and NULL means
+ *     "unsupported" for every member not marked "required". The plugin does the same with the
+ *     host's.
+ *   - Descriptions that the host passes have been validated and completed (see attend_operation
+ *     below). They start with `size` too: a plugin built against an older header reads its own
+ *     prefix. It cannot overlook a newer option, because the host refuses a call whose options or
+ *     enum values the device's table does not declare.
  *   - Nothing aborts, exits or throws across this boundary. Every function that can fail returns
  *     attend_status and, on failure, has left a sentence with host->set_error.
  *   - Memory is released by the side that allocated it. */
@@ -42,15 +45,16 @@ extern "C" {
 
 /* Operations: name, pinned value, type of the description, name in texts.
  *
- * In every description that reaches a device: tensors hold a device address (see attend_device_flags);
- * offsets lie inside the memory; sizes fit together; outputs overlap nothing (but the "in place" cases);
- * no output has size 0 (the host returns early), though S, D, E or K may be 0.
- *   attend_attention: q, k, v, out, weights, scores, mask and bias have rank 4, mask and bias expanded to
- *     [B, H, L, n] with stride 0 where they broadcast and n < S where they cover only n keys; has_scale is
- *     1; position is TOP_LEFT, BOTTOM_RIGHT or AT_OFFSETS, and TOP_LEFT if no position is used;
- *     alibi_slopes has rank 2 [B, H]; window bounds >= L + S + |offset| have become -1; scores_stage is valid.
- *   Descriptions with rows "[.., N]": kept as given; the rows of all tensors have the same sizes.
- *   attend_projection: either `w` is given, or `weights` holds what weights_prepare returned. */
+ * In every description that reaches a device: tensors hold a device address (see
+ * attend_device_flags); offsets lie inside the memory; sizes fit together; outputs overlap nothing
+ * (but the "in place" cases); no output has size 0 (the host returns early), though S, D, E or K
+ * may be 0. attend_attention: q, k, v, out, weights, scores, mask and bias have rank 4, mask and
+ * bias expanded to [B, H, L, n] with stride 0 where they broadcast and n < S where they cover only
+ * n keys; has_scale is 1; position is TOP_LEFT, BOTTOM_RIGHT or AT_OFFSETS, and TOP_LEFT if no
+ * position is used; alibi_slopes has rank 2 [B, H]; window bounds >= L + S + |offset| have become
+ * -1; scores_stage is valid. Descriptions with rows "[.., N]": kept as given; the rows of all
+ * tensors have the same sizes. attend_projection: either `w` is given, or `weights` holds what
+ * weights_prepare returned. */
 #define ATTEND_OPERATION_LIST(X)                                                                   \
     X(ATTENTION, 0, attend_attention, "attention")                                                 \
     X(SCORES, 1, attend_attention, "scores")                                                       \
@@ -102,9 +106,9 @@ ATTEND_OPTION_LIST(ATTEND_X)
 
 /* ---- what the host offers ------------------------------------------------------------------- */
 
-/* All members are required, `self` goes into each call; any thread may call them. The table given to the
- * entry serves the whole process and lives until it ends; the one given to device_open belongs to that
- * device and lives until its close. */
+/* All members are required, `self` goes into each call; any thread may call them. The table given
+ * to the entry serves the whole process and lives until it ends; the one given to device_open
+ * belongs to that device and lives until its close. */
 typedef struct attend_host {
     uint32_t size;
     uint32_t abi;
@@ -114,13 +118,14 @@ typedef struct attend_host {
     void (*set_error)(void *self, const char *text);
     void *(*allocate)(void *self, size_t bytes, size_t alignment);
     void (*release)(void *self, void *memory); /* NULL is allowed */
-    /* Calls task(argument, i) once for each i in 0..count-1, in parallel where threads are free; returns
-     * when all are done. Tasks may not call parallel again. thread_count: how many can run at once. */
+    /* Calls task(argument, i) once for each i in 0..count-1, in parallel where threads are free;
+     * returns when all are done. Tasks may not call parallel again. thread_count: how many can run
+     * at once. */
     int32_t (*thread_count)(void *self);
     void (*parallel)(void *self, int32_t count, void (*task)(void *argument, int32_t index),
                      void *argument);
-    /* A setting by its name without ATTEND_ ("ISA", "CACHE_DIR"), after API, environment and defaults
-     * were weighed; NULL when unset. Lives as long as the table. */
+    /* A setting by its name without ATTEND_ ("ISA", "CACHE_DIR"), after API, environment and
+     * defaults were weighed; NULL when unset. Lives as long as the table. */
     const char *(*config)(void *self, const char *name);
 } attend_host;
 
@@ -133,11 +138,12 @@ typedef struct attend_device_plan attend_device_plan;
 typedef struct attend_device_weights attend_device_weights;
 typedef struct attend_device_event attend_device_event;
 
-/* HOST_MEMORY: tensors reach the device as pointers in `data` with offset 0, whatever they were; it must
- * have `run`, and the host makes the asynchronous forms of it. Without it every large tensor reaches the device
- * as `buffer`, which holds an attend_device_buffer, with `offset` in elements; the small host arrays of
- * attend_attention (lengths, offsets, slopes, sinks, cu_*) may be either, host memory then only until
- * enqueue returns; it must have `enqueue` and the buffer and event members. */
+/* HOST_MEMORY: tensors reach the device as pointers in `data` with offset 0, whatever they were; it
+ * must have `run`, and the host makes the asynchronous forms of it. Without it every large tensor
+ * reaches the device as `buffer`, which holds an attend_device_buffer, with `offset` in elements;
+ * the small host arrays of attend_attention (lengths, offsets, slopes, sinks, cu_*) may be either,
+ * host memory then only until enqueue returns; it must have `enqueue` and the buffer and event
+ * members. */
 typedef enum attend_device_flags {
     ATTEND_DEVICE_HOST_MEMORY = 1,
     ATTEND_DEVICE_FLAGS_FORCE_32_BITS = 0x7fffffff
@@ -166,9 +172,10 @@ typedef struct attend_device_table {
     uint32_t size;
     uint32_t flags; /* attend_device_flags */
 
-    /* What the device can do. operations: bit per attend_operation; types: bit per attend_type; options: bits
-     * of ATTEND_OPTION_LIST that attention and its steps understand (the second word is reserved). The highest
-     * enum values it knows. A missing ATTENTION is composed by the host of SCORES, SOFTMAX and MIX. */
+    /* What the device can do. operations: bit per attend_operation; types: bit per attend_type;
+     * options: bits of ATTEND_OPTION_LIST that attention and its steps understand (the second word
+     * is reserved). The highest enum values it knows. A missing ATTENTION is composed by the host
+     * of SCORES, SOFTMAX and MIX. */
     uint64_t operations;
     uint64_t options, options_reserved;
     uint32_t types;
@@ -177,78 +184,85 @@ typedef struct attend_device_table {
     /* required. No call on the device follows. */
     void (*close)(attend_device *device);
 
-    /* required. `largest`: the description (its type fixed by the operation) with the largest sizes; data
-     * pointers, buffers and values of options may be missing or change from run to run. Compiles and allocates
-     * what running needs. Any thread. */
-    attend_status (*plan_create)(attend_device *device, attend_operation operation, const void *largest,
-                                 attend_plan_info *info, attend_device_plan **plan);
+    /* required. `largest`: the description (its type fixed by the operation) with the largest
+     * sizes; data pointers, buffers and values of options may be missing or change from run to run.
+     * Compiles and allocates what running needs. Any thread. */
+    attend_status (*plan_create)(attend_device *device, attend_operation operation,
+                                 const void *largest, attend_plan_info *info,
+                                 attend_device_plan **plan);
     void (*plan_release)(attend_device *device, attend_device_plan *plan);
 
-    /* HOST_MEMORY: required. Finished on return; several threads at once, also with one plan; neither
-     * compiles nor allocates. */
+    /* HOST_MEMORY: required. Finished on return; several threads at once, also with one plan;
+     * neither compiles nor allocates. */
     attend_status (*run)(attend_device *device, attend_device_plan *plan, const void *description);
 
-    /* Prepared weights; absent: the host keeps a plain contiguous copy and passes it as `w`. w is [N, K] and
-     * read before return. */
+    /* Prepared weights; absent: the host keeps a plain contiguous copy and passes it as `w`. w is
+     * [N, K] and read before return. */
     attend_status (*weights_create)(attend_device *device, const attend_tensor *w,
                                     attend_device_weights **weights);
     void (*weights_release)(attend_device *device, attend_device_weights *weights);
 
-    /* Devices with memory of their own: all required except buffer_import. write and read return when
-     * done, ordered after what was enqueued before. */
-    attend_status (*buffer_create)(attend_device *device, size_t bytes, attend_device_buffer **buffer);
-    attend_status (*buffer_import)(attend_device *device, const char *kind, void *native, size_t byte_offset,
-                                   size_t bytes, attend_device_buffer **buffer);
+    /* Devices with memory of their own: all required except buffer_import. write and read return
+     * when done, ordered after what was enqueued before. */
+    attend_status (*buffer_create)(attend_device *device, size_t bytes,
+                                   attend_device_buffer **buffer);
+    attend_status (*buffer_import)(attend_device *device, const char *kind, void *native,
+                                   size_t byte_offset, size_t bytes, attend_device_buffer **buffer);
     void (*buffer_release)(attend_device *device, attend_device_buffer *buffer);
-    attend_status (*buffer_write)(attend_device *device, attend_device_buffer *buffer, size_t offset_bytes,
-                                  const void *data, size_t bytes);
-    attend_status (*buffer_read)(attend_device *device, attend_device_buffer *buffer, size_t offset_bytes,
-                                 void *data, size_t bytes);
+    attend_status (*buffer_write)(attend_device *device, attend_device_buffer *buffer,
+                                  size_t offset_bytes, const void *data, size_t bytes);
+    attend_status (*buffer_read)(attend_device *device, attend_device_buffer *buffer,
+                                 size_t offset_bytes, void *data, size_t bytes);
 
-    /* Starts when all waits are complete, returns at once; *event has one reference for the caller. The
-     * device keeps buffers, plan and weights usable until the work ended; the host releases none before. Work
-     * that waits for failed work fails with its status. Any thread; work enqueued by one thread runs as if
-     * in that order. */
-    attend_status (*enqueue)(attend_device *device, attend_device_plan *plan, const void *description,
-                             size_t wait_count, attend_device_event *const *waits,
-                             attend_device_event **event);
-    attend_status (*event_wait)(attend_device *device, attend_device_event *event, int64_t nanoseconds);
-    attend_status (*event_query)(attend_device *device, attend_device_event *event, int32_t *complete);
+    /* Starts when all waits are complete, returns at once; *event has one reference for the caller.
+     * The device keeps buffers, plan and weights usable until the work ended; the host releases
+     * none before. Work that waits for failed work fails with its status. Any thread; work enqueued
+     * by one thread runs as if in that order. */
+    attend_status (*enqueue)(attend_device *device, attend_device_plan *plan,
+                             const void *description, size_t wait_count,
+                             attend_device_event *const *waits, attend_device_event **event);
+    attend_status (*event_wait)(attend_device *device, attend_device_event *event,
+                                int64_t nanoseconds);
+    attend_status (*event_query)(attend_device *device, attend_device_event *event,
+                                 int32_t *complete);
     void (*event_release)(attend_device *device, attend_device_event *event);
     attend_status (*user_event_create)(attend_device *device, attend_device_event **event);
     attend_status (*user_event_complete)(attend_device *device, attend_device_event *event,
                                          attend_status status);
     attend_status (*finish)(attend_device *device);
     /* absent: no native objects */
-    attend_status (*event_native)(attend_device *device, attend_device_event *event, const char *kind,
-                                  void **native);
+    attend_status (*event_native)(attend_device *device, attend_device_event *event,
+                                  const char *kind, void **native);
 } attend_device_table;
 
 /* ---- what a plugin offers ------------------------------------------------------------------- */
 
 typedef struct attend_plugin {
     uint32_t size;
-    uint32_t abi;         /* ATTEND_PLUGIN_ABI */
-    uint64_t required;    /* features without which the plugin must not run: a bit the host does not know
-                             refuses the plugin. None is defined yet. */
-    const char *name;     /* "opencl": what ATTEND_BACKEND calls it; letters, digits, '-', '_' */
+    uint32_t abi;      /* ATTEND_PLUGIN_ABI */
+    uint64_t required; /* features without which the plugin must not run: a bit the host does not
+                          know refuses the plugin. None is defined yet. */
+    const char *name;  /* "opencl": what ATTEND_BACKEND calls it; letters, digits, '-', '_' */
     const char *version;
 
-    /* required. Describes device `index`, counted from 0; NOT_FOUND ends the list. info->size is set; strings
-     * live as long as the process. info->reason non-NULL: listed, but cannot be opened. Any thread. */
+    /* required. Describes device `index`, counted from 0; NOT_FOUND ends the list. info->size is
+     * set; strings live as long as the process. info->reason non-NULL: listed, but cannot be
+     * opened. Any thread. */
     attend_status (*device_info)(uint32_t index, attend_device_info *info);
     /* required. Fills *table (its size is set to the host's) and *device. */
-    attend_status (*device_open)(uint32_t index, const attend_host *host, attend_device_table *table,
-                                 attend_device **device);
-    /* absent: attend_open_native does not know this backend. UNSUPPORTED for a kind that is not its own. */
+    attend_status (*device_open)(uint32_t index, const attend_host *host,
+                                 attend_device_table *table, attend_device **device);
+    /* absent: attend_open_native does not know this backend. UNSUPPORTED for a kind that is not its
+     * own. */
     attend_status (*device_adopt)(const char *kind, const void *native, const attend_host *host,
                                   attend_device_table *table, attend_device **device);
     /* After the last device was closed; may be absent. device_info may be called again later. */
     void (*shutdown)(void);
 } attend_plugin;
 
-/* The one exported function. plugin->size is set to the host's; the plugin fills what it has and may refuse
- * with a status and a sentence (set_error). Called once per process, without locks held. */
+/* The one exported function. plugin->size is set to the host's; the plugin fills what it has and
+ * may refuse with a status and a sentence (set_error). Called once per process, without locks held.
+ */
 typedef attend_status attend_plugin_entry_fn(const attend_host *host, attend_plugin *plugin);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Arithmetic on sizes that says when it overflows. Every product or sum of sizes that come from a caller or a
- * file goes through here, so that the check is in one place. */
+ * Arithmetic on sizes that says when it overflows. Every product or sum of sizes that come from a
+ * caller or a file goes through here, so that the check is in one place. */
 #ifndef ATTEND_BASE_CHECKED_H
 #define ATTEND_BASE_CHECKED_H
 

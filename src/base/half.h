@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Conversions between float32 and the 16-bit types, on integers, so that every compiler and machine gives the same
- * bits: round to nearest even, subnormals kept, overflow to infinity, NaN stays a (quiet) NaN with its sign.
- * IEEE 754-2019 section 3.4 for binary16; bfloat16 is the upper half of binary32. */
+ * Conversions between float32 and the 16-bit types, on integers, so that every compiler and machine
+ * gives the same bits: round to nearest even, subnormals kept, overflow to infinity, NaN stays a
+ * (quiet) NaN with its sign. IEEE 754-2019 section 3.4 for binary16; bfloat16 is the upper half of
+ * binary32. */
 #ifndef ATTEND_BASE_HALF_H
 #define ATTEND_BASE_HALF_H
 
@@ -47,7 +48,8 @@ static inline uint16_t attend__f32_to_f16(float x) {
     const uint16_t sign = (uint16_t)(u >> 16 & 0x8000u);
     const uint32_t magnitude = u & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
-    if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* >= 65520 rounds to infinity */
+    if (magnitude >= 0x477ff000u)
+        return (uint16_t)(sign | 0x7c00u); /* >= 65520 rounds to infinity */
     if (magnitude < 0x38800000u) {
         /* below 2^-14: adding 2^-1 * 2^-13 lets the float32 adder round to a multiple of 2^-24 */
         const float shifted = attend__bits_float(magnitude) + 0.5f;

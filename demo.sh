@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# From a bare Debian 12 to attention weights on the screen: installs what is missing, builds, gets a model, and shows
+# it on every usable backend. Everything but the packages stays inside the clone.
+set -euo pipefail
+cd "$(dirname "$0")"
+source scripts/packages.sh
+
+need_packages "the build" $packages_build || true
+need_packages "the model" $packages_model || true
+
+echo "building"
+cmake --preset release -DATTEND_TESTS=OFF >build.log 2>&1 && cmake --build --preset release -j "$(nproc)" >>build.log 2>&1 ||
+    { tail -n 30 build.log; exit 1; }
+rm -f build.log
+attend=build/release/bin/attend
+model=models/all-MiniLM-L6-v2
+
+echo
+"$attend" devices
+
+if ! scripts/get_model.sh; then
+    echo "without the model there is no sentence to show"
+    exit 0
+fi
+for backend in $("$attend" devices --names); do
+    echo
+    echo "== $backend"
+    "$attend" view --backend "$backend" --model "$model" --layer 6 --head 12 --focus it \
+        "The animal didn't cross the street because it was too tired"
+done
+"$attend" view --model "$model" --layer 6 --head 12 --focus it --out build/attention.svg \
+    "The animal didn't cross the street because it was too tired" >/dev/null
+echo
+echo "the same as a picture: build/attention.svg"
+echo
+echo "similarity of \"A man is eating food.\" and \"Someone has a meal.\":"
+"$attend" embed --model "$model" "A man is eating food." "Someone has a meal."

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, and runs the tests; --full adds the suites of minutes: 3,000 generated
+# cases, sanitizers, fuzzing, Valgrind, and the comparison with PyTorch. Ends with CTest's summary.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/packages.sh
+
+full=0
+case "${1:-}" in
+    "") ;;
+    --full) full=1 ;;
+    *) echo "usage: tests/run.sh [--full]" >&2; exit 2 ;;
+esac
+
+need_packages "the build and the tests" $packages_build $packages_tests || true
+need_packages "the model" $packages_model || true
+scripts/get_model.sh || true # it says why; the tests that need the model are then skipped
+
+jobs=$(nproc)
+build_and_test() { # PRESET CTEST-ARGUMENT..
+    local preset=$1
+    shift
+    echo "== $preset"
+    cmake --preset "$preset" >"build-$preset.log" 2>&1 || { cat "build-$preset.log"; return 1; }
+    rm -f "build-$preset.log"
+    cmake --build --preset "$preset" -j "$jobs" | grep -E 'warning|error|Error' || true
+    cmake --build --preset "$preset" >/dev/null
+    ctest --preset "$preset" -j "$jobs" "$@"
+}
+
+if [ "$full" -eq 1 ]; then
+    need_packages "the full tests" clang libclang-rt-14-dev g++ valgrind python3-venv libxml2-utils || true
+    scripts/get_oracles.sh || true
+    build_and_test asan-ubsan -LE 'slow|valgrind'
+    build_and_test tsan -L 'threads'
+    scripts/fuzz.sh 60
+    export ATTEND_TEST_FULL=1
+fi
+build_and_test release $([ "$full" -eq 1 ] || echo "-LE full")
