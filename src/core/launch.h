@@ -77,6 +77,17 @@ attend_status attend__launch_enqueue(const attend__call *call, const void *argum
 attend_status attend__description_copy(const char *name, const attend__fields *fields, const void *description,
                                        void *full);
 
+/* For layers, which check all of their arguments before anything runs or is enqueued (validate.c). Both take public
+ * arguments: host memory or buffers, on any device.
+ * fields_check: what each tensor that is given must hold by itself (type, rank, sizes, strides, memory or a buffer of
+ * this context and its bounds; no stride 0 in an output); required tensors, types and shapes are the caller's.
+ * operation_check: the whole validation of one operation, as its entry point does it; nothing is compiled or run. */
+attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description);
+attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description);
+/* Whether two valid tensors may share memory; whether they are one and the same view. */
+bool attend__tensors_overlap(const attend_tensor *a, const attend_tensor *b);
+bool attend__tensors_same(const attend_tensor *a, const attend_tensor *b);
+
 /* Device memory for intermediate results as a tensor: host memory on a host-memory device, else a buffer. Pools keep
  * what was given back (at most `most` at once), so that repeated calls do not allocate. */
 typedef struct attend__scratch_pool attend__scratch_pool;
