@@ -85,6 +85,9 @@ ATTEND_API const char *attend_status_text(attend_status status);
 /* The sentence of the calling thread's last failure, "" before the first; never NULL. Owned by the
  * library; valid until the thread's next call into it. Any thread. */
 ATTEND_API const char *attend_error_text(void);
+/* For libraries built on this one, so that their failures read like its own: stores `text` (copied; NULL is
+ * "") as the calling thread's sentence and returns `status`. Any thread. */
+ATTEND_API attend_status attend_error_set(attend_status status, const char *text);
 
 /* Version of the library that runs, as 10000 * major + 100 * minor + patch. Any thread. */
 ATTEND_API uint32_t attend_version(void);

@@ -36,6 +36,11 @@ typedef struct attend_encode_options {
     int32_t head;  /* -1 = all heads (default), else that head */
 } attend_encode_options;
 ATTEND_API void attend_encode_options_init(void *options, size_t size);
+static inline attend_encode_options attend_encode_options_default(void) {
+    attend_encode_options o;
+    attend_encode_options_init(&o, sizeof o);
+    return o;
+}
 
 /* Tokenizes and runs the model over `text`, `text_bytes` bytes of UTF-8 (may hold NUL characters).
  * options NULL = default. Errors: FORMAT for text that is not UTF-8 (the sentence has the byte
