@@ -21,7 +21,16 @@
 enum {
     ATTEND__INPUT = 1,
     ATTEND__OUTPUT = 2,
-    ATTEND__SMALL = 4 /* lengths, offsets, slopes: may stay host memory, copied at enqueue */
+    ATTEND__SMALL = 4,     /* lengths, offsets, slopes: may stay host memory, copied at enqueue */
+    ATTEND__REQUIRED = 8,  /* attend__fields_check refuses a description without it */
+    ATTEND__IN_PLACE = 16, /* of an input: an output may be exactly this view */
+    ATTEND__SCRATCH = 32,  /* of an output: nobody reads it afterwards, so it is never copied */
+    /* A role may carry the allowed element types, a bit (1 << attend_type) each, shifted; none = any. */
+    ATTEND__TYPES_SHIFT = 8,
+    ATTEND__FLOATS = (1 << ATTEND_F32 | 1 << ATTEND_F16 | 1 << ATTEND_BF16) << ATTEND__TYPES_SHIFT,
+    ATTEND__ONLY_F32 = 1 << ATTEND_F32 << ATTEND__TYPES_SHIFT,
+    ATTEND__INDICES = (1 << ATTEND_I32 | 1 << ATTEND_I64) << ATTEND__TYPES_SHIFT,
+    ATTEND__TRUTHS = (1 << ATTEND_BOOL | 1 << ATTEND_U8) << ATTEND__TYPES_SHIFT
 };
 typedef struct attend__field {
     const char *name;
@@ -72,6 +81,10 @@ attend_status attend__launch_run(const attend__call *call, const void *arguments
 attend_status attend__launch_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
                                      attend_event *const *waits, attend_event **done);
 
+/* Gives back what ended work of a device with memory of its own still holds; with `all`, waits for the rest.
+ * attend_finish and the closing of a context call it with `all` before the device goes. */
+void attend__retired_reap(attend_context *context, bool all);
+
 /* The common head of every public description: not NULL, `size` not 0. Copies it into `full` (of fields->size
  * bytes), newer members off; INVALID if a newer caller set members this library does not know. */
 attend_status attend__description_copy(const char *name, const attend__fields *fields, const void *description,
@@ -80,7 +93,8 @@ attend_status attend__description_copy(const char *name, const attend__fields *f
 /* For layers, which check all of their arguments before anything runs or is enqueued (validate.c). Both take public
  * arguments: host memory or buffers, on any device.
  * fields_check: what each tensor that is given must hold by itself (type, rank, sizes, strides, memory or a buffer of
- * this context and its bounds; no stride 0 in an output); required tensors, types and shapes are the caller's.
+ * this context and its bounds; no stride 0 in an output, no element of it written twice), required tensors and types
+ * where the roles name them, and that outputs overlap nothing; how the shapes fit together is the caller's.
  * operation_check: the whole validation of one operation, as its entry point does it; nothing is compiled or run. */
 attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description);
 attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of public arguments, and their completion to the form that plugin.h promises to backends. Pure: nothing is
+ * allocated, compiled, or written but the description that is completed. */
+#ifndef ATTEND_CORE_VALIDATE_H
+#define ATTEND_CORE_VALIDATE_H
+
+#include "launch.h"
+
+/* Shapes are written as letters, one a dimension: B batch, H heads, G key/value heads, L, S lengths, D, E head sizes,
+ * K, N columns and rows of a weight matrix, M row size, P table rows, T half of the rotated elements.
+ * A first character says how a shape is compared:
+ *   '*' right-aligned, dimensions of 1 broadcast, the last may be shorter ("*BHLS")
+ *   '+' right-aligned, leading dimensions may be missing ("+BH")
+ *   '.' any leading dimensions ("rows"), the same for all tensors with this mark (".N")
+ *   '?' compared by the operation's own check. */
+const char *const *attend__operation_dims(attend_operation operation);
+
+/* Letters whose sizes a plan fixes, and letters of which it has the largest; R stands for the product of the rows. */
+const char *attend__operation_fixed(attend_operation operation);
+const char *attend__operation_largest(attend_operation operation);
+const char *attend__operation_text(attend_operation operation);
+
+enum { ATTEND__LETTERS = 26, ATTEND__MAX_FIELDS = 24 };
+
+/* What validation finds out about a call, beside the completed description. */
+typedef struct attend__problem {
+    attend_operation operation;
+    uint32_t settings; /* enum values and the like that a kernel may be made for, packed */
+    uint64_t options;  /* ATTEND_OPTION_* in use */
+    int64_t sizes[ATTEND__LETTERS];
+    const char *owner[ATTEND__LETTERS]; /* the tensor a size was taken from; NULL = size not known */
+    const char *rows_owner;
+    int32_t rows_rank;
+    int64_t rows[ATTEND_MAX_RANK];
+    bool empty; /* no output has an element: the call succeeds without reaching the device */
+} attend__problem;
+
+static inline int64_t *attend__size(attend__problem *problem, char letter) {
+    return &problem->sizes[letter - 'A'];
+}
+static inline int64_t attend__size_of(const attend__problem *problem, char letter) {
+    return problem->sizes[letter - 'A'];
+}
+static inline bool attend__given(const attend_tensor *tensor) {
+    return tensor->type != ATTEND_NO_TYPE;
+}
+
+/* Checks `description` (a full copy of operation's type), completes it in place, fills *problem. Tensors that the
+ * operation does not use become "not given". */
+attend_status attend__validate(attend_context *context, attend_operation operation, void *description,
+                               attend__problem *problem);
+
+/* Parts of it. */
+attend_status attend__validate_shapes(attend_operation operation, void *description, attend__problem *problem);
+attend_status attend__validate_attention(attend_context *context, attend_attention *a, attend__problem *problem);
+attend_status attend__validate_stage(attend_context *context, void *description, attend__problem *problem);
+
+/* Every value of a host array of I32 or I64 lies in lowest..highest; arrays in buffers pass. `name` is its own, `what`
+ * the limit's name in the sentence. */
+attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest, int64_t highest);
+
+/* Elements of a valid tensor; bytes from its first element to the end of its last. */
+int64_t attend__elements(const attend_tensor *tensor);
+size_t attend__span_bytes(const attend_tensor *tensor);
+
+#endif
