@@ -7,9 +7,9 @@
 #include "attend/core.h"
 
 #if defined(__GNUC__)
-#define ATTEND__PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define ATTEND__PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define ATTEND__PRINTF(format, first)
+#define ATTEND__PRINTF(text, first)
 #endif
 
 /* Stores the sentence and returns `status`, so that a check reads `return attend__fail(ATTEND_SHAPE, "..")`.
