@@ -33,7 +33,10 @@ typedef struct attend__problem {
     const char *rows_owner;
     int32_t rows_rank;
     int64_t rows[ATTEND_MAX_RANK];
-    bool empty; /* no output has an element: the call succeeds without reaching the device */
+    attend_type query_type; /* of steps that do not use q, for the types they may write */
+    attend_weights *weights; /* of a projection: what the completed description points into */
+    bool empty;             /* no output has an element: the call succeeds without reaching the device */
+    bool values_checked;    /* set by the caller: arrays of lengths and indices need no reading */
 } attend__problem;
 
 static inline int64_t *attend__size(attend__problem *problem, char letter) {
@@ -51,10 +54,15 @@ static inline bool attend__given(const attend_tensor *tensor) {
 attend_status attend__validate(attend_context *context, attend_operation operation, void *description,
                                attend__problem *problem);
 
-/* Parts of it. */
+/* Its parts. What can be said without looking at tensors: */
+attend_status attend__validate_options(const attend_attention *a);
+attend_status attend__validate_weights(attend_context *context, attend_projection *p, attend__problem *problem);
+/* How the tensors fit together, once each is valid by itself; completes. */
 attend_status attend__validate_shapes(attend_operation operation, void *description, attend__problem *problem);
-attend_status attend__validate_attention(attend_context *context, attend_attention *a, attend__problem *problem);
-attend_status attend__validate_stage(attend_context *context, void *description, attend__problem *problem);
+attend_status attend__validate_attention(attend_attention *a, attend__problem *problem);
+attend_status attend__validate_stage(void *description, attend__problem *problem);
+/* UNSUPPORTED, naming what the device lacks (support.c). */
+attend_status attend__validate_support(attend_context *context, void *description, attend__problem *problem);
 
 /* Every value of a host array of I32 or I64 lies in lowest..highest; arrays in buffers pass. `name` is its own, `what`
  * the limit's name in the sentence. */

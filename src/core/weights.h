@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Prepared weights inside: what the device made of a matrix, or a plain contiguous copy where it makes nothing. */
+#ifndef ATTEND_CORE_WEIGHTS_H
+#define ATTEND_CORE_WEIGHTS_H
+
+#include "context.h"
+
+struct attend_weights {
+    atomic_int references;
+    attend_context *context;
+    attend_type type;
+    int64_t rows, columns;         /* N, K */
+    attend_device_weights *device; /* NULL: `plain` is used */
+    attend_buffer *buffer;         /* of `plain` */
+    attend_tensor plain;           /* as steps expect it: host memory on a host-memory device, else the buffer */
+};
+void attend__weights_hold(attend_weights *weights);
+
+#endif
