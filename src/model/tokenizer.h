@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * WordPiece tokenizer as tokenizer.json describes it (Wu et al. 2016, arXiv:1609.08144, in BERT's
+ * greedy form: the longest word that the vocabulary has, then the longest continuation). Gives the
+ * ids that Hugging Face's `tokenizers` gives for the same file; truncation and padding of the file
+ * are not applied. */
+#ifndef ATTEND_MODEL_TOKENIZER_H
+#define ATTEND_MODEL_TOKENIZER_H
+
+#include "attend/core.h"
+
+typedef struct attend__tokenizer attend__tokenizer;
+
+typedef struct attend__token {
+    const char *text; /* lives as long as the tokenizer */
+    int32_t id;
+    int32_t type;      /* segment, for the type embedding */
+    size_t begin, end; /* bytes of the text; both 0 for what the template adds */
+} attend__token;
+
+typedef struct attend__tokens {
+    attend__token *items;
+    size_t count, capacity;
+} attend__tokens;
+
+/* IO, FORMAT, UNSUPPORTED (which part of the file, and what it asks for), OUT_OF_MEMORY. */
+attend_status attend__tokenizer_open(const char *path, attend__tokenizer **tokenizer);
+void attend__tokenizer_close(attend__tokenizer *tokenizer); /* NULL is allowed */
+
+/* The largest id and segment that it can give. */
+int32_t attend__tokenizer_largest_id(const attend__tokenizer *tokenizer);
+int32_t attend__tokenizer_largest_type(const attend__tokenizer *tokenizer);
+
+/* Fills `tokens` (empty before). FORMAT for text that is not UTF-8; OUT_OF_MEMORY. Any thread. */
+attend_status attend__tokenizer_run(const attend__tokenizer *tokenizer, const char *text,
+                                    size_t text_bytes, attend__tokens *tokens);
+void attend__tokens_free(attend__tokens *tokens);
+
+#endif
