@@ -104,6 +104,11 @@ typedef enum attend_operation {
 ATTEND_OPTION_LIST(ATTEND_X)
 #undef ATTEND_X
 
+/* Every option this header knows, for a device that understands them all. */
+#define ATTEND_X(name, bit, text) | (uint64_t)1 << bit
+static const uint64_t ATTEND_OPTIONS_KNOWN = 0 ATTEND_OPTION_LIST(ATTEND_X);
+#undef ATTEND_X
+
 /* ---- what the host offers ------------------------------------------------------------------- */
 
 /* All members are required, `self` goes into each call; any thread may call them. The table given
