@@ -4,6 +4,7 @@
 #ifndef ATTEND_CORE_PLAN_H
 #define ATTEND_CORE_PLAN_H
 
+#include "decision.h"
 #include "validate.h"
 
 struct attend__composition; /* compose.h */
@@ -41,8 +42,11 @@ void attend__plan_drop(attend_plan *plan);
 /* Whether `plan` may run this problem: INVALID, TYPE or SHAPE with a sentence where not. */
 attend_status attend__plan_admits(const attend_plan *plan, const attend__problem *problem, const void *completed);
 
-/* Runs or enqueues a validated, resolved description. */
-attend_status attend__plan_execute(attend_plan *plan, const void *completed, attend__sequence *sequence);
+/* Sizes and options of a call for the decision record. */
+void attend__problem_shape(const attend__problem *problem, const void *completed, attend__shape *shape);
+
+/* Runs or enqueues a validated, resolved description (execute.c); its addresses become the device's. */
+attend_status attend__plan_execute(attend_plan *plan, void *completed, attend__sequence *sequence);
 
 /* The whole way of one public call of one operation: copy, check, plan, launch. plan NULL = the cache. */
 typedef struct attend__enqueueing {

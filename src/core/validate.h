@@ -36,17 +36,27 @@ typedef struct attend__problem {
     attend_type query_type; /* of steps that do not use q, for the types they may write */
     attend_weights *weights; /* of a projection: what the completed description points into */
     bool empty;             /* no output has an element: the call succeeds without reaching the device */
-    bool values_checked;    /* set by the caller: arrays of lengths and indices need no reading */
+    /* Set by the caller: */
+    bool values_checked; /* arrays of lengths and indices need no reading */
+    bool without_memory; /* only types and shapes count, no tensor needs memory yet */
 } attend__problem;
+
+/* Room for any description of an operation. */
+typedef union attend__description {
+    attend_attention attention;
+    attend_projection projection;
+    attend_copy copy;
+    attend_norm norm;
+    attend_elementwise elementwise;
+    attend_rope rope;
+    attend_embedding embedding;
+} attend__description;
 
 static inline int64_t *attend__size(attend__problem *problem, char letter) {
     return &problem->sizes[letter - 'A'];
 }
 static inline int64_t attend__size_of(const attend__problem *problem, char letter) {
     return problem->sizes[letter - 'A'];
-}
-static inline bool attend__given(const attend_tensor *tensor) {
-    return tensor->type != ATTEND_NO_TYPE;
 }
 
 /* Checks `description` (a full copy of operation's type), completes it in place, fills *problem. Tensors that the
@@ -63,6 +73,9 @@ attend_status attend__validate_attention(attend_attention *a, attend__problem *p
 attend_status attend__validate_stage(void *description, attend__problem *problem);
 /* UNSUPPORTED, naming what the device lacks (support.c). */
 attend_status attend__validate_support(attend_context *context, void *description, attend__problem *problem);
+
+/* attend__fields_check for tensors that need no memory yet. */
+attend_status attend__forms_check(attend_context *context, const attend__fields *fields, const void *description);
 
 /* Every value of a host array of I32 or I64 lies in lowest..highest; arrays in buffers pass. `name` is its own, `what`
  * the limit's name in the sentence. */

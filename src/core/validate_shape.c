@@ -176,7 +176,9 @@ attend_status attend__validate(attend_context *context, attend_operation operati
         keep_used(operation, description, problem);
     if (status == ATTEND_OK && operation == ATTEND_OP_PROJECT)
         status = attend__validate_weights(context, description, problem);
-    if (status == ATTEND_OK) status = attend__fields_check(context, fields, description);
+    if (status == ATTEND_OK)
+        status = problem->without_memory ? attend__forms_check(context, fields, description)
+                                         : attend__fields_check(context, fields, description);
     if (status == ATTEND_OK) status = attend__validate_shapes(operation, description, problem);
     if (status == ATTEND_OK)
         status = of_attention ? attend__validate_attention(description, problem)
@@ -187,16 +189,8 @@ attend_status attend__validate(attend_context *context, attend_operation operati
 }
 
 attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description) {
-    union {
-        attend_attention attention; /* the largest of the descriptions */
-        attend_projection projection;
-        attend_copy copy;
-        attend_norm norm;
-        attend_elementwise elementwise;
-        attend_rope rope;
-        attend_embedding embedding;
-    } full;
-    attend__problem problem = {.operation = operation};
+    attend__description full;
+    attend__problem problem = {.operation = operation, .without_memory = true};
     const attend_status status = attend__description_copy(attend__operation_text(operation),
                                                           attend__operation_fields(operation), description, &full);
     return status != ATTEND_OK ? status : attend__validate(context, operation, &full, &problem);

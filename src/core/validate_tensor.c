@@ -139,6 +139,7 @@ static attend_status check_memory(attend_context *context, const char *name, con
     return ATTEND_OK;
 }
 
+/* `where` NULL: only the form counts, as when a plan is made before there is memory. */
 static attend_status check_tensor(attend_context *context, const char *name, const attend_tensor *t, unsigned role,
                                   span *where) {
     attend_status status = check_form(name, t);
@@ -153,7 +154,7 @@ static attend_status check_tensor(attend_context *context, const char *name, con
         return attend__fail(ATTEND_INVALID, "%s: both data and buffer are set", name);
     if (t->buffer != NULL && t->buffer->context != context)
         return attend__fail(ATTEND_INVALID, "%s: its buffer belongs to another context", name);
-    if (count == 0) return ATTEND_OK;
+    if (count == 0 || where == NULL) return ATTEND_OK;
     if (t->data == NULL && t->buffer == NULL)
         return attend__fail(ATTEND_NULL_POINTER, "%s: has elements but neither data nor buffer", name);
     if ((role & ATTEND__OUTPUT) != 0) {
@@ -244,7 +245,8 @@ static attend_status check_overlaps(const attend__fields *fields, void *descript
     return ATTEND_OK;
 }
 
-attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description) {
+static attend_status check_fields(attend_context *context, const attend__fields *fields, const void *description,
+                                  bool memory) {
     span spans[ATTEND__MAX_FIELDS];
     memset(spans, 0, fields->count * sizeof *spans); /* an empty range meets nothing */
     /* the lists serve readers and writers of descriptions alike; nothing is written here */
@@ -259,7 +261,8 @@ attend_status attend__fields_check(attend_context *context, const attend__fields
                 return attend__fail(ATTEND_NULL_POINTER, "%s: is required", field->name);
             continue;
         }
-        const attend_status status = check_tensor(context, field->name, t, field->role, &spans[i]);
+        const attend_status status = check_tensor(context, field->name, t, field->role,
+                                                  memory ? &spans[i] : NULL);
         if (status != ATTEND_OK) return status;
     }
     for (size_t i = 0; i < fields->count; i++) {
@@ -268,6 +271,14 @@ attend_status attend__fields_check(attend_context *context, const attend__fields
         if (status != ATTEND_OK) return status;
     }
     return ATTEND_OK;
+}
+
+attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description) {
+    return check_fields(context, fields, description, true);
+}
+
+attend_status attend__forms_check(attend_context *context, const attend__fields *fields, const void *description) {
+    return check_fields(context, fields, description, false);
 }
 
 attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest, int64_t highest) {
