@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The encoder of BERT (Devlin et al. 2018, arXiv:1810.04805) out of libattend's parts: three
+ * embeddings and a norm, then encoder blocks with the norm last. */
+#ifndef ATTEND_MODEL_BERT_H
+#define ATTEND_MODEL_BERT_H
+
+#include "attend/layer.h"
+#include "model/bert_config.h"
+#include "model/safetensors.h"
+
+typedef struct attend__bert attend__bert;
+
+/* Copies what it needs from `file`. FORMAT for a tensor that is missing or of another shape than
+ * the configuration says, OUT_OF_MEMORY, and the errors of attend_block_create. */
+attend_status attend__bert_create(attend_context *context, const attend__bert_config *config,
+                                  const attend__safetensors *file, attend__bert **bert);
+void attend__bert_release(attend__bert *bert); /* NULL is allowed */
+
+/* One text. weights[i] is where layer i's weights [H, L, L] go, or NULL. */
+typedef struct attend__bert_call {
+    const int32_t *ids, *types; /* [L] */
+    int64_t length;
+    float *hidden; /* [L, M] */
+    float *const *weights;
+} attend__bert_call;
+
+/* Any number of threads. */
+attend_status attend__bert_run(const attend__bert *bert, const attend__bert_call *call);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The entry points of libattend-model; see attend/model.h. */
+#include "attend/model.h"
+
+#include "base/checked.h"
+#include "model/bert.h"
+#include "model/encoding.h"
+#include "model/model_error.h"
+#include "model/model_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct attend_model {
+    attend__bert_config config;
+    attend__tokenizer *tokenizer;
+    attend__bert *bert;
+};
+
+/* ---- open -------------------------------------------------------------------------------------
+ */
+
+typedef attend_status read_part(attend_model *model, attend_context *context, const char *path);
+
+static attend_status read_config(attend_model *model, attend_context *context, const char *path) {
+    (void)context;
+    return attend__bert_config_open(path, &model->config);
+}
+
+static attend_status read_tokenizer(attend_model *model, attend_context *context,
+                                    const char *path) {
+    (void)context;
+    const attend_status status = attend__tokenizer_open(path, &model->tokenizer);
+    if (status) return status;
+    const int32_t id = attend__tokenizer_largest_id(model->tokenizer);
+    const int32_t type = attend__tokenizer_largest_type(model->tokenizer);
+    if (id >= model->config.words)
+        return attend__model_fail(ATTEND_FORMAT, "%s: id %d, but config.json's vocab_size is %lld",
+                                  path, (int)id, (long long)model->config.words);
+    if (type >= model->config.types)
+        return attend__model_fail(ATTEND_FORMAT,
+                                  "%s: type_id %d, but config.json's type_vocab_size is %lld", path,
+                                  (int)type, (long long)model->config.types);
+    return ATTEND_OK;
+}
+
+static attend_status read_weights(attend_model *model, attend_context *context, const char *path) {
+    attend__safetensors *file;
+    attend_status status = attend__safetensors_open(path, &file);
+    if (status) return status;
+    status = attend__bert_create(context, &model->config, file, &model->bert);
+    attend__safetensors_close(file);
+    return status;
+}
+
+static attend_status read_folder(attend_model *model, attend_context *context, const char *folder) {
+    static const struct {
+        const char *name;
+        read_part *read;
+    } parts[] = {{"config.json", read_config},
+                 {"tokenizer.json", read_tokenizer},
+                 {"model.safetensors", read_weights}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char *const path = attend__path_join(folder, parts[i].name);
+        if (!path) return attend__model_no_memory(folder);
+        const attend_status status = parts[i].read(model, context, path);
+        free(path);
+        if (status) return status;
+    }
+    return ATTEND_OK;
+}
+
+attend_status attend_model_open(attend_context *context, const char *folder, attend_model **model) {
+    if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
+    *model = NULL;
+    if (!context) return attend__model_fail(ATTEND_NULL_POINTER, "context: missing");
+    if (!folder) return attend__model_fail(ATTEND_NULL_POINTER, "folder: missing");
+    attend_model *const m = calloc(1, sizeof *m);
+    if (!m) return attend__model_no_memory(folder);
+    const attend_status status = read_folder(m, context, folder);
+    if (status)
+        attend_model_release(m);
+    else
+        *model = m;
+    return status;
+}
+
+void attend_model_release(attend_model *model) {
+    if (!model) return;
+    attend__bert_release(model->bert);
+    attend__tokenizer_close(model->tokenizer);
+    free(model);
+}
+
+/* Writes as much of the caller's structure as both sides know. */
+static void copy_out(void *to, size_t to_size, const void *from, size_t from_size) {
+    const size_t head = sizeof(size_t); /* `size` stays the caller's */
+    const size_t end = to_size < from_size ? to_size : from_size;
+    if (end > head) memcpy((char *)to + head, (const char *)from + head, end - head);
+}
+
+attend_status attend_model_get_info(const attend_model *model, attend_model_info *info) {
+    if (!model || !info)
+        return attend__model_fail(ATTEND_NULL_POINTER, "%s: missing", model ? "info" : "model");
+    if (info->size < sizeof(size_t))
+        return attend__model_fail(ATTEND_INVALID, "info: its size is not set");
+    const attend_model_info known = {sizeof known,        model->config.layers,
+                                     model->config.heads, model->config.model_size,
+                                     model->config.words, model->config.positions};
+    copy_out(info, info->size, &known, sizeof known);
+    return ATTEND_OK;
+}
+
+/* ---- encode -----------------------------------------------------------------------------------
+ */
+
+void attend_encode_options_init(void *options, size_t size) {
+    const attend_encode_options defaults = {size, -1, -1};
+    if (!options) return;
+    memset(options, 0, size);
+    memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+static attend_status check_options(const attend_model *model, const attend_encode_options *given,
+                                   attend_encode_options *options) {
+    *options = attend_encode_options_default();
+    if (!given) return ATTEND_OK;
+    if (given->size < sizeof(size_t))
+        return attend__model_fail(ATTEND_INVALID, "options: its size is not set");
+    for (size_t i = sizeof *options; i < given->size; i++)
+        if (((const char *)given)[i] != 0)
+            return attend__model_fail(ATTEND_INVALID,
+                                      "options: a member that this version does not know is set");
+    copy_out(options, sizeof *options, given, given->size);
+    if (options->layer < -2 || options->layer >= model->config.layers)
+        return attend__model_fail(ATTEND_OUT_OF_RANGE, "layer: %d of a model with %lld layers",
+                                  (int)options->layer, (long long)model->config.layers);
+    if (options->head < -1 || options->head >= model->config.heads)
+        return attend__model_fail(ATTEND_OUT_OF_RANGE, "head: %d of a model with %lld heads",
+                                  (int)options->head, (long long)model->config.heads);
+    return ATTEND_OK;
+}
+
+attend_status attend_model_tokenize(const attend_model *model, const char *text, size_t text_bytes,
+                                    attend_encoding **encoding) {
+    if (!encoding) return attend__model_fail(ATTEND_NULL_POINTER, "encoding: missing");
+    *encoding = NULL;
+    if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
+    if (!text && text_bytes) return attend__model_fail(ATTEND_NULL_POINTER, "text: missing");
+    attend__tokens tokens = {0};
+    attend_status status = attend__tokenizer_run(model->tokenizer, text, text_bytes, &tokens);
+    if (!status) status = attend__encoding_create(&tokens, encoding);
+    attend__tokens_free(&tokens);
+    return status;
+}
+
+/* One array of `a * b * c` floats; NULL without memory. */
+static float *allocate_floats(size_t a, size_t b, size_t c) {
+    size_t count, bytes;
+    if (!attend__mul_size(a, b, &count) || !attend__mul_size(count, c, &count) ||
+        !attend__mul_size(count, sizeof(float), &bytes))
+        return NULL;
+    return malloc(bytes ? bytes : 1);
+}
+
+/* Where each layer's weights go. With one head wanted, all heads of a layer go to `all_heads`
+ * first. */
+typedef struct targets {
+    float **layers;
+    float *all_heads;
+} targets;
+
+static bool make_targets(const attend_model *model, const attend_encode_options *options,
+                         attend_encoding *e, targets *t) {
+    const size_t n = e->length, heads = (size_t)model->config.heads;
+    t->layers = calloc((size_t)model->config.layers, sizeof *t->layers);
+    e->model_size = model->config.model_size;
+    e->hidden = allocate_floats(n, (size_t)e->model_size, 1);
+    e->embedding = allocate_floats((size_t)e->model_size, 1, 1);
+    if (!t->layers || !e->hidden || !e->embedding) return false;
+    if (options->layer == -2) return true;
+
+    e->first_layer = options->layer < 0 ? 0 : options->layer;
+    e->layers = options->layer < 0 ? (int32_t)model->config.layers : 1;
+    e->first_head = options->head < 0 ? 0 : options->head;
+    e->heads = options->head < 0 ? (int32_t)heads : 1;
+    size_t square;
+    if (!attend__mul_size(n, n, &square)) return false;
+    e->weights = allocate_floats((size_t)e->layers, (size_t)e->heads, square);
+    if (!e->weights) return false;
+    if (options->head >= 0) {
+        t->all_heads = allocate_floats((size_t)e->layers, heads, square);
+        if (!t->all_heads) return false;
+    }
+    for (int32_t i = 0; i < e->layers; i++)
+        t->layers[e->first_layer + i] =
+            (t->all_heads ? t->all_heads : e->weights) + (size_t)i * heads * square;
+    return true;
+}
+
+static void keep_head(const attend_model *model, attend_encoding *e, const targets *t) {
+    const size_t square = e->length * e->length, heads = (size_t)model->config.heads;
+    for (size_t i = 0; i < (size_t)e->layers; i++)
+        memcpy(e->weights + i * square, t->all_heads + (i * heads + (size_t)e->first_head) * square,
+               square * sizeof(float));
+}
+
+static attend_status run(const attend_model *model, const attend_encode_options *options,
+                         attend_encoding *e) {
+    if (e->length > (size_t)model->config.positions)
+        return attend__model_fail(ATTEND_OUT_OF_RANGE,
+                                  "text: %zu tokens, the model takes at most %lld", e->length,
+                                  (long long)model->config.positions);
+    targets t = {0};
+    attend_status status = ATTEND_OK;
+    if (!make_targets(model, options, e, &t))
+        status =
+            attend__model_fail(ATTEND_OUT_OF_MEMORY,
+                               "text: not enough memory for the results of %zu tokens", e->length);
+    const attend__bert_call call = {e->ids, e->types, (int64_t)e->length, e->hidden, t.layers};
+    if (!status && e->length) status = attend__bert_run(model->bert, &call);
+    if (!status && t.all_heads) keep_head(model, e, &t);
+    if (!status) attend__encoding_pool(e);
+    free(t.layers);
+    free(t.all_heads);
+    return status;
+}
+
+attend_status attend_model_encode(const attend_model *model, const char *text, size_t text_bytes,
+                                  const attend_encode_options *options,
+                                  attend_encoding **encoding) {
+    if (!encoding) return attend__model_fail(ATTEND_NULL_POINTER, "encoding: missing");
+    *encoding = NULL;
+    if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
+    attend_encode_options checked;
+    attend_status status = check_options(model, options, &checked);
+    attend_encoding *e = NULL;
+    if (!status) status = attend_model_tokenize(model, text, text_bytes, &e);
+    if (!status) status = run(model, &checked, e);
+    if (status)
+        attend_encoding_release(e);
+    else
+        *encoding = e;
+    return status;
+}
