@@ -48,6 +48,10 @@ static inline attend_tensor *attend__field_tensor(void *description, const atten
     return (attend_tensor *)(void *)((char *)description + field->offset);
 }
 
+static inline bool attend__given(const attend_tensor *tensor) {
+    return tensor->type != ATTEND_NO_TYPE;
+}
+
 /* The fields of an operation's description (fields.c). */
 const attend__fields *attend__operation_fields(attend_operation operation);
 
@@ -95,7 +99,8 @@ attend_status attend__description_copy(const char *name, const attend__fields *f
  * fields_check: what each tensor that is given must hold by itself (type, rank, sizes, strides, memory or a buffer of
  * this context and its bounds; no stride 0 in an output, no element of it written twice), required tensors and types
  * where the roles name them, and that outputs overlap nothing; how the shapes fit together is the caller's.
- * operation_check: the whole validation of one operation, as its entry point does it; nothing is compiled or run. */
+ * operation_check: the validation of one operation, as its entry point does it, but for memory, which tensors need not
+ * have yet (intermediate results); nothing is compiled or run. */
 attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description);
 attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description);
 /* Whether two valid tensors may share memory; whether they are one and the same view. */
