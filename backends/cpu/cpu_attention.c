@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attention, its first step (scores) and its third (weights times V), split into tasks: a task is a row set, or, where the mean of
+ * the weights over heads is wanted, the rows of all heads of some queries. Writes what a set has computed. */
+#include "cpu_attention.h"
+
+#include "base/checked.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- scratch -------------------------------------------------------------------------------- */
+
+typedef struct carver {
+    char *memory; /* NULL: only measure */
+    size_t used;
+    bool fits;
+} carver;
+
+static void *carve(carver *c, int64_t count, int64_t each, size_t element_bytes) {
+    void *const here = c->memory == NULL ? NULL : c->memory + c->used;
+    size_t bytes = 0;
+    const size_t mask = ATTEND__CPU_ALIGNMENT - 1;
+    if (!attend__mul_size((size_t)count, (size_t)each, &bytes) ||
+        !attend__mul_size(bytes, element_bytes, &bytes) || !attend__add_size(bytes, mask, &bytes) ||
+        !attend__add_size(c->used, bytes & ~mask, &c->used))
+        c->fits = false;
+    return here;
+}
+
+static attend__scratch lay_out(const attend__call *call, carver *c) {
+    const int64_t strip = call->kernels->strip_rows, block = ATTEND__BLOCK_KEYS, rows = ATTEND__SET_ROWS;
+    const bool mean = call->wants_mean;
+    attend__scratch s;
+    s.keys = carve(c, block, call->depth, sizeof(float));
+    s.values = carve(c, block, call->padded_columns, sizeof(float));
+    s.scores = carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));
+    s.strips = carve(c, rows, call->depth, sizeof(float));
+    s.out = carve(c, rows, call->padded_columns, sizeof(float));
+    s.highest = carve(c, rows, 1, sizeof(float));
+    s.sum = carve(c, rows, 1, sizeof(float));
+    s.shrink = carve(c, strip, 1, sizeof(float));
+    s.rows = carve(c, rows, 1, sizeof(attend__query));
+    s.again_strip = carve(c, strip, call->depth, sizeof(float));
+    s.again_out = carve(c, strip, call->padded_columns, sizeof(float));
+    s.all_highest = carve(c, mean ? rows : 0, call->heads, sizeof(float));
+    s.all_sum = carve(c, mean ? rows : 0, call->heads, sizeof(float));
+    s.mean = carve(c, mean ? rows : 0, ATTEND__SCORE_STRIDE, sizeof(float));
+    return s;
+}
+
+bool attend__scratch_bytes(const attend__call *call, size_t *bytes) {
+    carver c = {NULL, 0, true};
+    lay_out(call, &c);
+    *bytes = c.used;
+    return c.fits;
+}
+
+attend__scratch attend__scratch_at(const attend__call *call, void *memory) {
+    carver c = {memory, 0, true};
+    return lay_out(call, &c);
+}
+
+/* ---- sets ----------------------------------------------------------------------------------- */
+
+attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch, int64_t batch,
+                               int64_t group, int64_t first, int32_t count) {
+    for (int32_t r = 0; r < count; r++)
+        scratch->rows[r] = attend__query_of(call, batch, group, first + r);
+    const attend__row_set set = {.batch = batch,
+                                 .group = group,
+                                 .rows = scratch->rows,
+                                 .count = count,
+                                 .strips = scratch->strips,
+                                 .out = scratch->out,
+                                 .highest = scratch->highest,
+                                 .sum = scratch->sum};
+    return set;
+}
+
+void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {
+    *first = *last = 0;
+    for (int32_t r = 0; r < count; r++) {
+        if (rows[r].first == rows[r].last) continue;
+        if (*first == *last || rows[r].first < *first) *first = rows[r].first;
+        if (rows[r].last > *last) *last = rows[r].last;
+    }
+}
+
+/* Large sets pack less; enough of them keep every thread busy to the end. */
+int64_t attend__set_size(const attend_device *device, const attend__call *call) {
+    const int64_t strip = call->kernels->strip_rows, total = call->queries * call->shared;
+    const int64_t pairs = call->batches * call->groups, wanted = 4 * (int64_t)device->threads;
+    int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
+    if (device->threads > 1 && sets * pairs < wanted) {
+        const int64_t more = (wanted + pairs - 1) / pairs, most = (total + 4 * strip - 1) / (4 * strip);
+        sets = more < most ? more : most > sets ? most : sets;
+    }
+    if (sets < 1) return strip;
+    const int64_t rows = (total + sets - 1) / sets;
+    return (rows + strip - 1) / strip * strip;
+}
+
+/* One row again, without the values of excluded keys: weight 0 times NaN or infinity is NaN. */
+static void run_again(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
+                      int32_t r) {
+    float highest[ATTEND__STRIP_MOST], sum[ATTEND__STRIP_MOST];
+    const attend__row_set one = {.batch = set->batch,
+                                 .group = set->group,
+                                 .rows = set->rows + r,
+                                 .count = 1,
+                                 .strips = scratch->again_strip,
+                                 .out = scratch->again_out,
+                                 .highest = highest,
+                                 .sum = sum};
+    if (!call->given_weights)
+        attend__pack_queries(call, set->batch, one.rows, 1, one.strips);
+    attend__run_set(call, scratch, &one, true);
+    memcpy(set->out + r * call->padded_columns, one.out, (size_t)call->padded_columns * sizeof(float));
+}
+
+static void write_row(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
+                      int32_t r, bool all_seen) {
+    const attend__query *const row = &set->rows[r];
+    float *const out = set->out + r * call->padded_columns;
+    const float sum = set->sum[r];
+    const bool mix = call->given_weights;
+    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide. */
+    const bool none = row->past_length || (!mix && sum == 0.0f);
+    const float factor = mix ? 1.0f : 1.0f / sum;
+    if (none) memset(out, 0, (size_t)call->columns * sizeof(float));
+    else call->kernels->scale_row(out, call->columns, factor);
+    if (!none && !all_seen && (mix || !isnan(sum)) && !call->kernels->finite_row(out, call->columns)) {
+        run_again(call, scratch, set, r);
+        call->kernels->scale_row(out, call->columns, factor);
+    }
+    const attend__span to = attend__span_at(&call->a->out, set->batch, row->head, row->query, 0);
+    call->kernels->narrow(out, call->columns, to);
+    if (call->wants_lse) attend__write_lse(call, set->batch, row, set->highest[r], sum);
+}
+
+static void attend_set(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set) {
+    const int32_t strip = call->kernels->strip_rows;
+    for (int32_t r = 0; r < set->count && !call->given_weights; r += strip) {
+        const int32_t left = set->count - r;
+        attend__pack_queries(call, set->batch, set->rows + r, left < strip ? left : strip,
+                             set->strips + r * call->depth);
+    }
+    attend__run_set(call, scratch, set, false);
+    int64_t first = 0, last = 0;
+    attend__rows_range(set->rows, set->count, &first, &last);
+    for (int32_t r = 0; r < set->count; r++) {
+        /* Every key that was read is allowed: what is not finite comes from one of those. */
+        const bool all_seen = !call->terms && set->rows[r].first == first && set->rows[r].last == last;
+        write_row(call, scratch, set, r, all_seen);
+    }
+    if (call->wants_weights || call->wants_scores) attend__write_side_outputs(call, scratch, set);
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+typedef struct job {
+    attend__call call;
+    int64_t rows;  /* of a set; with a mean: queries of a task */
+    int64_t parts; /* sets of a batch and group; with a mean: tasks of a batch */
+} job;
+
+/* The last rows first: with a causal mask they are the longest. */
+static int64_t part_start(const job *j, int64_t index) {
+    return (j->parts - 1 - index % j->parts) * j->rows;
+}
+
+static attend__row_set set_of_task(const job *j, const attend__scratch *scratch, int64_t index) {
+    const attend__call *const call = &j->call;
+    const int64_t pair = index / j->parts, first = part_start(j, index);
+    const int64_t left = call->queries * call->shared - first;
+    return attend__set_of(call, scratch, pair / call->groups, pair % call->groups, first,
+                          (int32_t)(left < j->rows ? left : j->rows));
+}
+
+static void set_task(void *argument, int64_t index, void *memory) {
+    const job *const j = argument;
+    const attend__scratch scratch = attend__scratch_at(&j->call, memory);
+    const attend__row_set set = set_of_task(j, &scratch, index);
+    attend_set(&j->call, &scratch, &set);
+}
+
+static void scores_task(void *argument, int64_t index, void *memory) {
+    const job *const j = argument;
+    const attend__scratch scratch = attend__scratch_at(&j->call, memory);
+    const attend__row_set set = set_of_task(j, &scratch, index);
+    attend__write_side_outputs(&j->call, &scratch, &set);
+}
+
+/* All heads of some queries, then the mean of their weights. */
+static void mean_task(void *argument, int64_t index, void *memory) {
+    const job *const j = argument;
+    const attend__call *const call = &j->call;
+    const attend__scratch scratch = attend__scratch_at(call, memory);
+    const int64_t batch = index / j->parts, first = part_start(j, index);
+    const int64_t left = call->queries - first, count = left < j->rows ? left : j->rows;
+    for (int64_t group = 0; group < call->groups; group++) {
+        const int64_t end = (first + count) * call->shared;
+        for (int64_t row = first * call->shared; row < end; row += ATTEND__SET_ROWS) {
+            const int64_t rest = end - row;
+            const attend__row_set set =
+                attend__set_of(call, &scratch, batch, group, row,
+                               (int32_t)(rest < ATTEND__SET_ROWS ? rest : ATTEND__SET_ROWS));
+            attend_set(call, &scratch, &set);
+            for (int32_t r = 0; r < set.count; r++) {
+                const int64_t at = set.rows[r].head * count + set.rows[r].query - first;
+                scratch.all_highest[at] = set.highest[r];
+                scratch.all_sum[at] = set.sum[r];
+            }
+        }
+    }
+    attend__write_mean(call, &scratch, batch, first, count);
+}
+
+static attend_status run_job(attend_device *device, const attend_device_plan *plan,
+                             attend_operation operation, const attend_attention *a) {
+    job j = {.call = attend__call_of(device, operation, a)};
+    const attend__call *const call = &j.call;
+    if (call->batches == 0 || call->heads == 0 || call->queries == 0) return ATTEND_OK;
+    const bool mean = call->wants_mean;
+    j.rows = attend__set_size(device, call);
+    int64_t total = call->queries * call->shared;
+    if (mean) {
+        j.rows = j.rows > call->shared ? j.rows / call->shared : 1;
+        total = call->queries;
+    }
+    j.parts = (total + j.rows - 1) / j.rows;
+    const double products = (double)call->batches * (double)call->heads * (double)call->queries *
+                            (double)call->keys * (double)(call->depth + call->columns);
+    const attend__cpu_work work = {.task = mean                              ? mean_task
+                                           : operation == ATTEND_OP_SCORES ? scores_task
+                                                                           : set_task,
+                                   .argument = &j,
+                                   .count = call->batches * (mean ? 1 : call->groups) * j.parts,
+                                   .work = products,
+                                   .workspace = &a->workspace};
+    attend__cpu_tasks(device, plan, &work);
+    return ATTEND_OK;
+}
+
+static const char *type_text(attend_type type) {
+    return type == ATTEND_F16 ? "f16" : type == ATTEND_BF16 ? "bf16" : "f32";
+}
+
+static attend_status plan_job(attend_device *device, attend_operation operation, const char *name,
+                              const attend_attention *a, attend__cpu_needs *needs) {
+    const attend__call call = attend__call_of(device, operation, a);
+    if (!attend__scratch_bytes(&call, &needs->scratch_bytes))
+        return attend__cpu_fail(&device->host, ATTEND_OVERFLOW, "workspace: its size does not fit in memory");
+    const attend_type type = operation == ATTEND_OP_MIX ? a->v.type : a->k.type;
+    snprintf(needs->kernel, sizeof needs->kernel, "%s_%s_%s", name, type_text(type), call.kernels->tile);
+    return ATTEND_OK;
+}
+
+attend_status attend__cpu_attention_plan(attend_device *device, const void *largest,
+                                         attend__cpu_needs *needs) {
+    return plan_job(device, ATTEND_OP_ATTENTION, "attention", largest, needs);
+}
+
+attend_status attend__cpu_attention_run(attend_device *device, attend_device_plan *plan,
+                                        const void *description) {
+    return run_job(device, plan, ATTEND_OP_ATTENTION, description);
+}
+
+attend_status attend__cpu_scores_plan(attend_device *device, const void *largest,
+                                      attend__cpu_needs *needs) {
+    return plan_job(device, ATTEND_OP_SCORES, "scores", largest, needs);
+}
+
+attend_status attend__cpu_scores_run(attend_device *device, attend_device_plan *plan,
+                                     const void *description) {
+    return run_job(device, plan, ATTEND_OP_SCORES, description);
+}
+
+attend_status attend__cpu_mix_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+    return plan_job(device, ATTEND_OP_MIX, "mix", largest, needs);
+}
+
+attend_status attend__cpu_mix_run(attend_device *device, attend_device_plan *plan,
+                                  const void *description) {
+    return run_job(device, plan, ATTEND_OP_MIX, description);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a query row may see: positions and lengths give it a range of keys, masks and biases decide inside that
+ * range, and the score of a key takes its terms in the order of attention.h. */
+#include "cpu_attention.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static float clamped(double x, double low, double high) {
+    return (float)(x < low ? low : x > high ? high : x);
+}
+
+attend__call attend__call_of(const attend_device *device, attend_operation operation,
+                             const attend_attention *a) {
+    attend__call call = {0};
+    call.a = a;
+    call.kernels = device->kernels->attention;
+    /* Tensors that a step does not use may hold anything. */
+    const bool mix = operation == ATTEND_OP_MIX, softmax = operation == ATTEND_OP_SOFTMAX;
+    const attend_tensor *const rows = mix ? &a->weights : softmax ? &a->scores : &a->q;
+    call.batches = rows->sizes[0];
+    call.heads = rows->sizes[1];
+    call.queries = rows->sizes[2];
+    call.groups = mix ? a->v.sizes[1] : softmax ? call.heads : a->k.sizes[1];
+    call.keys = mix ? a->v.sizes[2] : softmax ? rows->sizes[3] : a->k.sizes[2];
+    call.shared = call.groups > 0 ? call.heads / call.groups : 1;
+    call.depth = mix || softmax ? 0 : a->q.sizes[3];
+    call.columns = mix || operation == ATTEND_OP_ATTENTION ? a->v.sizes[3] : 0;
+    call.given_weights = mix;
+    call.wants_scores = (operation == ATTEND_OP_ATTENTION || operation == ATTEND_OP_SCORES) &&
+                        attend__given(&a->scores);
+    const bool weighs = operation == ATTEND_OP_ATTENTION || softmax;
+    call.wants_weights = weighs && attend__given(&a->weights);
+    call.wants_mean = weighs && attend__given(&a->weights_mean);
+    call.wants_lse = weighs && attend__given(&a->lse);
+    const int64_t lanes = call.kernels->lanes;
+    call.padded_columns = (call.columns + lanes - 1) / lanes * lanes;
+    call.scale = clamped(a->scale, -FLT_MAX, FLT_MAX);
+    /* A cap below 1e-37 moves scores by less than the bound's smallest term. */
+    call.softcap = a->softcap > 0.0 ? clamped(a->softcap, 1e-37, FLT_MAX) : 0.0f;
+    call.terms = a->softcap > 0.0 || attend__given(&a->mask) || attend__given(&a->bias) ||
+                 attend__given(&a->key_mask) || attend__given(&a->alibi_slopes);
+    return call;
+}
+
+static int64_t between(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Lengths in host memory were checked by the host, lengths that came in a buffer were not. */
+static int64_t length_of(const attend_tensor *lengths, int64_t batch, int64_t most) {
+    return attend__given(lengths) ? between(attend_tensor_index(lengths, batch), 0, most) : most;
+}
+
+int64_t attend__key_length(const attend__call *call, int64_t batch) {
+    return length_of(&call->a->key_lengths, batch, call->keys);
+}
+
+static int64_t query_length(const attend__call *call, int64_t batch) {
+    return length_of(&call->a->query_lengths, batch, call->queries);
+}
+
+static int64_t position_of(const attend__call *call, int64_t batch, int64_t query) {
+    const attend_attention *const a = call->a;
+    if (a->position == ATTEND_BOTTOM_RIGHT)
+        return query + attend__key_length(call, batch) - query_length(call, batch);
+    if (a->position != ATTEND_AT_OFFSETS) return query;
+    const int64_t far = (int64_t)1 << 60; /* no key is so far away; sums of two such do not overflow */
+    const int64_t each =
+        attend__given(&a->query_offsets) ? attend_tensor_index(&a->query_offsets, batch) : 0;
+    return query + between(a->query_offset, -far, far) + between(each, -far, far);
+}
+
+attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group, int64_t index) {
+    const attend_attention *const a = call->a;
+    attend__query row = {0};
+    row.query = index / call->shared;
+    row.head = group * call->shared + index % call->shared;
+    row.past_length = row.query >= query_length(call, batch);
+    if (row.past_length) return row;
+    const int64_t length = attend__key_length(call, batch);
+    const int64_t position = position_of(call, batch, row.query);
+    int64_t first = 0, last = length;
+    if (a->causal && position < last - 1) last = position + 1;
+    if (a->window_right >= 0 && position < last - 1 - a->window_right) last = position + a->window_right + 1;
+    if (a->window_left >= 0 && position > a->window_left) first = position - a->window_left;
+    if (first >= last) return row;
+    row.first = first;
+    row.last = last;
+    return row;
+}
+
+attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i, int64_t column) {
+    const int64_t at = t->offset + b * t->strides[0] + h * t->strides[1] + i * t->strides[2] +
+                       column * t->strides[3];
+    const attend__span span = {(char *)t->data + at * attend__element_bytes(t->type), t->type,
+                               t->strides[3]};
+    return span;
+}
+
+static int64_t lower(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Columns of the block that a tensor with `covered` keys holds. */
+static int64_t covered_columns(attend__block block, int64_t covered) {
+    const int64_t columns = lower(covered - block.key, block.to) - block.from;
+    return columns > 0 ? columns : 0;
+}
+
+static void keep_by_bytes(const uint8_t *bytes, int64_t stride, int64_t n, uint8_t *keep) {
+    for (int64_t c = 0; c < n; c++) keep[c] = keep[c] && bytes[c * stride] != 0;
+}
+
+static int64_t bias_columns(const attend__call *call, int64_t batch, const attend__query *row,
+                            attend__block block, float *bias) {
+    const attend_tensor *const t = &call->a->bias;
+    const int64_t n = covered_columns(block, t->sizes[3]);
+    if (n > 0)
+        call->kernels->widen(attend__span_at(t, batch, row->head, row->query, block.key + block.from), n,
+                             bias);
+    return n;
+}
+
+void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
+                     uint8_t *keep) {
+    const attend_attention *const a = call->a;
+    const int64_t n = block.to - block.from, key = block.key + block.from;
+    memset(keep, 0, (size_t)n);
+    const int64_t first = row->first > key ? lower(row->first - key, n) : 0;
+    const int64_t last = row->last > key ? lower(row->last - key, n) : 0;
+    if (last > first) memset(keep + first, 1, (size_t)(last - first));
+    if (attend__given(&a->mask)) {
+        const int64_t covered = covered_columns(block, a->mask.sizes[3]);
+        const attend__span mask = attend__span_at(&a->mask, batch, row->head, row->query, key);
+        keep_by_bytes((const uint8_t *)mask.first, mask.stride, covered, keep);
+        memset(keep + covered, 0, (size_t)(n - covered));
+    }
+    if (attend__given(&a->key_mask)) {
+        const attend_tensor *const t = &a->key_mask;
+        const uint8_t *const bytes = (const uint8_t *)t->data + t->offset + batch * t->strides[0];
+        keep_by_bytes(bytes + key * t->strides[1], t->strides[1], n, keep);
+    }
+    if (attend__given(&a->bias)) {
+        float bias[ATTEND__BLOCK_KEYS];
+        const int64_t covered = bias_columns(call, batch, row, block, bias);
+        for (int64_t c = 0; c < covered; c++) keep[c] = keep[c] && bias[c] != -INFINITY;
+        memset(keep + covered, 0, (size_t)(n - covered));
+    }
+}
+
+void attend__advance_scores(const attend__call *call, int64_t batch, const attend__query *row,
+                            attend__block block, attend_scores_stage from, attend_scores_stage to,
+                            float *x) {
+    const attend_attention *const a = call->a;
+    const attend__attention_kernels *const kernels = call->kernels;
+    const int64_t n = block.to - block.from, key = block.key + block.from;
+    if (from < ATTEND_SCORES_SCALED && to >= ATTEND_SCORES_SCALED) kernels->scale_row(x, n, call->scale);
+    if (from < ATTEND_SCORES_SOFTCAPPED && to >= ATTEND_SCORES_SOFTCAPPED && call->softcap > 0.0f)
+        kernels->cap_row(x, n, call->softcap);
+    if (from >= ATTEND_SCORES_MASKED || to < ATTEND_SCORES_MASKED) return;
+    if (attend__given(&a->bias)) {
+        float bias[ATTEND__BLOCK_KEYS];
+        kernels->add_row(x, bias, bias_columns(call, batch, row, block, bias));
+    }
+    if (attend__given(&a->alibi_slopes)) {
+        const attend_tensor *const t = &a->alibi_slopes;
+        const float slope = ((const float *)t->data)[t->offset + batch * t->strides[0] +
+                                                     row->head * t->strides[1]];
+        kernels->slope_row(x, n, slope, (float)(position_of(call, batch, row->query) - key));
+    }
+    uint8_t keep[ATTEND__BLOCK_KEYS];
+    attend__allowed(call, batch, row, block, keep);
+    kernels->select_row(x, keep, n, -INFINITY);
+}
+
+float attend__sink(const attend__call *call, int64_t head) {
+    const attend_tensor *const t = &call->a->sinks;
+    return attend__given(t) ? ((const float *)t->data)[t->offset + head * t->strides[0]] : -INFINITY;
+}
+
+float attend__sink_weight(float sink) {
+    return sink == -INFINITY ? 0.0f : expf(sink - sink);
+}
+
+void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row, float highest,
+                       float sum) {
+    const attend_tensor *const t = &call->a->lse;
+    const int64_t at = t->offset + batch * t->strides[0] + row->head * t->strides[1] +
+                       row->query * t->strides[2];
+    ((float *)t->data)[at] = row->past_length ? -INFINITY : highest + logf(sum);
+}
+
+void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
+                            int64_t width, float *sum) {
+    const attend_tensor *const t = &call->a->weights_mean;
+    const int64_t at = t->offset + batch * t->strides[0] + query * t->strides[1] + key * t->strides[2];
+    const attend__span to = {(char *)t->data + at * attend__element_bytes(t->type), t->type, t->strides[2]};
+    call->kernels->scale_row(sum, width, 1.0f / (float)call->heads);
+    call->kernels->narrow(sum, width, to);
+}

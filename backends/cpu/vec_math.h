@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Elementary functions over the vector verbs, included after a simd_*.h. Coefficients are minimax fits made for
+ * this file (iteratively reweighted least squares on Chebyshev nodes, in multiple precision). They need none of
+ * the finite-math options: NaN gives NaN, infinities their limits. Largest errors against float64, checked by
+ * tests/test_cpu_math.c (in units of the result's last place; where two stand, the second is without fused fma):
+ *
+ *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0; exp(0) is exactly 1
+ *   vf_tanh        2 ulp
+ *   vf_sigmoid     3 ulp
+ *   vf_gelu        4 ulp; below x = -1 also x^2 ulp without fused fma, where x^2 / 2 is rounded
+ *   vf_gelu_tanh, vf_silu   3 ulp plus the condition of exp, |2 u| ulp of the sigmoid's argument */
+#ifndef ATTEND_CPU_VEC_MATH_H
+#define ATTEND_CPU_VEC_MATH_H
+
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, of which the first has so
+ * few bits that n times it is exact. The bounds are where the result is 0 or infinite anyway; NaN passes them. */
+static inline vf vf_exp(vf x) {
+    const vf bounded = vf_min(vf_set(89.0f), vf_max(vf_set(-104.0f), x));
+    const vf n = vf_round(vf_mul(bounded, vf_set(0x1.715476p+0f)));
+    vf r = vf_fma(n, vf_set(-0x1.62e4p-1f), bounded);
+    r = vf_fma(n, vf_set(-0x1.7f7d1cp-20f), r);
+    vf p = vf_set(0x1.6a23cep-10f);
+    p = vf_fma(p, r, vf_set(0x1.123a2p-7f));
+    p = vf_fma(p, r, vf_set(0x1.5558f2p-5f));
+    p = vf_fma(p, r, vf_set(0x1.555492p-3f));
+    p = vf_fma(p, r, vf_set(0x1.fffffcp-2f));
+    p = vf_fma(p, vf_mul(r, r), r);
+    return vf_scale2(vf_add(p, vf_set(1.0f)), n);
+}
+
+/* |x| < 0.625: x + x^3 P(x^2). Beyond: 1 - 2 / (exp(2 |x|) + 1), without cancellation there. */
+static inline vf vf_tanh(vf x) {
+    const vf z = vf_mul(x, x), a = vf_abs(x);
+    vf p = vf_set(-0x1.75d518p-8f);
+    p = vf_fma(p, z, vf_set(0x1.5223e2p-6f));
+    p = vf_fma(p, z, vf_set(-0x1.b83bf4p-5f));
+    p = vf_fma(p, z, vf_set(0x1.110724p-3f));
+    p = vf_fma(p, z, vf_set(-0x1.555532p-2f));
+    const vf near_zero = vf_fma(p, vf_mul(z, x), x);
+    const vf grown = vf_add(vf_exp(vf_add(a, a)), vf_set(1.0f));
+    const vf far_out = vf_sub(vf_set(1.0f), vf_div(vf_set(2.0f), grown));
+    return vf_select(vf_less(a, vf_set(0.625f)), near_zero, vf_copysign(far_out, x));
+}
+
+static inline vf vf_sigmoid(vf x) {
+    const vf one = vf_set(1.0f);
+    return vf_div(one, vf_add(one, vf_exp(vf_sub(vf_zero(), x))));
+}
+
+/* x Phi(x). Phi(-a) = erfc(a / sqrt 2) / 2 keeps its relative accuracy in the tail: with t = a / sqrt 2 and
+ * q = 1 / (1 + 0.3 t), erfc(t) = exp(-t^2) q P(q) (form: Abramowitz & Stegun 7.1.26). exp(-a^2 / 2) takes the
+ * rounding error of a^2 along. Beyond 15 Phi(-a) is 0 in float32. */
+static inline vf vf_gelu(vf x) {
+    const vf a = vf_min(vf_set(15.0f), vf_abs(x)), one = vf_set(1.0f), half = vf_set(0.5f);
+    const vf q = vf_div(one, vf_fma(a, vf_set(0x1.b27248p-3f), one));
+    vf p = vf_set(-0x1.094c9cp-3f);
+    p = vf_fma(p, q, vf_set(0x1.f14feap-2f));
+    p = vf_fma(p, q, vf_set(-0x1.0664d4p-1f));
+    p = vf_fma(p, q, vf_set(0x1.189168p-1f));
+    p = vf_fma(p, q, vf_set(-0x1.848594p-4f));
+    p = vf_fma(p, q, vf_set(0x1.b85e4ap-3f));
+    p = vf_fma(p, q, vf_set(0x1.2fbd82p-3f));
+    p = vf_fma(p, q, vf_set(0x1.5da25ep-3f));
+    p = vf_fma(p, q, vf_set(0x1.5a7f12p-3f));
+    const vf square = vf_mul(a, a);
+    const vf rest = vf_fma(a, a, vf_sub(vf_zero(), square));
+    const vf e = vf_exp(vf_mul(vf_set(-0.5f), square));
+    const vf e_exact = vf_fma(vf_mul(vf_set(-0.5f), rest), e, e);
+    const vf tail = vf_mul(vf_mul(half, e_exact), vf_mul(q, p));
+    const vf below = vf_mul(vf_copysign(a, x), tail);
+    return vf_select(vf_less(x, vf_zero()), below, vf_sub(x, below));
+}
+
+/* x / 2 (1 + tanh(u)) = x sigmoid(2 u): no cancellation for negative x. */
+static inline vf vf_gelu_tanh(vf x) {
+    const vf cubic = vf_mul(vf_mul(x, x), vf_set(0.044715f));
+    const vf u = vf_mul(vf_set(0x1.988454p-1f), vf_fma(cubic, x, x)); /* sqrt(2 / pi) */
+    const vf one = vf_set(1.0f);
+    const vf bounded = vf_max(vf_set(-15.0f), x); /* the sigmoid is 0 there: keeps -inf from being NaN */
+    return vf_div(bounded, vf_add(one, vf_exp(vf_mul(vf_set(-2.0f), u))));
+}
+
+static inline vf vf_silu(vf x) {
+    const vf bounded = vf_max(vf_set(-104.0f), x);
+    return vf_div(bounded, vf_add(vf_set(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+}
+
+#endif
