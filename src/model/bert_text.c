@@ -164,7 +164,7 @@ static bool normalize(const attend__bert_options *options, const attend__charact
                       size_t count, attend__text *work, attend__text *out) {
     for (size_t i = 0; i < count; i++)
         if (!append_cleaned(options, work, characters[i])) return false;
-    if (options->strip_accents && !strip_marks(work)) return false;
+    if (options->strip_accents && work->count && !strip_marks(work)) return false;
     for (size_t i = 0; i < work->count; i++) {
         const attend__character c = work->items[i];
         const bool done = options->lowercase ? append_lower(out, c)

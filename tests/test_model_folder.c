@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Model folders, good and bad, with a model of one layer that the test writes itself: names with
+ * and without "bert.", weights in 16 bits, tensors that are missing or of another shape,
+ * configurations that do not fit, files that are not there; arguments that are wrong; many threads
+ * on one model. */
+#include "attend/model.h"
+#include "model_folder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { M = 8, F = 12, POSITIONS = 40, TYPES = 2, WORDS = 160, LAYERS = 2 };
+
+static const char config[] =
+    "{\"model_type\":\"bert\",\"hidden_size\":8,\"num_attention_heads\":2,\"num_hidden_layers\":2,"
+    "\"intermediate_size\":12,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,"
+    "\"max_position_embeddings\":40,\"type_vocab_size\":2,\"vocab_size\":160}";
+
+/* Name, rows, columns (0: rank 1) of what every layer has. */
+static const struct shape {
+    const char *name;
+    int rows, columns;
+} layer_shapes[] = {
+    {"attention.self.query.weight", M, M},
+    {"attention.self.query.bias", M, 0},
+    {"attention.self.key.weight", M, M},
+    {"attention.self.key.bias", M, 0},
+    {"attention.self.value.weight", M, M},
+    {"attention.self.value.bias", M, 0},
+    {"attention.output.dense.weight", M, M},
+    {"attention.output.dense.bias", M, 0},
+    {"attention.output.LayerNorm.weight", M, 0},
+    {"attention.output.LayerNorm.bias", M, 0},
+    {"intermediate.dense.weight", F, M},
+    {"intermediate.dense.bias", F, 0},
+    {"output.dense.weight", M, F},
+    {"output.dense.bias", M, 0},
+    {"output.LayerNorm.weight", M, 0},
+    {"output.LayerNorm.bias", M, 0},
+};
+static const struct shape table_shapes[] = {
+    {"embeddings.word_embeddings.weight", WORDS, M},
+    {"embeddings.position_embeddings.weight", POSITIONS, M},
+    {"embeddings.token_type_embeddings.weight", TYPES, M},
+    {"embeddings.LayerNorm.weight", M, 0},
+    {"embeddings.LayerNorm.bias", M, 0},
+};
+enum {
+    LAYER_SHAPES = sizeof layer_shapes / sizeof *layer_shapes,
+    TABLE_SHAPES = sizeof table_shapes / sizeof *table_shapes,
+    TENSORS = TABLE_SHAPES + LAYERS * LAYER_SHAPES
+};
+
+static char folder[512];
+static attend_context *context;
+
+static struct shape tensor_shape(int index, char name[128]) {
+    const int layer = (index - TABLE_SHAPES) / LAYER_SHAPES;
+    struct shape s = index < TABLE_SHAPES ? table_shapes[index]
+                                          : layer_shapes[(index - TABLE_SHAPES) % LAYER_SHAPES];
+    if (index < TABLE_SHAPES)
+        snprintf(name, 128, "%s", s.name);
+    else
+        snprintf(name, 128, "encoder.layer.%d.%s", layer, s.name);
+    s.name = name;
+    return s;
+}
+
+/* ---- writing a folder -------------------------------------------------------------------------
+ */
+
+static void write_file(const char *name, const void *bytes, size_t size) {
+    char path[1024];
+    FILE *const file = fopen(in_folder(path, folder, name), "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void copy_tokenizer(void) {
+    json_t *const root = json_load_file(ATTEND_TEST_DATA "/tokenizer_small.json", 0, NULL);
+    assert_non_null(root);
+    char path[1024];
+    assert_int_equal(json_dump_file(root, in_folder(path, folder, "tokenizer.json"), 0), 0);
+    json_decref(root);
+}
+
+/* How the weights are written; odd is the tensor that is left out, misshapen or of another type. */
+typedef struct form {
+    const char *prefix, *type;
+    int missing, misshapen, mistyped; /* indices, -1 = none */
+} form;
+
+static const form plain = {"", "F32", -1, -1, -1};
+
+/* Small values that bf16 holds exactly, so that every type gives the same model. */
+static float value(unsigned *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return (float)((int)(*state >> 24) - 128) / 128.0f;
+}
+
+static size_t write_value(unsigned char *to, float x, const char *type) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (strcmp(type, "F32") == 0) {
+        memcpy(to, &x, 4);
+        return 4;
+    }
+    uint16_t half = (uint16_t)(bits >> 16);
+    if (strcmp(type, "F16") == 0 &&
+        x != 0) /* normal in binary16: sign, exponent less 112, 10 bits of fraction */
+        half = (uint16_t)((bits >> 16 & 0x8000u) | ((bits & 0x7fffffffu) - (112u << 23)) >> 13);
+    memcpy(to, &half, 2);
+    return 2;
+}
+
+static void write_weights(const form *how) {
+    static unsigned char data[1 << 16];
+    char *header = NULL;
+    json_t *const root = json_object();
+    size_t at = 0;
+    unsigned state = 1;
+    for (int i = 0; i < TENSORS; i++) {
+        char name[128], full[160];
+        const struct shape s = tensor_shape(i, name);
+        const int count = s.rows * (s.columns ? s.columns : 1);
+        const size_t begin = at;
+        if (i == how->missing) continue;
+        for (int k = 0; k < count; k++)
+            at += write_value(data + at, value(&state), how->type);
+        snprintf(full, sizeof full, "%s%s", how->prefix, name);
+        json_t *const shape =
+            s.columns ? json_pack("[ii]", s.rows, s.columns) : json_pack("[i]", s.rows);
+        if (i == how->misshapen) json_array_append_new(shape, json_integer(1));
+        json_object_set_new(root, full,
+                            json_pack("{sssos[II]}", "dtype",
+                                      i == how->mistyped ? "I32" : how->type, "shape", shape,
+                                      "data_offsets", (json_int_t)begin, (json_int_t)at));
+    }
+    header = json_dumps(root, JSON_COMPACT);
+    assert_non_null(header);
+    static unsigned char file[1 << 17];
+    const uint64_t length = strlen(header);
+    for (int b = 0; b < 8; b++)
+        file[b] = (unsigned char)(length >> (8 * b));
+    memcpy(file + 8, header, length);
+    memcpy(file + 8 + length, data, at);
+    write_file("model.safetensors", file, 8 + length + at);
+    free(header);
+    json_decref(root);
+}
+
+static int write_folder(void **state) {
+    (void)state;
+    write_file("config.json", config, strlen(config));
+    copy_tokenizer();
+    write_weights(&plain);
+    return 0;
+}
+
+static attend_model *open_good(void) {
+    attend_model *model;
+    if (attend_model_open(context, folder, &model)) fail_msg("%s", attend_error_text());
+    return model;
+}
+
+static void assert_refused(attend_status status, const char *said) {
+    attend_model *model;
+    const attend_status got = attend_model_open(context, folder, &model);
+    assert_null(model);
+    if (got != status || !strstr(attend_error_text(), said))
+        fail_msg("wanted %s with \"%s\", got %s: \"%s\"", attend_status_name(status), said,
+                 attend_status_name(got), attend_error_text());
+}
+
+/* ---- tests ------------------------------------------------------------------------------------
+ */
+
+static const char text[] = "the \xe5\xa4\xa9 unbelievable a-b [MASK]";
+
+static void same_model_in_every_form(void **state) {
+    (void)state;
+    static const form forms[] = {
+        {"", "F32", -1, -1, -1},
+        {"bert.", "F32", -1, -1, -1},
+        {"", "F16", -1, -1, -1},
+        {"bert.", "BF16", -1, -1, -1},
+    };
+    attend_encoding *first = NULL;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        write_weights(&forms[i]);
+        attend_model *const model = open_good();
+        attend_encoding *e;
+        assert_int_equal(attend_model_encode(model, text, strlen(text), NULL, &e), ATTEND_OK);
+        attend_model_release(model); /* an encoding outlives its model */
+        const size_t n = attend_encoding_length(e);
+        assert_string_equal(attend_encoding_token(e, 1), "the");
+        assert_null(attend_encoding_token(e, n));
+        if (first) {
+            assert_memory_equal(attend_encoding_hidden(e), attend_encoding_hidden(first),
+                                n * M * sizeof(float));
+            assert_memory_equal(attend_encoding_weights(e, 0, 0),
+                                attend_encoding_weights(first, 0, 0),
+                                LAYERS * 2 * n * n * sizeof(float));
+            attend_encoding_release(e);
+        } else
+            first = e;
+    }
+    attend_encoding_release(first);
+}
+
+static void every_tensor_is_checked(void **state) {
+    (void)state;
+    for (int i = 0; i < TENSORS; i++) {
+        char name[128];
+        tensor_shape(i, name);
+        form how = plain;
+        how.missing = i;
+        write_weights(&how);
+        assert_refused(ATTEND_FORMAT, i < TABLE_SHAPES ? name : "model.safetensors");
+        how = plain;
+        how.misshapen = i;
+        write_weights(&how);
+        assert_refused(ATTEND_FORMAT, name);
+        how = plain;
+        how.mistyped = i;
+        write_weights(&how);
+        assert_refused(ATTEND_FORMAT, name);
+    }
+}
+
+static const struct change {
+    const char *key, *value; /* NULL = removed */
+    attend_status status;
+} changes[] = {
+    {"model_type", "\"gpt2\"", ATTEND_UNSUPPORTED},
+    {"model_type", NULL, ATTEND_FORMAT},
+    {"position_embedding_type", "\"relative_key\"", ATTEND_UNSUPPORTED},
+    {"is_decoder", "true", ATTEND_UNSUPPORTED},
+    {"hidden_act", "\"mish\"", ATTEND_UNSUPPORTED},
+    {"hidden_act", "7", ATTEND_FORMAT},
+    {"hidden_size", "0", ATTEND_FORMAT},
+    {"hidden_size", "9", ATTEND_FORMAT},
+    {"hidden_size", "10", ATTEND_FORMAT}, /* the weights have 8 */
+    {"hidden_size", "8.0", ATTEND_FORMAT},
+    {"hidden_size", "4294967304", ATTEND_FORMAT},
+    {"num_attention_heads", "3", ATTEND_FORMAT},
+    {"num_attention_heads", "-2", ATTEND_FORMAT},
+    {"num_hidden_layers", "3", ATTEND_FORMAT},
+    {"num_hidden_layers", "2000000000", ATTEND_FORMAT},
+    {"num_hidden_layers", NULL, ATTEND_FORMAT},
+    {"intermediate_size", "11", ATTEND_FORMAT},
+    {"max_position_embeddings", "39", ATTEND_FORMAT},
+    {"type_vocab_size", "1", ATTEND_FORMAT},
+    {"type_vocab_size", "3", ATTEND_FORMAT},
+    {"vocab_size", "20", ATTEND_FORMAT},
+    {"vocab_size", "161", ATTEND_FORMAT},
+    {"layer_norm_eps", "-1e-5", ATTEND_FORMAT},
+    {"layer_norm_eps", "\"small\"", ATTEND_FORMAT},
+};
+
+static void configurations_are_checked(void **state) {
+    (void)state;
+    char path[1024];
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        json_t *const root = json_loads(config, 0, NULL);
+        if (changes[i].value)
+            json_object_set_new(root, changes[i].key,
+                                json_loads(changes[i].value, JSON_DECODE_ANY, NULL));
+        else
+            json_object_del(root, changes[i].key);
+        assert_int_equal(json_dump_file(root, in_folder(path, folder, "config.json"), 0), 0);
+        json_decref(root);
+        assert_refused(changes[i].status, "config.json");
+    }
+}
+
+static void says_which_file_is_wrong(void **state) {
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors"};
+    char path[1024];
+    for (size_t i = 0; i < 3; i++) {
+        in_folder(path, folder, names[i]);
+        assert_int_equal(remove(path), 0);
+        assert_refused(ATTEND_IO, names[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_refused(ATTEND_IO, "not a file");
+        assert_int_equal(remove(path), 0);
+        write_file(names[i], "", 0);
+        assert_refused(ATTEND_FORMAT, names[i]);
+        write_file(names[i], "\xff\xfe\x00{", 4);
+        assert_refused(ATTEND_FORMAT, names[i]);
+        write_folder(state);
+    }
+    attend_model *model;
+    assert_int_equal(attend_model_open(context, "no such folder", &model), ATTEND_IO);
+    assert_non_null(strstr(attend_error_text(), "no such folder"));
+    assert_int_equal(attend_model_open(context, in_folder(path, folder, "config.json"), &model),
+                     ATTEND_IO);
+    assert_null(model);
+}
+
+static void arguments_are_checked(void **state) {
+    (void)state;
+    attend_model *model;
+    assert_int_equal(attend_model_open(NULL, folder, &model), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_open(context, NULL, &model), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_open(context, folder, NULL), ATTEND_NULL_POINTER);
+    model = open_good();
+    attend_encoding *e = (attend_encoding *)&model;
+    attend_encode_options options = attend_encode_options_default();
+    assert_int_equal(attend_model_encode(NULL, "a", 1, NULL, &e), ATTEND_NULL_POINTER);
+    assert_null(e);
+    assert_int_equal(attend_model_encode(model, NULL, 1, NULL, &e), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_encode(model, "a", 1, NULL, NULL), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_tokenize(model, NULL, 1, &e), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_encode(model, "a\xff", 2, NULL, &e), ATTEND_FORMAT);
+    assert_non_null(strstr(attend_error_text(), "byte 1"));
+    static const int32_t bad[][2] = {{-3, -1}, {LAYERS, -1},   {-1, -2},
+                                     {-1, 2},  {INT32_MIN, 0}, {0, INT32_MAX}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        options.layer = bad[i][0];
+        options.head = bad[i][1];
+        assert_int_equal(attend_model_encode(model, "a", 1, &options, &e), ATTEND_OUT_OF_RANGE);
+        assert_null(e);
+    }
+    options = attend_encode_options_default();
+    options.size = 0;
+    assert_int_equal(attend_model_encode(model, "a", 1, &options, &e), ATTEND_INVALID);
+
+    assert_int_equal(attend_model_encode(model, NULL, 0, NULL, &e),
+                     ATTEND_OK); /* no text is a text */
+    assert_int_equal(attend_encoding_length(e), 2);
+    size_t begin, end;
+    assert_int_equal(attend_encoding_span(e, 2, &begin, &end), ATTEND_OUT_OF_RANGE);
+    assert_int_equal(attend_encoding_span(e, 0, NULL, &end), ATTEND_NULL_POINTER);
+    attend_encoding_release(e);
+    assert_int_equal(attend_model_encode(model, "a\0b", 3, NULL, &e),
+                     ATTEND_OK); /* NUL is a character */
+    assert_int_equal(attend_encoding_length(e), 4);
+    attend_encoding_release(e);
+    attend_encoding_release(NULL);
+    attend_model_release(model);
+    attend_model_release(NULL);
+}
+
+enum { THREADS = 8, ROUNDS = 20 };
+
+typedef struct worker {
+    const attend_model *model;
+    const attend_encoding *wanted;
+    int failures;
+} worker;
+
+static void *encode_often(void *argument) {
+    worker *const w = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        attend_encoding *e;
+        if (attend_model_encode(w->model, text, strlen(text), NULL, &e)) {
+            w->failures++;
+            continue;
+        }
+        w->failures += memcmp(attend_encoding_hidden(e), attend_encoding_hidden(w->wanted),
+                              attend_encoding_length(e) * M * sizeof(float)) != 0;
+        attend_encoding_release(e);
+    }
+    return NULL;
+}
+
+static void threads_share_a_model(void **state) {
+    (void)state;
+    attend_model *const model = open_good();
+    attend_encoding *wanted;
+    assert_int_equal(attend_model_encode(model, text, strlen(text), NULL, &wanted), ATTEND_OK);
+    pthread_t threads[THREADS];
+    worker workers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (worker){model, wanted, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(workers[i].failures, 0);
+    }
+    attend_encoding_release(wanted);
+    attend_model_release(model);
+}
+
+int main(void) {
+    snprintf(folder, sizeof folder, "%s/test_model_folder", ATTEND_TEST_SCRATCH);
+    mkdir(folder, 0700);
+    attend_options options = attend_options_default();
+    options.backend = "cpu";
+    if (attend_open(&options, &context)) {
+        fprintf(stderr, "%s\n", attend_error_text());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(same_model_in_every_form, write_folder),
+        cmocka_unit_test_setup(every_tensor_is_checked, write_folder),
+        cmocka_unit_test_setup(configurations_are_checked, write_folder),
+        cmocka_unit_test_setup(says_which_file_is_wrong, write_folder),
+        cmocka_unit_test_setup(arguments_are_checked, write_folder),
+        cmocka_unit_test_setup(threads_share_a_model, write_folder),
+    };
+    const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    attend_close(context);
+    return failures;
+}
