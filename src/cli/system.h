@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the program asks of the operating system, so that the rest of it is plain C. */
+#ifndef ATTEND_CLI_SYSTEM_H
+#define ATTEND_CLI_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Makes a closed pipe a failed write, and a closed stream one that fails: a file opened later must
+ * not become standard output. */
+void system_prepare_streams(void);
+bool system_output_is_terminal(void);
+/* Columns of the terminal that standard output is, 0 if it is none. */
+int system_terminal_columns(void);
+/* The encoding of the user's locale is UTF-8. */
+bool system_speaks_utf8(void);
+/* Writes the file so that a reader sees the old content or all of the new one. A path that is a
+ * device or a pipe is written to directly. False: errno says why, and nothing new is left behind.
+ */
+bool system_replace_file(const char *path, const void *data, size_t bytes);
+
+#endif
