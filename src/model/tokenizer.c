@@ -33,9 +33,16 @@ static bool append_token(attend__tokens *tokens, attend__token token) {
     return true;
 }
 
-static bool append_span(run *r, const char *text, int32_t id, const attend__character *first,
-                        const attend__character *last) {
-    return append_token(r->tokens, (attend__token){text, id, r->type, first->begin, last->end});
+/* The token that these characters (at least one) became. Where marks were put into canonical order
+ * the first one need not be the leftmost. */
+static bool append_span(run *r, const char *text, int32_t id, const attend__character *characters,
+                        size_t count) {
+    attend__token token = {text, id, r->type, characters[0].begin, characters[0].end};
+    for (size_t i = 1; i < count; i++) {
+        if (characters[i].begin < token.begin) token.begin = characters[i].begin;
+        if (characters[i].end > token.end) token.end = characters[i].end;
+    }
+    return append_token(r->tokens, token);
 }
 
 /* ---- words ------------------------------------------------------------------------------------
@@ -94,15 +101,13 @@ static bool append_word(run *r, const attend__character *characters, size_t coun
         const attend__word *const piece =
             longest_piece(r, characters + i, count - i, at, &used, &bytes);
         known = piece != NULL;
-        if (known &&
-            !append_span(r, piece->text, piece->id, &characters[i], &characters[i + used - 1]))
-            return false;
+        if (known && !append_span(r, piece->text, piece->id, characters + i, used)) return false;
         i += used;
         at += bytes;
     }
     if (known) return true;
     r->tokens->count = tokens_before;
-    return append_span(r, t->unknown->text, t->unknown->id, &characters[0], &characters[count - 1]);
+    return append_span(r, t->unknown->text, t->unknown->id, characters, count);
 }
 
 /* ---- pieces -----------------------------------------------------------------------------------
@@ -116,8 +121,8 @@ static bool append_words(run *r, const attend__character *characters, size_t cou
 }
 
 static bool append_added(run *r, const attend__split *split, const attend__character *characters) {
-    return append_span(r, split->token->text, split->token->id, &characters[split->begin],
-                       &characters[split->end - 1]);
+    return append_span(r, split->token->text, split->token->id, characters + split->begin,
+                       split->end - split->begin);
 }
 
 static bool append_plain(run *r, const attend__character *characters, size_t count) {
