@@ -50,7 +50,9 @@ typedef enum attend_position {
     ATTEND_POSITION_FORCE_32_BITS = 0x7fffffff
 } attend_position;
 
-/* How far the `scores` of a description have come; see the formula above. */
+/* How far the `scores` of a description have come; see the formula above. Before MASKED every key
+ * below the key length has its value, whatever causality, window and masks exclude (so its k is
+ * read); keys beyond the key length and rows beyond the query length have -inf at every stage. */
 typedef enum attend_scores_stage {
     ATTEND_SCORES_RAW = 1,
     ATTEND_SCORES_SCALED = 2,
@@ -183,9 +185,10 @@ ATTEND_API void attend_plan_release(attend_plan *plan); /* NULL is allowed */
  *
  * attend_scores: reads q, k and the options up to scores_stage; writes `scores`.
  * attend_softmax: reads `scores` as being at scores_stage and applies what is left of the formula;
- * writes `weights`, and `lse`, `weights_mean` where given. At MASKED a score of -inf excludes the
- * key. Without q and at stage RAW, has_scale must be set. attend_mix: reads `weights` and v; writes
- * out = sum over allowed keys of weight times v. Allowed is what the options of the description
+ * writes `weights`, and `lse`, `weights_mean` where given. Keys that the options exclude are
+ * excluded at every stage; at MASKED a score of -inf excludes the key too. Without q and at stage
+ * RAW, has_scale must be set. attend_mix: reads `weights` and v; writes out = sum over allowed keys
+ * of weight times v. Allowed is what the options of the description
  * say, so that excluded keys cannot bring NaN. Head averaging, the scale and the bias are not used
  * here, except for keys that a bias of -inf excludes. Tensors that a step does not use are ignored.
  * S is taken from k, scores or weights. Errors as attend_run. */
