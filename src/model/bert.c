@@ -115,10 +115,10 @@ static attend_status create_blocks(attend__bert *bert, attend__weight_store *sto
     const int64_t layers = bert->config.layers;
     /* Before memory is taken for them: a configuration may name any number. */
     if ((uint64_t)layers > attend__safetensors_count(store->file) / LAYER_WEIGHT_COUNT)
-        return attend__model_fail(ATTEND_FORMAT,
-                                  "%s: %zu tensors are too few for num_hidden_layers %lld",
-                                  attend__safetensors_path(store->file),
-                                  attend__safetensors_count(store->file), (long long)layers);
+        return attend__model_fail(
+            ATTEND_FORMAT, "%s: %zu tensors are too few for config.json's num_hidden_layers %lld",
+            attend__safetensors_path(store->file), attend__safetensors_count(store->file),
+            (long long)layers);
     bert->blocks = calloc((size_t)layers, sizeof *bert->blocks);
     if (!bert->blocks) return attend__model_no_memory(attend__safetensors_path(store->file));
     for (int64_t i = 0; i < layers; i++) {
