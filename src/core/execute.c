@@ -8,11 +8,13 @@
 
 #include <string.h>
 
-/* Host-memory devices get plain pointers: the offset is added, so that a backend has one thing to follow. */
-static void fold_offsets(const attend__fields *fields, void *description) {
+/* Host-memory devices get plain pointers with the offset added, so that a backend has one thing to follow. */
+static void use_pointers(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
-        if (t->offset == 0 || !attend__given(t)) continue;
+        if (!attend__given(t)) continue;
+        if (t->buffer != NULL) t->data = t->buffer->host;
+        t->buffer = NULL;
         if (t->data != NULL) t->data = (char *)t->data + (size_t)t->offset * attend_type_bytes(t->type);
         t->offset = 0;
     }
@@ -77,7 +79,7 @@ attend_status attend__plan_execute(attend_plan *plan, void *completed, attend__s
     if (status != ATTEND_OK) return status;
     const attend__fields *fields = attend__operation_fields((attend_operation)plan->key.operation);
     if (attend__host_memory(context)) {
-        fold_offsets(fields, completed);
+        use_pointers(fields, completed);
         return context->table.run(context->device, plan->device, completed);
     }
     use_device_buffers(fields, completed);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Devices with memory of their own. Running: host tensors are packed into buffers, the steps are enqueued, outputs
+ * come back packed and are put where the caller's strides say. Enqueuing: the steps are enqueued, and what they use
+ * is held until the last of them has ended. */
+#include "launch_device.h"
+
+#include "error.h"
+#include "retired.h"
+#include "staging.h"
+
+#include <string.h>
+
+typedef struct staged {
+    attend_tensor host, view;
+    attend_buffer *buffer;
+    bool output;
+    size_t bytes;
+} staged;
+
+typedef struct stage {
+    attend_context *context;
+    size_t count;
+    staged list[ATTEND__MAX_FIELDS];
+} stage;
+
+static attend_status write_input(stage *s, staged *one) {
+    if (attend__is_compact(&one->host, &one->view))
+        return attend_buffer_write(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
+    void *packed = attend__context_allocate(s->context, one->bytes);
+    if (packed == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to pack an input could not be had", one->bytes);
+    attend__gather(&one->host, &one->view, packed);
+    const attend_status status = attend_buffer_write(one->buffer, 0, packed, one->bytes);
+    attend__context_free(s->context, packed);
+    return status;
+}
+
+static attend_status read_output(stage *s, staged *one) {
+    if (attend__is_compact(&one->host, &one->view))
+        return attend_buffer_read(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
+    void *packed = attend__context_allocate(s->context, one->bytes);
+    if (packed == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to unpack an output could not be had", one->bytes);
+    const attend_status status = attend_buffer_read(one->buffer, 0, packed, one->bytes);
+    if (status == ATTEND_OK) attend__scatter(&one->host, &one->view, packed);
+    attend__context_free(s->context, packed);
+    return status;
+}
+
+static attend_status stage_tensor(stage *s, attend_tensor *t, bool output) {
+    staged *one = &s->list[s->count];
+    one->host = *t;
+    one->output = output;
+    one->bytes = attend__compact_view(t, &one->view);
+    if (one->bytes == 0) { /* no element, no memory */
+        t->data = NULL;
+        return ATTEND_OK;
+    }
+    attend_status status = attend_buffer_create(s->context, one->bytes, &one->buffer);
+    if (status != ATTEND_OK) return status;
+    s->count++;
+    *t = one->view;
+    t->buffer = one->buffer;
+    return output ? ATTEND_OK : write_input(s, one);
+}
+
+static attend_status stage_all(stage *s, const attend__fields *fields, void *arguments) {
+    attend_status status = ATTEND_OK;
+    for (size_t i = 0; i < fields->count && status == ATTEND_OK; i++) {
+        const unsigned role = fields->list[i].role;
+        attend_tensor *t = attend__field_tensor(arguments, &fields->list[i]);
+        if (t->type == ATTEND_NO_TYPE || t->data == NULL || (role & ATTEND__SMALL) != 0) continue;
+        if ((role & ATTEND__SCRATCH) != 0)
+            memset(t, 0, sizeof *t); /* host memory is no scratch for this device: it uses its own */
+        else
+            status = stage_tensor(s, t, (role & ATTEND__OUTPUT) != 0);
+    }
+    return status;
+}
+
+attend_status attend__device_run(const attend__call *call, const void *arguments) {
+    attend_context *context = call->context;
+    attend__retired_reap(context, false);
+    stage s;
+    s.context = context;
+    s.count = 0;
+    attend__arguments resolved;
+    memcpy(&resolved, arguments, call->fields->size);
+    attend__sequence sequence = {.context = context, .enqueue = true};
+    attend_status status = stage_all(&s, call->fields, &resolved);
+    if (status == ATTEND_OK) status = call->body(call->object, &resolved, &sequence);
+    if (sequence.last != NULL) {
+        /* even when a later step was refused, the earlier ones use the buffers */
+        const attend_status ended = attend_event_wait(sequence.last, -1);
+        if (status == ATTEND_OK && ended != ATTEND_OK)
+            status = attend__fail(ended, "the device reported: %s", attend_status_text(ended));
+        attend_event_release(sequence.last);
+    }
+    for (size_t i = 0; i < s.count; i++) {
+        if (status == ATTEND_OK && s.list[i].output) status = read_output(&s, &s.list[i]);
+        attend_buffer_release(s.list[i].buffer);
+    }
+    return status;
+}
+
+static void hold_buffers(attend__retired *record, const attend__fields *fields, void *arguments) {
+    for (size_t i = 0; i < fields->count; i++) {
+        attend_tensor *t = attend__field_tensor(arguments, &fields->list[i]);
+        if (t->type == ATTEND_NO_TYPE || t->buffer == NULL) continue;
+        attend__buffer_retain(t->buffer);
+        record->buffers[record->count++] = t->buffer;
+    }
+}
+
+attend_status attend__device_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
+                                     attend_event *const *waits, attend_event **event) {
+    attend_context *context = call->context;
+    attend__retired_reap(context, false);
+    attend__retired *record = attend__retired_create(context, call->fields->count);
+    if (record == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
+    attend__arguments copy;
+    memcpy(&copy, arguments, call->fields->size);
+    hold_buffers(record, call->fields, &copy);
+    if (call->hold != NULL) call->hold(call->object);
+    record->object = call->object;
+    record->drop = call->drop;
+    attend__sequence sequence = {.context = context, .enqueue = true, .wait_count = wait_count, .waits = waits};
+    attend_status status = call->body(call->object, &copy, &sequence);
+    if (sequence.last == NULL) { /* nothing was enqueued: refused, or nothing to do */
+        attend__retired_release(context, record);
+        if (status == ATTEND_OK) status = attend_user_event_create(context, event);
+        if (status == ATTEND_OK) status = attend_user_event_complete(*event, ATTEND_OK);
+        return status;
+    }
+    record->event = sequence.last;
+    if (status == ATTEND_OK) {
+        attend__event_retain(sequence.last);
+        *event = sequence.last;
+    }
+    attend__retired_keep(context, record);
+    return status;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Run and enqueue on devices with memory of their own. */
+#ifndef ATTEND_CORE_LAUNCH_DEVICE_H
+#define ATTEND_CORE_LAUNCH_DEVICE_H
+
+#include "launch.h"
+#include "validate.h"
+
+/* Room for the arguments of any call, of an operation or of a layer. */
+typedef union attend__arguments {
+    attend__description description;
+    attend_multihead_args multihead;
+    attend_feedforward_args feedforward;
+    attend_block_args block;
+    attend_tensor tensor;
+} attend__arguments;
+
+attend_status attend__device_run(const attend__call *call, const void *arguments);
+/* Waits and memory have been checked. */
+attend_status attend__device_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
+                                     attend_event *const *waits, attend_event **event);
+
+#endif
