@@ -13,7 +13,7 @@ import random
 import sys
 import unicodedata
 
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 SENTENCES = """
 The animal didn't cross the street because it was too tired
@@ -37,6 +37,7 @@ tab\there\nnew\rline\u000bvt\u000cff\u0085nel\u2028ls\u2029ps\u3000wide\u00a0nbs
 NUL\u0000in\u0001the\u001bmiddle\u007f\u0080\u009f \ufffd
 \ud7ff\ue000\uf8ff\ufdd0\ufffe\uffff\U0010ffff\U000e0041\U000f0000
 unassigned \u0378 \u0530 \U0001e000 \U00030000 \U0003134b \U000e0000
+\u1c89 \ua7cb \ua7dc \ua7cc \U00010d50 \U00010d65 \U00016ea0 \U00016eb8 \u1e9e \u01c5 \u0130i \U000118a0 \u13a0 \u10a0
 [CLS] [SEP] [MASK] [UNK] [PAD] [cls] [MASK][MASK] a[SEP]b [ MASK ]
 """.strip("\n").split("\n")
 
@@ -94,6 +95,30 @@ class Maker:
         return "".join(self.random.choice(self.makers)() for _ in range(self.random.randint(0, 12)))
 
 
+def class_edges():
+    """Texts with the first and last character of each run of characters that are treated alike."""
+    off = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    steps = [normalizers.BertNormalizer(**{**off, name: True}).normalize_str
+             for name in ("clean_text", "handle_chinese_chars", "strip_accents")]
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+
+    def treated(code):
+        character = chr(code)
+        kinds = [(len(text), text == character, text[:1] == " ") for text in (step(character) for step in steps)]
+        return kinds, len(split("a" + character + "b"))
+
+    edges, before, last = [], None, None
+    for code in range(0x110000):
+        if 0xD800 <= code < 0xE000:
+            continue
+        now = treated(code)
+        if now != last:
+            edges += [code] if before is None else [before, code]
+        before, last = code, now
+    edges = sorted(set(edges))
+    return [" ".join(f"a{chr(c)}b" for c in edges[i:i + 25]) for i in range(0, len(edges), 25)]
+
+
 def reordered(text):
     """Whether canonical order moves a mark of the text."""
     decomposed = normalizers.NFD().normalize_str
@@ -128,7 +153,8 @@ def small_tokenizer():
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "solo", "the", "un", "##able", "##believ", "\u5929",
              "\u00e9"]
     letters = "abcdefghijklmnopqrstuvwxyzABCDEIS0123456789.,!?-'" \
-              "\u00e4\u00df\u03c3\u03c2\u0431\u05d0\u0627\u0915\uac00\u1100\u0307"
+              "\u00e4\u00df\u03c3\u03c2\u0431\u05d0\u0627\u0915\uac00\u1100\u0307" \
+              "\u1c8a\u0264\u019b\ua7cd\U00010d70\U00010d85\U00016ebb\U00016ed3\u01c6\U000118c0\uab70\u2d00"
     words += list(letters) + ["##" + c for c in letters]
     vocabulary = {word: i for i, word in enumerate(words)}
     flags = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=False)
@@ -168,7 +194,7 @@ def main():
     with open(source) as file:
         model = load(file.read())
     maker = Maker(1, model)
-    texts = ["", " ", *SENTENCES, " ".join(SENTENCES)] + [maker.text() for _ in range(1200)]
+    texts = ["", " ", *SENTENCES, " ".join(SENTENCES), *class_edges()] + [maker.text() for _ in range(1200)]
     write(folder + "/tokenizer_model.json", '"cases":', [case(model, text) for text in texts])
 
     small = small_tokenizer()
@@ -182,7 +208,7 @@ def main():
         small["normalizer"].update(options)
         tokenizer = load(json.dumps(small))
         maker = Maker(100 + bits, tokenizer)
-        texts = SENTENCES[bits::3] + [maker.text() for _ in range(60)]
+        texts = SENTENCES + [maker.text() for _ in range(60)]
         variants.append({"normalizer": options, "cases": [case(tokenizer, text) for text in texts]})
     write(folder + "/tokenizer_small_cases.json", '"variants":', variants)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the Python package `tokenizers` how it treats every code point and writes src/model/bert_tables.h.
 
-Usage: unicode_tables.py >src/model/bert_tables.h
+Usage: unicode_tables.py >src/model/bert_tables.h; clang-format -i src/model/bert_tables.h
 For decompositions and lower case only what differs from the utf8proc of this machine is written.
 """
 import ctypes
