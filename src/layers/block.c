@@ -3,32 +3,11 @@
  * Encoder and decoder layers (Vaswani et al. 2017, section 3.1; norm first: Xiong et al. 2020,
  * arXiv:2002.04745): a stream of rows goes through two or three sub-layers, each with a norm and a
  * residual. */
-#include "layers/feedforward.h"
-#include "layers/multihead.h"
+#include "layers/block.h"
 
 #include "core/error.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <string.h>
-
-/* The sub-layers in their order; CROSS only in a decoder. */
-typedef enum part { SELF, CROSS, FEEDFORWARD, PARTS } part;
-
-typedef struct block_norm {
-    attend__parameter weight, bias;
-} block_norm;
-
-struct attend_block {
-    attend__layer head;
-    attend_multihead *self, *cross; /* cross NULL: an encoder layer */
-    attend_feedforward *feedforward;
-    block_norm norms[PARTS];
-    attend_norm_kind norm;
-    bool norm_first;
-    double eps;
-    int64_t width;
-};
 
 static const attend__field desc_fields[] = {
     ATTEND__MEMBER(attend_block_desc, norm_self_weight, ATTEND__GIVEN),
@@ -40,27 +19,6 @@ static const attend__field desc_fields[] = {
 };
 static const attend__fields description_fields = {sizeof(attend_block_desc), desc_fields,
                                                   sizeof desc_fields / sizeof *desc_fields};
-
-static const attend__field args_fields[] = {
-    ATTEND__MEMBER(attend_block_args, x, ATTEND__HOME | ATTEND__REQUIRED),
-    ATTEND__MEMBER(attend_block_args, memory, ATTEND__GIVEN),
-    ATTEND__MEMBER(attend_block_args, out, ATTEND__RESULT),
-    ATTEND__MEMBER(attend_block_args, mask, ATTEND__TRUTH),
-    ATTEND__MEMBER(attend_block_args, bias, ATTEND__GIVEN),
-    ATTEND__MEMBER(attend_block_args, key_mask, ATTEND__TRUTH),
-    ATTEND__MEMBER(attend_block_args, query_lengths, ATTEND__LENGTHS),
-    ATTEND__MEMBER(attend_block_args, key_lengths, ATTEND__LENGTHS),
-    ATTEND__MEMBER(attend_block_args, memory_mask, ATTEND__TRUTH),
-    ATTEND__MEMBER(attend_block_args, memory_bias, ATTEND__GIVEN),
-    ATTEND__MEMBER(attend_block_args, memory_key_mask, ATTEND__TRUTH),
-    ATTEND__MEMBER(attend_block_args, memory_key_lengths, ATTEND__LENGTHS),
-    ATTEND__MEMBER(attend_block_args, weights, ATTEND__ASKED),
-    ATTEND__MEMBER(attend_block_args, weights_mean, ATTEND__ASKED),
-    ATTEND__MEMBER(attend_block_args, memory_weights, ATTEND__ASKED),
-    ATTEND__MEMBER(attend_block_args, memory_weights_mean, ATTEND__ASKED),
-};
-static const attend__fields argument_fields = {sizeof(attend_block_args), args_fields,
-                                               sizeof args_fields / sizeof *args_fields};
 
 /* ---- creating and releasing ------------------------------------------------------------------ */
 
@@ -227,33 +185,6 @@ void attend_block_release(attend_block *block) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* What the sub-layer gets beside its rows. */
-static attend_multihead_args self_args(const attend_block_args *args) {
-    attend_multihead_args a = attend_multihead_args_default();
-    a.mask = args->mask;
-    a.bias = args->bias;
-    a.key_mask = args->key_mask;
-    a.query_lengths = args->query_lengths;
-    a.key_lengths = args->key_lengths;
-    a.weights = args->weights;
-    a.weights_mean = args->weights_mean;
-    a.cache = args->cache;
-    return a;
-}
-
-static attend_multihead_args cross_args(const attend_block_args *args) {
-    attend_multihead_args a = attend_multihead_args_default();
-    a.x_kv = args->memory;
-    a.mask = args->memory_mask;
-    a.bias = args->memory_bias;
-    a.key_mask = args->memory_key_mask;
-    a.query_lengths = args->query_lengths;
-    a.key_lengths = args->memory_key_lengths;
-    a.weights = args->memory_weights;
-    a.weights_mean = args->memory_weights_mean;
-    return a;
-}
-
 /* out = t(x) + residual of one sub-layer t; residual may be "not given". */
 static attend_status run_part(const attend_block *block, const attend_block_args *args, part which,
                               const attend_tensor rows[3], attend__sequence *sequence) {
@@ -264,7 +195,8 @@ static attend_status run_part(const attend_block *block, const attend_block_args
         f.out = rows[2];
         return attend__feedforward_body(block->feedforward, &f, sequence);
     }
-    attend_multihead_args a = which == SELF ? self_args(args) : cross_args(args);
+    attend_multihead_args a =
+        which == SELF ? attend__block_self_args(args) : attend__block_cross_args(args);
     a.x_q = rows[0];
     a.residual = rows[1];
     a.out = rows[2];
@@ -326,87 +258,16 @@ static attend_status body(void *object, const void *arguments, attend__sequence 
     return status;
 }
 
-/* ---- checking -------------------------------------------------------------------------------- */
-
-static attend_status check_rows(const char *name, const attend_tensor *t, const attend_tensor *x,
-                                int64_t width) {
-    attend_status status = attend__check_rank(name, t, 3);
-    if (status == ATTEND_OK) status = attend__check_type(name, t, x->type);
-    if (status == ATTEND_OK)
-        status =
-            attend__check_size(name, t->sizes[0], &(attend__expected){"batch", "x's", x->sizes[0]});
-    if (status != ATTEND_OK) return status;
-    return attend__check_size(name, t->sizes[2],
-                              &(attend__expected){"width", "the weights'", width});
-}
-
-static attend_status check_encoder(const attend_block_args *args) {
-    const struct {
-        const char *name;
-        const attend_tensor *tensor;
-    } refused[] = {{"memory", &args->memory},
-                   {"memory_mask", &args->memory_mask},
-                   {"memory_bias", &args->memory_bias},
-                   {"memory_key_mask", &args->memory_key_mask},
-                   {"memory_key_lengths", &args->memory_key_lengths},
-                   {"memory_weights", &args->memory_weights},
-                   {"memory_weights_mean", &args->memory_weights_mean}};
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (attend__given(refused[i].tensor))
-            return attend__fail(ATTEND_INVALID, "%s: an encoder layer has no memory",
-                                refused[i].name);
-    return ATTEND_OK;
-}
-
-static attend_status check_cross(const attend_block *block, const attend_block_args *args) {
-    if (block->cross == NULL) return check_encoder(args);
-    if (!attend__given(&args->memory))
-        return attend__fail(ATTEND_NULL_POINTER, "memory: not given to a decoder layer");
-    attend_status status = check_rows("memory", &args->memory, &args->x, block->cross->width_k);
-    if (status != ATTEND_OK) return status;
-    attend_multihead_args a = cross_args(args);
-    a.x_q = args->x;
-    status = attend__multihead_check_attention(block->cross, &a, args->memory.sizes[1]);
-    if (status == ATTEND_OK) return ATTEND_OK;
-    /* The sentence begins with the attention's name of what is called memory_.. here. */
-    static const char *const renamed[] = {
-        "mask:", "bias:", "key_mask:", "key_lengths:", "weights:", "weights_mean:"};
-    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
-        if (strncmp(attend_error_text(), renamed[i], strlen(renamed[i])) == 0)
-            return attend__prefix_error(status, "memory_");
-    return attend__prefix_error(status, "cross_attention: ");
-}
-
-static attend_status check_args(const attend_block *block, const attend_block_args *args) {
-    attend_status status = attend__fields_check(block->head.context, &argument_fields, args);
-    if (status == ATTEND_OK) status = attend__check_activations("x", &args->x, block->head.type);
-    if (status == ATTEND_OK) status = check_rows("x", &args->x, &args->x, block->width);
-    if (status == ATTEND_OK) status = check_rows("out", &args->out, &args->x, block->width);
-    if (status == ATTEND_OK)
-        status = attend__check_size("out", args->out.sizes[1],
-                                    &(attend__expected){"length", "x's", args->x.sizes[1]});
-    if (status == ATTEND_OK)
-        status = attend__check_apart("weights_mean", &args->weights_mean, "x", &args->x);
-    if (status == ATTEND_OK)
-        status =
-            attend__check_apart("memory_weights_mean", &args->memory_weights_mean, "x", &args->x);
-    if (status != ATTEND_OK) return status;
-    attend_multihead_args a = self_args(args);
-    a.x_q = args->x;
-    status = attend__multihead_check_attention(block->self, &a, args->x.sizes[1]);
-    return status != ATTEND_OK ? status : check_cross(block, args);
-}
-
 static attend_status call(attend_block *block, const attend_block_args *arguments,
                           const attend__layer_waits *waits) {
     if (block == NULL) return attend__fail(ATTEND_NULL_POINTER, "block: NULL");
     attend_status status = attend__context_check(block->head.context);
     if (status != ATTEND_OK) return status;
     attend_block_args args;
-    status = attend__description_copy("arguments", &argument_fields, arguments, &args);
-    if (status == ATTEND_OK) status = check_args(block, &args);
+    status = attend__description_copy("arguments", &attend__block_args_fields, arguments, &args);
+    if (status == ATTEND_OK) status = attend__block_check_args(block, &args);
     if (status != ATTEND_OK) return status;
-    return attend__layer_launch(block, &argument_fields, body, &args, waits);
+    return attend__layer_launch(block, &attend__block_args_fields, body, &args, waits);
 }
 
 attend_status attend_block_run(attend_block *block, const attend_block_args *arguments) {

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an encoder or decoder layer accepts when it runs. */
+#include "layers/block.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+static const attend__field args_fields[] = {
+    ATTEND__MEMBER(attend_block_args, x, ATTEND__HOME | ATTEND__REQUIRED),
+    ATTEND__MEMBER(attend_block_args, memory, ATTEND__GIVEN),
+    ATTEND__MEMBER(attend_block_args, out, ATTEND__RESULT),
+    ATTEND__MEMBER(attend_block_args, mask, ATTEND__TRUTH),
+    ATTEND__MEMBER(attend_block_args, bias, ATTEND__GIVEN),
+    ATTEND__MEMBER(attend_block_args, key_mask, ATTEND__TRUTH),
+    ATTEND__MEMBER(attend_block_args, query_lengths, ATTEND__LENGTHS),
+    ATTEND__MEMBER(attend_block_args, key_lengths, ATTEND__LENGTHS),
+    ATTEND__MEMBER(attend_block_args, memory_mask, ATTEND__TRUTH),
+    ATTEND__MEMBER(attend_block_args, memory_bias, ATTEND__GIVEN),
+    ATTEND__MEMBER(attend_block_args, memory_key_mask, ATTEND__TRUTH),
+    ATTEND__MEMBER(attend_block_args, memory_key_lengths, ATTEND__LENGTHS),
+    ATTEND__MEMBER(attend_block_args, weights, ATTEND__ASKED),
+    ATTEND__MEMBER(attend_block_args, weights_mean, ATTEND__ASKED),
+    ATTEND__MEMBER(attend_block_args, memory_weights, ATTEND__ASKED),
+    ATTEND__MEMBER(attend_block_args, memory_weights_mean, ATTEND__ASKED),
+};
+const attend__fields attend__block_args_fields = {sizeof(attend_block_args), args_fields,
+                                                  sizeof args_fields / sizeof *args_fields};
+
+attend_multihead_args attend__block_self_args(const attend_block_args *args) {
+    attend_multihead_args a = attend_multihead_args_default();
+    a.mask = args->mask;
+    a.bias = args->bias;
+    a.key_mask = args->key_mask;
+    a.query_lengths = args->query_lengths;
+    a.key_lengths = args->key_lengths;
+    a.weights = args->weights;
+    a.weights_mean = args->weights_mean;
+    a.cache = args->cache;
+    return a;
+}
+
+attend_multihead_args attend__block_cross_args(const attend_block_args *args) {
+    attend_multihead_args a = attend_multihead_args_default();
+    a.x_kv = args->memory;
+    a.mask = args->memory_mask;
+    a.bias = args->memory_bias;
+    a.key_mask = args->memory_key_mask;
+    a.query_lengths = args->query_lengths;
+    a.key_lengths = args->memory_key_lengths;
+    a.weights = args->memory_weights;
+    a.weights_mean = args->memory_weights_mean;
+    return a;
+}
+
+static attend_status check_rows(const char *name, const attend_tensor *t, const attend_tensor *x,
+                                int64_t width) {
+    attend_status status = attend__check_rank(name, t, 3);
+    if (status == ATTEND_OK) status = attend__check_type(name, t, x->type);
+    if (status == ATTEND_OK)
+        status =
+            attend__check_size(name, t->sizes[0], &(attend__expected){"batch", "x's", x->sizes[0]});
+    if (status != ATTEND_OK) return status;
+    return attend__check_size(name, t->sizes[2],
+                              &(attend__expected){"width", "the weights'", width});
+}
+
+static attend_status check_encoder(const attend_block_args *args) {
+    const struct {
+        const char *name;
+        const attend_tensor *tensor;
+    } refused[] = {{"memory", &args->memory},
+                   {"memory_mask", &args->memory_mask},
+                   {"memory_bias", &args->memory_bias},
+                   {"memory_key_mask", &args->memory_key_mask},
+                   {"memory_key_lengths", &args->memory_key_lengths},
+                   {"memory_weights", &args->memory_weights},
+                   {"memory_weights_mean", &args->memory_weights_mean}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (attend__given(refused[i].tensor))
+            return attend__fail(ATTEND_INVALID, "%s: an encoder layer has no memory",
+                                refused[i].name);
+    return ATTEND_OK;
+}
+
+static attend_status check_cross(const attend_block *block, const attend_block_args *args) {
+    if (block->cross == NULL) return check_encoder(args);
+    if (!attend__given(&args->memory))
+        return attend__fail(ATTEND_NULL_POINTER, "memory: not given to a decoder layer");
+    attend_status status = check_rows("memory", &args->memory, &args->x, block->cross->width_k);
+    if (status != ATTEND_OK) return status;
+    attend_multihead_args a = attend__block_cross_args(args);
+    a.x_q = args->x;
+    status = attend__multihead_check_attention(block->cross, &a, args->memory.sizes[1]);
+    if (status == ATTEND_OK) return ATTEND_OK;
+    /* The sentence begins with the attention's name of what is called memory_.. here. */
+    static const char *const renamed[] = {
+        "mask:", "bias:", "key_mask:", "key_lengths:", "weights:", "weights_mean:"};
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+        if (strncmp(attend_error_text(), renamed[i], strlen(renamed[i])) == 0)
+            return attend__prefix_error(status, "memory_");
+    return attend__prefix_error(status, "cross_attention: ");
+}
+
+attend_status attend__block_check_args(const attend_block *block, const attend_block_args *args) {
+    attend_status status =
+        attend__fields_check(block->head.context, &attend__block_args_fields, args);
+    if (status == ATTEND_OK) status = attend__check_activations("x", &args->x, block->head.type);
+    if (status == ATTEND_OK) status = check_rows("x", &args->x, &args->x, block->width);
+    if (status == ATTEND_OK) status = check_rows("out", &args->out, &args->x, block->width);
+    if (status == ATTEND_OK)
+        status = attend__check_size("out", args->out.sizes[1],
+                                    &(attend__expected){"length", "x's", args->x.sizes[1]});
+    if (status == ATTEND_OK)
+        status = attend__check_apart("weights_mean", &args->weights_mean, "x", &args->x);
+    if (status == ATTEND_OK)
+        status =
+            attend__check_apart("memory_weights_mean", &args->memory_weights_mean, "x", &args->x);
+    if (status != ATTEND_OK) return status;
+    attend_multihead_args a = attend__block_self_args(args);
+    a.x_q = args->x;
+    status = attend__multihead_check_attention(block->self, &a, args->x.sizes[1]);
+    return status != ATTEND_OK ? status : check_cross(block, args);
+}
