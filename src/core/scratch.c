@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pools of device memory for intermediate results. A block given back while work on the device still uses it carries
- * that work's event, and is not handed out before the event is complete. */
+ * Pools of device memory for intermediate results. A block that work on the device still uses stays with the records
+ * of enqueued work (retired.h) and comes back to its pool when that work has ended. Blocks are buffers without a
+ * reference to the context: a pool may belong to a plan that the context itself keeps. */
 #include "base/checked.h"
 #include "error.h"
 #include "launch.h"
@@ -10,33 +11,69 @@
 #include <string.h>
 
 typedef struct block {
-    attend_buffer *buffer;
-    attend_event *event; /* NULL: free at once */
+    attend_buffer buffer; /* first: what attend__scratch points to */
+    attend__scratch_pool *pool;
+    struct block *next;
 } block;
 
 struct attend__scratch_pool {
+    atomic_int references; /* the owner's, and one for each block that is out */
     attend_context *context;
     attend__mutex lock;
     size_t bytes; /* of a new block */
-    size_t count, most;
-    block blocks[];
+    size_t free_count, most;
+    block *free;
 };
 
-static void release_block(block *b) {
-    if (b->event != NULL) (void)attend_event_wait(b->event, -1);
-    attend_event_release(b->event);
-    attend_buffer_release(b->buffer);
+static attend_status create_block(attend__scratch_pool *pool, size_t bytes, block **result) {
+    attend_context *context = pool->context;
+    block *b = attend__context_allocate(context, sizeof *b);
+    if (b == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "scratch memory could not be allocated");
+    memset(b, 0, sizeof *b);
+    atomic_init(&b->buffer.references, 1);
+    b->buffer.context = context;
+    b->buffer.bytes = bytes;
+    b->pool = pool;
+    attend_status status = ATTEND_OK;
+    if (attend__host_memory(context)) {
+        b->buffer.host = context->host.allocate(context->host.self, bytes, 64);
+        if (b->buffer.host == NULL)
+            status = attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes of scratch memory could not be had", bytes);
+    } else {
+        status = context->table.buffer_create(context->device, bytes, &b->buffer.device);
+    }
+    if (status == ATTEND_OK)
+        *result = b;
+    else
+        attend__context_free(context, b);
+    return status;
+}
+
+static void destroy_block(block *b) {
+    attend_context *context = b->buffer.context;
+    if (b->buffer.host != NULL) context->host.release(context->host.self, b->buffer.host);
+    if (b->buffer.device != NULL) context->table.buffer_release(context->device, b->buffer.device);
+    attend__context_free(context, b);
+}
+
+static void drop_pool(attend__scratch_pool *pool) {
+    if (atomic_fetch_sub_explicit(&pool->references, 1, memory_order_acq_rel) != 1) return;
+    while (pool->free != NULL) {
+        block *b = pool->free;
+        pool->free = b->next;
+        destroy_block(b);
+    }
+    attend__mutex_destroy(&pool->lock);
+    attend__context_free(pool->context, pool);
 }
 
 attend_status attend__scratch_pool_create(attend_context *context, size_t bytes, size_t most,
                                           attend__scratch_pool **result) {
-    size_t size = 0;
     *result = NULL;
-    attend__scratch_pool *pool = NULL;
-    if (attend__mul_size(most, sizeof(block), &size) && attend__add_size(size, sizeof *pool, &size))
-        pool = attend__context_allocate(context, size);
+    attend__scratch_pool *pool = attend__context_allocate(context, sizeof *pool);
     if (pool == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "a pool of scratch memory could not be allocated");
-    memset(pool, 0, size);
+    memset(pool, 0, sizeof *pool);
+    atomic_init(&pool->references, 1);
     pool->context = context;
     pool->bytes = bytes;
     pool->most = most;
@@ -44,59 +81,43 @@ attend_status attend__scratch_pool_create(attend_context *context, size_t bytes,
         attend__context_free(context, pool);
         return attend__fail(ATTEND_OUT_OF_MEMORY, "a lock could not be made");
     }
-    *result = pool;
-    if (bytes == 0 || most == 0) return ATTEND_OK;
-    const attend_status status = attend_buffer_create(context, bytes, &pool->blocks[0].buffer);
-    if (status == ATTEND_OK) {
-        pool->count = 1;
-    } else {
-        attend__scratch_pool_release(pool);
-        *result = NULL;
+    if (bytes > 0 && most > 0) {
+        const attend_status status = create_block(pool, bytes, &pool->free);
+        if (status != ATTEND_OK) {
+            drop_pool(pool);
+            return status;
+        }
+        pool->free_count = 1;
     }
-    return status;
+    *result = pool;
+    return ATTEND_OK;
 }
 
 void attend__scratch_pool_release(attend__scratch_pool *pool) {
-    if (pool == NULL) return;
-    attend_context *context = pool->context;
-    for (size_t i = 0; i < pool->count; i++)
-        release_block(&pool->blocks[i]);
-    attend__mutex_destroy(&pool->lock);
-    attend__context_free(context, pool);
-}
-
-/* Under the lock: takes a free block of at least `bytes`; too small ones that are free go to `small`. */
-static attend_buffer *take(attend__scratch_pool *pool, size_t bytes, block *small) {
-    for (size_t i = 0; i < pool->count; i++) {
-        block *b = &pool->blocks[i];
-        int32_t complete = 1;
-        if (b->event != NULL) (void)attend_event_query(b->event, &complete);
-        if (!complete) continue;
-        const block found = *b;
-        if (found.buffer->bytes < bytes && small->buffer != NULL) continue;
-        *b = pool->blocks[--pool->count];
-        if (found.buffer->bytes < bytes) {
-            *small = found; /* one a call is enough for the pool to follow growing sizes */
-            i--;
-            continue;
-        }
-        attend_event_release(found.event);
-        return found.buffer;
-    }
-    return NULL;
+    if (pool != NULL) drop_pool(pool);
 }
 
 attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes, attend__scratch *scratch) {
-    block small = {NULL, NULL};
-    scratch->used_bytes = 0;
+    memset(scratch, 0, sizeof *scratch);
     attend__mutex_lock(&pool->lock);
-    scratch->buffer = take(pool, bytes, &small);
     if (pool->bytes < bytes) pool->bytes = bytes;
     const size_t wanted = pool->bytes;
+    block *found = pool->free;
+    if (found != NULL) {
+        pool->free = found->next;
+        pool->free_count--;
+    }
     attend__mutex_unlock(&pool->lock);
-    release_block(&small);
-    if (scratch->buffer != NULL) return ATTEND_OK;
-    return attend_buffer_create(pool->context, wanted, &scratch->buffer);
+    if (found != NULL && found->buffer.bytes < bytes) { /* so that the pool follows growing sizes */
+        destroy_block(found);
+        found = NULL;
+    }
+    attend_status status = ATTEND_OK;
+    if (found == NULL) status = create_block(pool, wanted, &found);
+    if (status != ATTEND_OK) return status;
+    atomic_fetch_add_explicit(&pool->references, 1, memory_order_relaxed);
+    scratch->buffer = &found->buffer;
+    return ATTEND_OK;
 }
 
 attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type, int32_t rank,
@@ -121,26 +142,39 @@ attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type,
     return ATTEND_OK;
 }
 
+static void give_back(void *object) {
+    block *b = object;
+    attend__scratch_pool *pool = b->pool;
+    attend__mutex_lock(&pool->lock);
+    const bool kept = pool->free_count < pool->most;
+    if (kept) {
+        b->next = pool->free;
+        pool->free = b;
+        pool->free_count++;
+    }
+    attend__mutex_unlock(&pool->lock);
+    if (!kept) destroy_block(b);
+    drop_pool(pool);
+}
+
 void attend__scratch_return(attend__scratch_pool *pool, attend__scratch *scratch,
                             const attend__sequence *sequence) {
-    block back = {scratch->buffer, NULL};
+    block *b = (block *)(void *)scratch->buffer;
     scratch->buffer = NULL;
-    if (back.buffer == NULL) return;
-    if (sequence->enqueue && sequence->last != NULL) {
-        attend__event_retain(sequence->last);
-        back.event = sequence->last;
-    }
-    attend__mutex_lock(&pool->lock);
-    const bool kept = pool->count < pool->most;
-    if (kept) pool->blocks[pool->count++] = back;
-    attend__mutex_unlock(&pool->lock);
-    if (kept) return;
-    attend__retired *record = back.event != NULL ? attend__retired_create(pool->context, 1) : NULL;
-    if (record == NULL) { /* nothing waits for it, or there is no memory to remember it: then wait here */
-        release_block(&back);
+    if (b == NULL) return;
+    if (!sequence->enqueue || sequence->last == NULL) {
+        give_back(b);
         return;
     }
-    record->event = back.event;
-    record->buffers[record->count++] = back.buffer;
+    attend__retired *record = attend__retired_create(pool->context, 0);
+    if (record == NULL) { /* no memory to remember it: then wait here */
+        (void)attend_event_wait(sequence->last, -1);
+        give_back(b);
+        return;
+    }
+    attend__event_retain(sequence->last);
+    record->event = sequence->last;
+    record->object = b;
+    record->drop = give_back;
     attend__retired_keep(pool->context, record);
 }

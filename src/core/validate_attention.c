@@ -131,7 +131,8 @@ static int64_t offset_reach(const attend_attention *a, const attend__problem *pr
 
 /* A bound that no pair of a query and a key can reach is no bound. */
 static void complete_windows(attend_attention *a, const attend__problem *problem) {
-    if (a->window_left < 0 && a->window_right < 0) return;
+    /* a plan keeps the option: a run may bring a narrower window */
+    if (problem->without_memory || (a->window_left < 0 && a->window_right < 0)) return;
     const int64_t reach = offset_reach(a, problem);
     const int64_t queries = attend__size_of(problem, 'L'), keys = attend__size_of(problem, 'S');
     const int64_t limit = reach < 0 || queries > farthest || keys > farthest ? INT64_MAX / 2 : queries + keys + reach;
