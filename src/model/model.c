@@ -62,7 +62,7 @@ static attend_status read_folder(attend_model *model, attend_context *context, c
                  {"tokenizer.json", read_tokenizer},
                  {"model.safetensors", read_weights}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        char *const path = attend__path_join(folder, parts[i].name);
+        char *const path = attend__model_path(folder, parts[i].name);
         if (!path) return attend__model_no_memory(folder);
         const attend_status status = parts[i].read(model, context, path);
         free(path);

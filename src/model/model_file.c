@@ -65,7 +65,7 @@ attend_status attend__file_read(const char *path, unsigned char **bytes, size_t 
     return status;
 }
 
-char *attend__path_join(const char *folder, const char *name) {
+char *attend__model_path(const char *folder, const char *name) {
     const size_t a = strlen(folder), b = strlen(name);
     char *const path = malloc(a + b + 2);
     if (!path) return NULL;

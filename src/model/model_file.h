@@ -11,6 +11,6 @@
  * another size than it says: IO. Larger than memory: OUT_OF_MEMORY. */
 attend_status attend__file_read(const char *path, unsigned char **bytes, size_t *size);
 /* folder + "/" + name (malloc), or NULL without memory. */
-char *attend__path_join(const char *folder, const char *name);
+char *attend__model_path(const char *folder, const char *name);
 
 #endif
