@@ -4,7 +4,7 @@
 #include "error.h"
 #include "launch_device.h"
 #include "plan_cache.h"
-#include "weights.h"
+#include "prepared.h"
 
 #include <string.h>
 

@@ -101,7 +101,7 @@ attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes, atte
     memset(scratch, 0, sizeof *scratch);
     attend__mutex_lock(&pool->lock);
     if (pool->bytes < bytes) pool->bytes = bytes;
-    const size_t wanted = pool->bytes;
+    const size_t wanted = pool->bytes > 0 ? pool->bytes : 1;
     block *found = pool->free;
     if (found != NULL) {
         pool->free = found->next;

@@ -3,7 +3,7 @@
  * The rules of stage.h beyond shapes: types that go together, values of options, tables of positions. */
 #include "error.h"
 #include "validate.h"
-#include "weights.h"
+#include "prepared.h"
 
 #include <math.h>
 #include <string.h>

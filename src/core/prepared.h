@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Prepared weights inside: what the device made of a matrix, or a plain contiguous copy where it makes nothing. */
-#ifndef ATTEND_CORE_WEIGHTS_H
-#define ATTEND_CORE_WEIGHTS_H
+#ifndef ATTEND_CORE_PREPARED_H
+#define ATTEND_CORE_PREPARED_H
 
 #include "context.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Weight matrices prepared once: by the device if it has a better order for them, else kept as a contiguous copy. */
-#include "weights.h"
+#include "prepared.h"
 
 #include "base/checked.h"
 #include "error.h"
