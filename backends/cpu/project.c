@@ -15,7 +15,7 @@
 
 /* Of the tiles: strips of tile_rows rows, and columns. Weights that are packed on the way want more rows to
  * share the packing, prepared ones want fewer bytes of x and results in the cache. */
-enum { PREPARED_STRIPS = 8, PREPARED_COLUMNS = 512, PLAIN_STRIPS = 16, PLAIN_COLUMNS = 256 };
+enum { PREPARED_STRIPS = 8, PREPARED_COLUMNS = 768, PLAIN_STRIPS = 16, PLAIN_COLUMNS = 256 };
 enum { TILES_PER_THREAD = 4, LEAST_PRODUCTS = 128 * 1024 }; /* of a tile worth giving to a thread */
 enum { PAD = 16 }; /* floats: rows of results start in different cache sets */
 
@@ -186,11 +186,11 @@ static void finish_row(const project_job *job, const project_scratch *s, int64_t
     attend__span_write(kernels, y, n, out);
 }
 
-/* Tiles that share weights follow each other, so that threads find them in the shared cache. */
+/* Tiles that share rows of x follow each other: those are in the second-level cache then. */
 static void run_tile(void *argument, int64_t index, void *scratch) {
     const project_job *const job = argument;
     const attend__stage_kernels *const kernels = job->kernels;
-    const int64_t across = index / job->row_tiles, down = index % job->row_tiles;
+    const int64_t down = index / job->column_tiles, across = index % job->column_tiles;
     project_tile tile = {.row = attend__cut(job->rows, job->row_tiles, down),
                          .panel = attend__cut(job->panels, job->column_tiles, across)};
     tile.rows = attend__cut(job->rows, job->row_tiles, down + 1) - tile.row;
