@@ -89,6 +89,9 @@ attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64
  * for a key of that score. */
 float attend__sink(const attend__call *call, int64_t head);
 float attend__sink_weight(float sink);
+/* MASKED scores x[0 ..] of the block's columns become weights of a row with that highest and sum. */
+void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
+                   float highest, float sum, float *x);
 void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row, float highest,
                        float sum);
 /* sum[0 .. width - 1]: sums over heads of the weights of keys `key` .. */

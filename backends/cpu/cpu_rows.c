@@ -185,6 +185,19 @@ float attend__sink_weight(float sink) {
     return sink == -INFINITY ? 0.0f : expf(sink - sink);
 }
 
+void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
+                   float highest, float sum, float *x) {
+    const int64_t n = block.to - block.from;
+    if (!isnan(sum)) {
+        call->kernels->weigh_row(x, n, highest, 1.0f / sum);
+        return;
+    }
+    /* NaN for every allowed key, also for one whose own score is -inf */
+    uint8_t keep[ATTEND__BLOCK_KEYS];
+    attend__allowed(call, batch, row, block, keep);
+    for (int64_t c = 0; c < n; c++) x[c] = keep[c] ? NAN : 0.0f;
+}
+
 void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row, float highest,
                        float sum) {
     const attend_tensor *const t = &call->a->lse;

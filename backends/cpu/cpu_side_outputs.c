@@ -40,9 +40,8 @@ static void write_row_weights(const attend__call *call, int64_t batch, const att
     float line[ATTEND__BLOCK_KEYS];
     fill(line, width, 0.0f);
     if (block.from < block.to && !row->past_length) {
-        const int64_t n = block.to - block.from;
-        memcpy(line + block.from, x + block.from, (size_t)n * sizeof *line);
-        call->kernels->weigh_row(line + block.from, n, highest, 1.0f / sum);
+        memcpy(line + block.from, x + block.from, (size_t)(block.to - block.from) * sizeof *line);
+        attend__weigh(call, batch, row, block, highest, sum, line + block.from);
     }
     write_columns(call, &call->a->weights, batch, row, block.key, width, line);
 }
@@ -115,7 +114,7 @@ static void add_weights(const attend__call *call, const attend__scratch *scratch
         const int64_t i = strip[r].query - g.first, at = strip[r].head * g.count + i;
         float *const x = scratch->scores + r * ATTEND__SCORE_STRIDE + block.from;
         attend__advance_scores(call, g.batch, &strip[r], block, ATTEND_SCORES_RAW, ATTEND_SCORES_MASKED, x);
-        call->kernels->weigh_row(x, n, scratch->all_highest[at], 1.0f / scratch->all_sum[at]);
+        attend__weigh(call, g.batch, &strip[r], block, scratch->all_highest[at], scratch->all_sum[at], x);
         call->kernels->add_row(scratch->mean + i * ATTEND__SCORE_STRIDE + block.from, x, n);
     }
 }

@@ -56,7 +56,7 @@ static void write_weights(const attend__call *call, int64_t batch, const attend_
     memset(x, 0, (size_t)width * sizeof *x);
     if (block.from < block.to) {
         read_scores(call, batch, row, block, x + block.from);
-        call->kernels->weigh_row(x + block.from, block.to - block.from, e.highest, 1.0f / e.sum);
+        attend__weigh(call, batch, row, block, e.highest, e.sum, x + block.from);
     }
     if (call->wants_weights)
         call->kernels->narrow(x, width,
