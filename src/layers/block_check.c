@@ -92,7 +92,7 @@ static attend_status check_cross(const attend_block *block, const attend_block_a
     if (status != ATTEND_OK) return status;
     attend_multihead_args a = attend__block_cross_args(args);
     a.x_q = args->x;
-    status = attend__multihead_check_attention(block->cross, &a, args->memory.sizes[1]);
+    status = attend__multihead_check_attention(block->cross, &a);
     if (status == ATTEND_OK) return ATTEND_OK;
     /* The sentence begins with the attention's name of what is called memory_.. here. */
     static const char *const renamed[] = {
@@ -120,6 +120,10 @@ attend_status attend__block_check_args(const attend_block *block, const attend_b
     if (status != ATTEND_OK) return status;
     attend_multihead_args a = attend__block_self_args(args);
     a.x_q = args->x;
-    status = attend__multihead_check_attention(block->self, &a, args->x.sizes[1]);
-    return status != ATTEND_OK ? status : check_cross(block, args);
+    status = attend__multihead_check_attention(block->self, &a);
+    if (status == ATTEND_OK) status = check_cross(block, args);
+    size_t bytes = 0;
+    if (status == ATTEND_OK)
+        status = attend__feedforward_scratch_bytes(block->feedforward, &args->x, &bytes);
+    return status;
 }

@@ -93,14 +93,24 @@ static attend_status prepare(attend_feedforward *layer, const attend_feedforward
     return status;
 }
 
-/* Room for the hidden rows, and for those that multiply them. */
-static attend_status scratch_bytes(const attend_feedforward *layer, attend_type type, int32_t rank,
-                                   const int64_t *sizes, size_t *bytes) {
+/* Room for the hidden rows, and for those that multiply them. `x` tells the rows. */
+attend_status attend__feedforward_scratch_bytes(const attend_feedforward *layer,
+                                                const attend_tensor *x, size_t *bytes) {
+    int64_t sizes[ATTEND_MAX_RANK];
+    memcpy(sizes, x->sizes, sizeof sizes);
+    sizes[x->rank - 1] = layer->hidden;
     *bytes = 0;
-    attend_status status = attend__scratch_add(bytes, type, rank, sizes);
+    attend_status status = attend__scratch_add(bytes, x->type, x->rank, sizes);
     if (status == ATTEND_OK && layer->w_gate != NULL)
-        status = attend__scratch_add(bytes, type, rank, sizes);
+        status = attend__scratch_add(bytes, x->type, x->rank, sizes);
     return status;
+}
+
+static attend_status make_pool(attend_feedforward *layer, int64_t rows) {
+    const attend_tensor largest = attend_tensor_2d(NULL, ATTEND_F32, rows, layer->width);
+    size_t bytes = 0;
+    const attend_status status = attend__feedforward_scratch_bytes(layer, &largest, &bytes);
+    return status != ATTEND_OK ? status : attend__layer_pool(&layer->head, bytes);
 }
 
 attend_status attend_feedforward_create(attend_context *context,
@@ -118,11 +128,7 @@ attend_status attend_feedforward_create(attend_context *context,
     if (status == ATTEND_OK) status = attend__fields_check(context, &description_fields, &d);
     if (status == ATTEND_OK) status = check_desc(&d, layer);
     if (status == ATTEND_OK) status = prepare(layer, &d);
-    size_t bytes = 0;
-    if (status == ATTEND_OK)
-        status =
-            scratch_bytes(layer, ATTEND_F32, 2, (int64_t[]){d.max_rows, layer->hidden}, &bytes);
-    if (status == ATTEND_OK) status = attend__layer_pool(&layer->head, bytes);
+    if (status == ATTEND_OK) status = make_pool(layer, d.max_rows);
     if (status != ATTEND_OK) {
         attend__layer_drop(layer);
         return status;
@@ -177,7 +183,7 @@ attend_status attend__feedforward_body(void *object, const void *arguments,
     sizes[rank - 1] = layer->hidden;
     size_t bytes = 0;
     attend__scratch scratch;
-    attend_status status = scratch_bytes(layer, args->x.type, rank, sizes, &bytes);
+    attend_status status = attend__feedforward_scratch_bytes(layer, &args->x, &bytes);
     if (status == ATTEND_OK) status = attend__scratch_get(layer->head.pool, bytes, &scratch);
     if (status != ATTEND_OK) return status;
     attend_tensor hidden, multiplier;
@@ -214,7 +220,8 @@ static attend_status check_args(const attend_feedforward *layer,
     if (status == ATTEND_OK) status = check_result("out", &args->out, layer, x);
     if (status == ATTEND_OK && attend__given(&args->residual))
         status = check_result("residual", &args->residual, layer, x);
-    return status;
+    size_t bytes = 0;
+    return status != ATTEND_OK ? status : attend__feedforward_scratch_bytes(layer, x, &bytes);
 }
 
 static attend_status call(attend_feedforward *layer, const attend_feedforward_args *arguments,

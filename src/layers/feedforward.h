@@ -15,6 +15,9 @@ struct attend_feedforward {
     attend__parameter b_1, b_gate, b_2;
 };
 
+/* OVERFLOW if the intermediate results for these rows do not fit. */
+attend_status attend__feedforward_scratch_bytes(const attend_feedforward *layer,
+                                                const attend_tensor *x, size_t *bytes);
 /* Takes resolved arguments. */
 attend_status attend__feedforward_body(void *layer, const void *arguments,
                                        attend__sequence *sequence);

@@ -100,21 +100,25 @@ static attend_status prepare_parameters(attend_multihead *layer) {
 /* The intermediate results of one call, in the order in which they are taken from the scratch. */
 enum { QUERIES, KEYS, VALUES, MERGED, INTERMEDIATES };
 
-static void intermediate_sizes(const attend_multihead *layer, int64_t batch, int64_t length,
-                               int64_t keys, int64_t sizes[INTERMEDIATES][3]) {
+static void intermediate_sizes(const attend_multihead *layer,
+                               const attend__multihead_lengths *lengths,
+                               int64_t sizes[INTERMEDIATES][3]) {
     const int64_t heads = layer->options.heads;
     const int64_t columns[INTERMEDIATES] = {
         heads * layer->head_size, layer->kv_heads * layer->head_size,
         layer->kv_heads * layer->value_size, heads * layer->value_size};
     for (int i = 0; i < INTERMEDIATES; i++) {
-        sizes[i][0] = batch;
-        sizes[i][1] = i == KEYS || i == VALUES ? keys : length;
+        sizes[i][0] = lengths->batch;
+        sizes[i][1] = i == KEYS || i == VALUES ? lengths->keys : lengths->queries;
         sizes[i][2] = columns[i];
     }
 }
 
-static attend_status scratch_bytes(const int64_t sizes[INTERMEDIATES][3], attend_type type,
-                                   size_t *bytes) {
+attend_status attend__multihead_scratch_bytes(const attend_multihead *layer, attend_type type,
+                                              const attend__multihead_lengths *lengths,
+                                              size_t *bytes) {
+    int64_t sizes[INTERMEDIATES][3];
+    intermediate_sizes(layer, lengths, sizes);
     attend_status status = ATTEND_OK;
     *bytes = 0;
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
@@ -124,13 +128,12 @@ static attend_status scratch_bytes(const int64_t sizes[INTERMEDIATES][3], attend
 
 static attend_status make_pool(attend_multihead *layer) {
     const attend_multihead_desc *d = &layer->options;
-    int64_t sizes[INTERMEDIATES][3];
-    intermediate_sizes(layer, d->max_batch, d->max_query_length,
-                       attend__larger(d->max_query_length, d->max_key_length), sizes);
+    const attend__multihead_lengths largest = {
+        d->max_batch, d->max_query_length, attend__larger(d->max_query_length, d->max_key_length)};
     size_t bytes = 0;
-    const attend_status status = scratch_bytes(sizes, ATTEND_F32, &bytes);
-    if (status != ATTEND_OK) return status;
-    return attend__layer_pool(&layer->head, bytes);
+    const attend_status status =
+        attend__multihead_scratch_bytes(layer, ATTEND_F32, &largest, &bytes);
+    return status != ATTEND_OK ? status : attend__layer_pool(&layer->head, bytes);
 }
 
 attend_status attend_multihead_create(attend_context *context,
@@ -283,17 +286,18 @@ attend_status attend__multihead_body(void *object, const void *arguments,
                                      attend__sequence *sequence) {
     attend_multihead *layer = object;
     const attend_multihead_args *args = arguments;
-    const attend_tensor *x_k = attend__given(&args->x_kv) ? &args->x_kv : &args->x_q;
+    const attend_type type = args->x_q.type;
+    const attend__multihead_lengths lengths = attend__multihead_lengths_of(args);
     int64_t sizes[INTERMEDIATES][3];
-    intermediate_sizes(layer, args->x_q.sizes[0], args->x_q.sizes[1], x_k->sizes[1], sizes);
+    intermediate_sizes(layer, &lengths, sizes);
     size_t bytes = 0;
     attend__scratch scratch;
-    attend_status status = scratch_bytes(sizes, args->x_q.type, &bytes);
+    attend_status status = attend__multihead_scratch_bytes(layer, type, &lengths, &bytes);
     if (status == ATTEND_OK) status = attend__scratch_get(layer->head.pool, bytes, &scratch);
     if (status != ATTEND_OK) return status;
     attend_tensor rows[INTERMEDIATES];
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
-        status = attend__scratch_tensor(&scratch, args->x_q.type, 3, sizes[i], &rows[i]);
+        status = attend__scratch_tensor(&scratch, type, 3, sizes[i], &rows[i]);
     if (status == ATTEND_OK) status = run_steps(layer, args, rows, sequence);
     attend__scratch_return(layer->head.pool, &scratch, sequence);
     return status;

@@ -24,10 +24,23 @@ attend_status attend__multihead_check_desc(const attend_multihead_desc *descript
                                            struct attend_multihead *layer);
 attend_status attend__multihead_check_args(struct attend_multihead *layer,
                                            const attend_multihead_args *args);
-/* The part of it that the attention inside decides: masks, lengths, positions, side outputs. `keys`
- * is S. */
-attend_status attend__multihead_check_attention(struct attend_multihead *layer,
-                                                const attend_multihead_args *args, int64_t keys);
+/* The part of it that the attention inside and its scratch decide: masks, lengths, positions, side
+ * outputs. Reads sizes and type of x_q and x_kv, nothing else of them. */
+attend_status attend__multihead_check_attention(attend_multihead *layer,
+                                                const attend_multihead_args *args);
+
+/* B, L and S of a call. */
+typedef struct attend__multihead_lengths {
+    int64_t batch, queries, keys;
+} attend__multihead_lengths;
+static inline attend__multihead_lengths
+attend__multihead_lengths_of(const attend_multihead_args *args) {
+    const attend_tensor *keys = attend__given(&args->x_kv) ? &args->x_kv : &args->x_q;
+    return (attend__multihead_lengths){args->x_q.sizes[0], args->x_q.sizes[1], keys->sizes[1]};
+}
+attend_status attend__multihead_scratch_bytes(const attend_multihead *layer, attend_type type,
+                                              const attend__multihead_lengths *lengths,
+                                              size_t *bytes);
 
 /* The options of the layer and of the call as an attention without its q, k, v and out. */
 attend_attention attend__multihead_attention(const struct attend_multihead *layer,

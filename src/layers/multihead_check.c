@@ -210,27 +210,31 @@ static attend_status check_rope_rows(const attend_multihead *layer, int64_t leng
                         table->sizes[0], length);
 }
 
-/* q, k, v and out are intermediate: types and shapes without memory. */
+static attend_status check_position(const attend_attention *a) {
+    const bool used =
+        a->causal || a->window_left >= 0 || a->window_right >= 0 || attend__given(&a->alibi_slopes);
+    if (!used || a->position != ATTEND_POSITION_UNSET) return ATTEND_OK;
+    return attend__fail(ATTEND_INVALID, "position: must be set for cross-attention with causal, a "
+                                        "window or alibi_slopes");
+}
+
 attend_status attend__multihead_check_attention(attend_multihead *layer,
-                                                const attend_multihead_args *args, int64_t keys) {
+                                                const attend_multihead_args *args) {
     const attend_type type = args->x_q.type;
-    const int64_t batch = args->x_q.sizes[0], length = args->x_q.sizes[1],
-                  heads = layer->options.heads;
+    const attend__multihead_lengths n = attend__multihead_lengths_of(args);
+    const int64_t heads = layer->options.heads, groups = layer->kv_heads;
     if (args->cache != NULL)
         return attend__fail(ATTEND_UNSUPPORTED, "cache: this version has none for layers");
-    attend_status status = check_rope_rows(layer, attend__larger(length, keys));
-    if (status != ATTEND_OK) return status;
+    size_t bytes = 0;
     attend_attention a = attend__multihead_attention(layer, args);
-    const bool positions =
-        a.causal || a.window_left >= 0 || a.window_right >= 0 || attend__given(&a.alibi_slopes);
-    if (positions && a.position == ATTEND_POSITION_UNSET)
-        return attend__fail(ATTEND_INVALID,
-                            "position: must be set for cross-attention with causal, a window "
-                            "or alibi_slopes");
-    a.q = attend_tensor_4d(NULL, type, batch, heads, length, layer->head_size);
-    a.k = attend_tensor_4d(NULL, type, batch, layer->kv_heads, keys, layer->head_size);
-    a.v = attend_tensor_4d(NULL, type, batch, layer->kv_heads, keys, layer->value_size);
-    a.out = attend_tensor_4d(NULL, type, batch, heads, length, layer->value_size);
+    attend_status status = check_rope_rows(layer, attend__larger(n.queries, n.keys));
+    if (status == ATTEND_OK) status = check_position(&a);
+    if (status == ATTEND_OK) status = attend__multihead_scratch_bytes(layer, type, &n, &bytes);
+    if (status != ATTEND_OK) return status;
+    a.q = attend_tensor_4d(NULL, type, n.batch, heads, n.queries, layer->head_size);
+    a.k = attend_tensor_4d(NULL, type, n.batch, groups, n.keys, layer->head_size);
+    a.v = attend_tensor_4d(NULL, type, n.batch, groups, n.keys, layer->value_size);
+    a.out = attend_tensor_4d(NULL, type, n.batch, heads, n.queries, layer->value_size);
     return attend__operation_check(layer->head.context, ATTEND_OP_ATTENTION, &a);
 }
 
@@ -246,6 +250,5 @@ attend_status attend__multihead_check_args(attend_multihead *layer,
         status =
             attend__check_apart("weights_mean", &args->weights_mean, "residual", &args->residual);
     if (status != ATTEND_OK) return status;
-    const int64_t keys = (attend__given(&args->x_kv) ? &args->x_kv : &args->x_q)->sizes[1];
-    return attend__multihead_check_attention(layer, args, keys);
+    return attend__multihead_check_attention(layer, args);
 }
