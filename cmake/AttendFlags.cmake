@@ -18,7 +18,7 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 find_package(Threads REQUIRED)
 
 add_library(attend-flags INTERFACE)
-target_compile_definitions(attend-flags INTERFACE $<$<NOT:$<PLATFORM_ID:Windows>>:_POSIX_C_SOURCE=200809L>)
+target_compile_definitions(attend-flags INTERFACE $<$<NOT:$<PLATFORM_ID:Windows>>:_XOPEN_SOURCE=700>)
 if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
   # Contraction would fuse a*b+c where the text does not say so, differently for each ISA and compiler.
   target_compile_options(attend-flags INTERFACE

@@ -11,7 +11,7 @@
 #ifdef _WIN32
 typedef struct attend__mutex { void *handle; } attend__mutex;         /* SRWLOCK */
 typedef struct attend__condition { void *handle; } attend__condition; /* CONDITION_VARIABLE */
-typedef struct attend__thread { void *handle; } attend__thread;
+typedef struct attend__thread { void *handle; unsigned long id; } attend__thread;
 typedef struct attend__once { void *handle; } attend__once;           /* INIT_ONCE */
 #define ATTEND__MUTEX_INIT {0}
 #define ATTEND__ONCE_INIT {0}
@@ -39,6 +39,10 @@ void attend__condition_wake_all(attend__condition *condition);
 
 bool attend__thread_start(attend__thread *thread, void (*run)(void *argument), void *argument);
 void attend__thread_join(attend__thread thread);
+/* The thread cleans up after itself; it must not be joined then. */
+void attend__thread_detach(attend__thread thread);
+bool attend__thread_is_current(const attend__thread *thread);
+void attend__thread_sleep(int64_t nanoseconds);
 void attend__once_run(attend__once *once, void (*run)(void));
 
 /* Processors this process may use (affinity mask), at least 1. */

@@ -18,6 +18,7 @@ struct attend__retired;    /* launch.c: enqueued work whose objects are still he
 struct attend_context {
     atomic_int references;
     int64_t process; /* the process that opened it: in a forked child every call answers FORKED */
+    uint64_t serial; /* tells it from a later context at the same address */
     attend_host host;
     attend_device *device;
     attend_device_table table;
@@ -48,9 +49,9 @@ struct attend_buffer {
     atomic_int references;
     attend_context *context;
     size_t bytes;
-    void *host;                  /* host-memory devices: the memory */
+    void *host;                   /* host-memory devices: the memory */
     attend_device_buffer *device; /* other devices */
-    bool owned;                  /* host memory that this buffer allocated */
+    bool owned;                   /* host memory that this buffer allocated */
 };
 void attend__buffer_retain(attend_buffer *buffer);
 
@@ -68,5 +69,7 @@ struct attend_event {
 attend_status attend__event_create(attend_context *context, attend_device_event *device, attend_event **event);
 void attend__event_retain(attend_event *event);
 void attend__event_complete(attend_event *event, attend_status status);
+/* OK, or why these cannot be waited for by work of the context: NULL among them, or another context's. */
+attend_status attend__waits_check(const attend_context *context, size_t count, attend_event *const *waits);
 
 #endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * memory.h. C11's aligned_alloc is missing on Windows and wants sizes that are multiples of the alignment. */
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#ifdef _WIN32
+#include <malloc.h>
+#endif
+
+void *attend__aligned_allocate(size_t bytes, size_t alignment) {
+    if (bytes == 0) bytes = 1;
+    if (alignment < sizeof(void *)) alignment = sizeof(void *);
+#ifdef _WIN32
+    return _aligned_malloc(bytes, alignment);
+#else
+    void *memory = NULL;
+    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : NULL;
+#endif
+}
+
+void attend__aligned_free(void *memory) {
+#ifdef _WIN32
+    _aligned_free(memory);
+#else
+    free(memory);
+#endif
+}
+
+char *attend__string_part(const char *text, size_t length) {
+    char *copy = malloc(length + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    return copy;
+}
+
+char *attend__string_copy(const char *text) {
+    return text == NULL ? NULL : attend__string_part(text, strlen(text));
+}

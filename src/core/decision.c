@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * decision.h: one record per thread, of its last call. */
+#include "decision.h"
+
+#include "error.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local struct {
+    uint64_t serial; /* of the context; 0 = no call yet */
+    char kernel[96];
+    attend__shape shape;
+} last;
+
+static _Thread_local char shape_store[256], line_store[512];
+
+void attend__decision_note(attend_context *context, const char *kernel, const attend__shape *shape) {
+    last.serial = context->serial;
+    const size_t length = strlen(kernel);
+    const size_t kept = length < sizeof last.kernel ? length : sizeof last.kernel - 1;
+    memcpy(last.kernel, kernel, kept);
+    last.kernel[kept] = 0;
+    last.shape = *shape;
+    if (!attend__log_wanted(context->settings, "dispatch")) return;
+    char text[256];
+    attend__shape_text(shape, text, sizeof text);
+    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name, last.kernel,
+                text);
+}
+
+static const char *const operation_texts[ATTEND_OP_COUNT] = {
+#define ATTEND_X(name, value, type, text) [value] = text,
+    ATTEND_OPERATION_LIST(ATTEND_X)
+#undef ATTEND_X
+};
+
+static const char *const option_texts[] = {
+#define ATTEND_X(name, bit, text) [bit] = text,
+    ATTEND_OPTION_LIST(ATTEND_X)
+#undef ATTEND_X
+};
+
+/* The sizes and the type say these themselves. */
+static const uint64_t implied =
+    (uint64_t)1 << 18 | (uint64_t)1 << 19 | (uint64_t)1 << 20 | (uint64_t)1 << 21;
+
+void attend__shape_text(const attend__shape *shape, char *text, size_t bytes) {
+    size_t at = 0;
+    if (shape->operation != ATTEND_OP_ATTENTION)
+        at += (size_t)snprintf(text, bytes, "%s ", operation_texts[shape->operation]);
+    for (int i = 0; shape->letters[i] && at < bytes; i++)
+        at += (size_t)snprintf(text + at, bytes - at, "%c%lld ", shape->letters[i], (long long)shape->values[i]);
+    if (at < bytes) at += (size_t)snprintf(text + at, bytes - at, "%s", attend_type_text(shape->type));
+    for (size_t i = 0; i < sizeof option_texts / sizeof *option_texts; i++)
+        if ((shape->options & ~implied) >> i & 1 && at < bytes)
+            at += (size_t)snprintf(text + at, bytes - at, " %s", option_texts[i]);
+}
+
+attend_status attend__decision_give(const attend_decision *full, attend_decision *decision) {
+    if (!decision) return attend__fail(ATTEND_NULL_POINTER, "decision: is NULL");
+    const size_t size = decision->size;
+    if (size < sizeof size) return attend__fail(ATTEND_INVALID, "decision: size is not set");
+    memcpy(decision, full, size < sizeof *full ? size : sizeof *full);
+    decision->size = size;
+    return ATTEND_OK;
+}
+
+attend_status attend_context_decision(const attend_context *context, attend_decision *decision) {
+    const attend_status status = attend__context_check(context);
+    if (status != ATTEND_OK) return status;
+    const bool known = last.serial == context->serial;
+    shape_store[0] = 0;
+    if (known) attend__shape_text(&last.shape, shape_store, sizeof shape_store);
+    const attend_decision full = {.size = sizeof full,
+                                  .backend = context->backend_name,
+                                  .device = context->device_name,
+                                  .kernel = known ? last.kernel : "",
+                                  .reason = context->reason,
+                                  .refused = context->refused,
+                                  .shape = shape_store};
+    return attend__decision_give(&full, decision);
+}
+
+const char *attend_describe(const attend_context *context) {
+    attend_decision d = {.size = sizeof d};
+    if (attend_context_decision(context, &d) != ATTEND_OK) return attend_error_text();
+    snprintf(line_store, sizeof line_store, "%s: %s%s%s; %s", d.backend, d.device, *d.kernel ? ", kernel " : "",
+             d.kernel, d.reason);
+    return line_store;
+}
