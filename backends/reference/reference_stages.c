@@ -5,8 +5,7 @@
 #include "reference.h"
 #include "reference_tensor.h"
 
-/* ---- rows of "[.., N]" ------------------------------------------------------------------------
- */
+/* ---- rows of "[.., N]" ---------------------------------------------------------------------- */
 
 static int64_t rows_of(const attend_tensor *t) {
     int64_t rows = 1;

@@ -68,8 +68,8 @@ static bool allowed(const attend_attention *a, const int64_t at[4], int64_t p, i
     *bias = 0;
     if (j >= keys) return false;
     if (a->causal && j > p) return false;
-    if (a->window_left >= 0 && j < p - a->window_left) return false;
-    if (a->window_right >= 0 && j > p + a->window_right) return false;
+    if (a->window_left >= 0 && p - j > a->window_left) return false;
+    if (a->window_right >= 0 && j - p > a->window_right) return false;
     if (a->mask.type && (!aligned(&a->mask, at, all, &value) || value == 0)) return false;
     if (a->key_mask.type && gate_load(&a->key_mask, (const int64_t[2]){at[0], j}) == 0)
         return false;
