@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Activations and their companions (multiplier, residual) on float32 rows, over the vector verbs. At the
- * infinities they are what their formulas give in floating point: GELU, its tanh form and SiLU of -inf are
- * -inf times 0, a NaN. */
+ * Activations and their companions (multiplier, residual) on float32 rows, over the vector verbs.
+ * Infinities give the limits: GELU, its tanh form and SiLU of -inf are 0, not the NaN of -inf times 0. */
 #ifndef ATTEND_CPU_ELEMENTWISE_TMPL_H
 #define ATTEND_CPU_ELEMENTWISE_TMPL_H
 

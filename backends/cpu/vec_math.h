@@ -72,18 +72,23 @@ static inline vf vf_gelu(vf x) {
     return vf_select(vf_less(x, vf_zero()), below, vf_sub(x, below));
 }
 
-/* x / 2 (1 + tanh(u)) = x sigmoid(2 u): no cancellation for negative x. */
+/* x sigmoid(z), z of the sign of x: with e = exp(-|z|) in 0 .. 1 neither side cancels, and results stay right down
+ * to 1e-37, where exp(-z) would have overflowed. Below `zero` e is 0: that bound keeps -inf from being NaN. */
+static inline vf weighted_by_sigmoid(vf x, vf z, float zero) {
+    const vf e = vf_exp(vf_sub(vf_zero(), vf_abs(z)));
+    const vf below = vf_mul(vf_max(vf_set(zero), x), e);
+    return vf_div(vf_select(vf_less(x, vf_zero()), below, x), vf_add(vf_set(1.0f), e));
+}
+
+/* x / 2 (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
 static inline vf vf_gelu_tanh(vf x) {
     const vf cubic = vf_mul(vf_mul(x, x), vf_set(0.044715f));
-    const vf u = vf_mul(vf_set(0x1.988454p-1f), vf_fma(cubic, x, x)); /* sqrt(2 / pi) */
-    const vf one = vf_set(1.0f);
-    const vf bounded = vf_max(vf_set(-15.0f), x); /* the sigmoid is 0 there: keeps -inf from being NaN */
-    return vf_div(bounded, vf_add(one, vf_exp(vf_mul(vf_set(-2.0f), u))));
+    const vf z = vf_mul(vf_set(0x1.988454p+0f), vf_fma(cubic, x, x));
+    return weighted_by_sigmoid(x, z, -15.0f);
 }
 
 static inline vf vf_silu(vf x) {
-    const vf bounded = vf_max(vf_set(-104.0f), x);
-    return vf_div(bounded, vf_add(vf_set(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+    return weighted_by_sigmoid(x, x, -105.0f);
 }
 
 #endif
