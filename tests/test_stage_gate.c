@@ -400,11 +400,16 @@ static void make_embedding(trial *t) {
     int64_t sizes[4], rows = stage_size(r, 60);
     const int64_t columns = stage_size(r, 1100), entries = gate_range(r, 60, 90), table_sizes[2] = {entries, columns};
     const attend_type table_type = stage_float_type(r), type = gate_chance(r, 0.3) ? ATTEND_F32 : table_type;
-    const int32_t rank = stage_rows(r, &rows, columns, sizes);
+    int32_t rank = stage_rows(r, &rows, columns, sizes);
+    if (rank == 1) { /* ids have a rank of at least 1 */
+        sizes[0] = 1;
+        sizes[1] = columns;
+        rank = 2;
+    }
     e = attend_embedding_default();
     e.scale = gate_chance(r, 0.5) ? 1 : gate_normal(r);
     stage_tensor *const table = stage_input(&t->c, "table", table_type, 2, table_sizes, 1);
-    stage_tensor *const ids = rank == 1 || gate_chance(r, 0.7) ? stage_ids(&t->c, "ids", rank - 1, sizes, entries - 1) : NULL;
+    stage_tensor *const ids = gate_chance(r, 0.7) ? stage_ids(&t->c, "ids", rank - 1, sizes, entries - 1) : NULL;
     stage_tensor *const x = gate_chance(r, 0.5) ? stage_input(&t->c, "x", type, rank, sizes, 1) : NULL;
     if (ids == NULL) e.id_offset = gate_range(r, 0, entries - sizes[rank - 2]);
     stage_tensor *const out = x != NULL && gate_chance(r, 0.5) ? stage_in_place(&t->c, x)
