@@ -244,7 +244,7 @@ static void test_helpers(void **state) {
     (void)state;
     float nothing;
     assert_int_equal(attend_sinusoidal_positions(INT64_MAX, 2, &nothing), ATTEND_OVERFLOW);
-    assert_int_equal(attend_sinusoidal_positions(INT64_MAX / 4, 1, &nothing), ATTEND_OVERFLOW);
+    assert_int_equal(attend_sinusoidal_positions(INT64_MAX / 4 + 1, 1, &nothing), ATTEND_OVERFLOW);
     assert_int_equal(attend_rope_tables(INT64_MAX / 2, 8, 10000, &nothing, &nothing), ATTEND_OVERFLOW);
     attend_t5_bias d = attend_t5_bias_default();
     d.table = d.bias = &nothing;
