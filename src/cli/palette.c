@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A path through OKLCH (B. Ottosson 2020, "A perceptual color space for image processing"):
- * lightness grows evenly while the hue turns from violet over blue and green to yellow, with as
- * much chroma as sRGB has. */
+ * lightness grows evenly while the hue turns from violet over blue and green to yellow, with a
+ * chroma that sRGB has nearly everywhere, so that no step of the path is a jump. */
 #include "palette.h"
 
 #include "system.h"
@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double dark = 0.20, light = 0.95, first_hue = 295.0, last_hue = 100.0,
-                    most_chroma = 0.16;
+static const double dark = 0.20, light = 0.95, first_hue = 310.0, last_hue = 100.0,
+                    most_chroma = 0.10;
 static const double degree = 3.14159265358979323846 / 180.0;
 
 typedef struct linear_rgb {

@@ -68,6 +68,9 @@ says "$out" '"ang" (token 2)'
 says "$out" '"##strom" (token 3)'
 view --focus '[CLS]' "$animal"
 says "$out" '"[CLS]" (token 0)'
+expect 1 view --model "$model" --focus ang "An Ångström is small" # a piece is no word
+view --focus '##strom' "An Ångström is small"
+says "$out" '"##strom" (token 3)'
 view --focus 想 "$wide"
 says "$out" '"[UNK]" (token 9)'
 view ""
@@ -111,7 +114,6 @@ for locale in C C.UTF-8; do
     for width in 20 40 80 133; do
         export LC_ALL=C.UTF-8 # of wc, which measures in columns
         for text in "$animal" "$wide" "e$(printf '\xcc\x81')tude 👍🏽 ｆｕｌｌ"; do
-            COLUMNS=$width LC_ALL=$locale view --focus 天 "$wide"
             COLUMNS=$width LC_ALL=$locale view "$text"
             grep -E '^ *[0-9]+ ' "$out" | grep -v '^0 .*0\.' >"$work/rows"
             columns=$(while IFS= read -r line; do printf '%s\n' "$line" | wc -L; done <"$work/rows" | sort -u)
@@ -183,6 +185,8 @@ for text in "$wide" '<script>alert("1")</script> & ]]>' $'a \x1b \xef\xbf\xbe b'
     well_formed "$picture"
     grep -q '<script' "$picture" && fault "$what: markup of the text is in the picture"
 done
+view --out "$picture" $'one \xe2\x80\xae two \xc2\x9b'
+grep -qF '<title>layer 6, mean of 12 heads: one \u202e two \u009b</title>' "$picture" || fault "$what: no escapes"
 compgen -G "$work/*.svg.*" >/dev/null && fault "$what: a temporary file is left"
 umask 022
 rm "$picture"

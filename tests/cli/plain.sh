@@ -5,8 +5,8 @@ source "$(dirname "$0")/lib.sh"
 data=$source_tree/tests/data
 
 # ---- help and arguments
-expect 0 --help
 for command in devices check tokenize embed view; do
+    expect 0 --help
     says "$out" "$command"
     expect 0 "$command" --help
     says "$out" "usage: attend $command"
@@ -97,9 +97,8 @@ expect 0 check "$work/case.safetensors"
 says "$out" "SKIP"
 says "$out" "attribute 'strange'"
 says "$out" "0 passed, 0 failed, 1 skipped"
-sed 's/project/projekt/; s/.$//' "$work/case.safetensors" >"$work/operation.safetensors"
 case_file '' "$six"
-sed 's/"project/"projekt/; s/\\"project/\\"projekt/' "$work/case.safetensors" >"$work/operation.safetensors"
+sed 's/project/projekt/' "$work/case.safetensors" >"$work/operation.safetensors"
 expect 0 check "$work/operation.safetensors"
 says "$out" "operation 'projekt' is not known"
 sed 's/31mb\/w/31mb\/z/' "$work/case.safetensors" >"$work/role.safetensors"
