@@ -109,16 +109,6 @@ static attend_status check_memory(const attend__fields *fields, const void *argu
     return ATTEND_OK;
 }
 
-static attend_status check_waits(const attend_context *context, size_t count, attend_event *const *waits) {
-    if (count > 0 && waits == NULL) return attend__fail(ATTEND_NULL_POINTER, "waits: is NULL, but wait_count is %zu", count);
-    for (size_t i = 0; i < count; i++) {
-        if (waits[i] == NULL) return attend__fail(ATTEND_NULL_POINTER, "waits: event %zu is NULL", i);
-        if (waits[i]->context != context)
-            return attend__fail(ATTEND_INVALID, "waits: event %zu belongs to another context", i);
-    }
-    return ATTEND_OK;
-}
-
 static attend_status enqueue_on_worker(const attend__call *call, const void *arguments, size_t wait_count,
                                        attend_event *const *waits, attend_event *event) {
     const size_t small = small_bytes(call->fields, arguments);
@@ -138,7 +128,7 @@ static attend_status enqueue_on_worker(const attend__call *call, const void *arg
 attend_status attend__launch_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
                                      attend_event *const *waits, attend_event **done) {
     if (done != NULL) *done = NULL;
-    attend_status status = check_waits(call->context, wait_count, waits);
+    attend_status status = attend__waits_check(call->context, wait_count, waits);
     if (status == ATTEND_OK) status = check_memory(call->fields, arguments);
     if (status != ATTEND_OK) return status;
     attend_event *event = NULL;
