@@ -153,6 +153,19 @@ static void check_row(const problem *p, const gate_row *row, const int64_t at[3]
     if (a->lse.type) close_enough("lse", &a->lse, index, row->lse, row->lse_bound);
 }
 
+/* The mean over the heads of key j in row (b, i): the mean of their bounds, and one rounding a
+ * head. */
+static void check_mean(const problem *p, gate_row *row, int64_t b, int64_t i, int64_t j) {
+    const double heads = (double)p->n.H;
+    double want = 0, bound = 0;
+    for (int64_t h = 0; h < p->n.H; h++) {
+        gate_row_compute(row, &p->a, b, h, i);
+        want += row->weight[j] / heads;
+        bound += (row->weight_bound[j] + row->weight[j] * heads * 0x1p-24) / heads;
+    }
+    close_enough("weights_mean", &p->a.weights_mean, (const int64_t[4]){b, i, j, 0}, want, bound);
+}
+
 void problem_check(const problem *p) {
     gate_row row;
     problem_run(p);
@@ -161,6 +174,9 @@ void problem_check(const problem *p) {
         const int64_t at[3] = {n / p->n.L / p->n.H, n / p->n.L % p->n.H, n % p->n.L};
         gate_row_compute(&row, &p->a, at[0], at[1], at[2]);
         check_row(p, &row, at);
+        /* one key of each row is enough to see a wrong mean */
+        if (p->a.weights_mean.type && at[1] == 0 && p->n.S > 0)
+            check_mean(p, &row, at[0], at[2], n * 7 % p->n.S);
     }
     gate_row_free(&row);
 }
