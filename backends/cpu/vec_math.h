@@ -3,13 +3,14 @@
  * Elementary functions over the vector verbs, included after a simd_*.h. Coefficients are minimax fits made for
  * this file (iteratively reweighted least squares on Chebyshev nodes, in multiple precision). They need none of
  * the finite-math options: NaN gives NaN, infinities their limits. Largest errors against float64, checked by
- * tests/test_cpu_math.c (in units of the result's last place; where two stand, the second is without fused fma):
+ * tests/test_cpu_math.c, in units of the result's last place, or 2^-142 where that is more (a product with a
+ * subnormal number has lost places):
  *
  *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0; exp(0) is exactly 1
  *   vf_tanh        2 ulp
- *   vf_sigmoid     3 ulp
- *   vf_gelu        4 ulp; below x = -1 also x^2 ulp without fused fma, where x^2 / 2 is rounded
- *   vf_gelu_tanh, vf_silu   3 ulp plus the condition of exp, |2 u| ulp of the sigmoid's argument */
+ *   vf_sigmoid, vf_silu   3 ulp
+ *   vf_gelu        6 ulp; for x < -1 without fused fma x^2 ulp more, as x^2 / 2 is rounded
+ *   vf_gelu_tanh   4 ulp; for x < 0 also 3 |2 u| ulp: 2 u is rounded up to four times */
 #ifndef ATTEND_CPU_VEC_MATH_H
 #define ATTEND_CPU_VEC_MATH_H
 
@@ -44,32 +45,44 @@ static inline vf vf_tanh(vf x) {
 }
 
 static inline vf vf_sigmoid(vf x) {
-    const vf one = vf_set(1.0f);
-    return vf_div(one, vf_add(one, vf_exp(vf_sub(vf_zero(), x))));
+    const vf one = vf_set(1.0f), e = vf_exp(vf_sub(vf_zero(), vf_abs(x)));
+    return vf_div(vf_select(vf_less(x, vf_zero()), e, one), vf_add(one, e));
+}
+
+/* |x| < 1: x (1/2 + x P(x^2)). */
+static inline vf vf_gelu_inside(vf x) {
+    const vf z = vf_mul(x, x);
+    vf p = vf_set(-0x1.f4b4f6p-18f);
+    p = vf_fma(p, z, vf_set(0x1.d9bc74p-14f));
+    p = vf_fma(p, z, vf_set(-0x1.36d862p-10f));
+    p = vf_fma(p, z, vf_set(0x1.46cc3ap-7f));
+    p = vf_fma(p, z, vf_set(-0x1.105826p-4f));
+    p = vf_fma(p, z, vf_set(0x1.988454p-2f));
+    return vf_fma(p, z, vf_mul(vf_set(0.5f), x));
 }
 
 /* x Phi(x). Phi(-a) = erfc(a / sqrt 2) / 2 keeps its relative accuracy in the tail: with t = a / sqrt 2 and
- * q = 1 / (1 + 0.3 t), erfc(t) = exp(-t^2) q P(q) (form: Abramowitz & Stegun 7.1.26). exp(-a^2 / 2) takes the
+ * q = 1 / (1 + t / 2), erfc(t) = exp(-t^2) q P(q) (form: Abramowitz & Stegun 7.1.26). exp(-a^2 / 2) takes the
  * rounding error of a^2 along. Beyond 15 Phi(-a) is 0 in float32. */
 static inline vf vf_gelu(vf x) {
-    const vf a = vf_min(vf_set(15.0f), vf_abs(x)), one = vf_set(1.0f), half = vf_set(0.5f);
-    const vf q = vf_div(one, vf_fma(a, vf_set(0x1.b27248p-3f), one));
-    vf p = vf_set(-0x1.094c9cp-3f);
-    p = vf_fma(p, q, vf_set(0x1.f14feap-2f));
-    p = vf_fma(p, q, vf_set(-0x1.0664d4p-1f));
-    p = vf_fma(p, q, vf_set(0x1.189168p-1f));
-    p = vf_fma(p, q, vf_set(-0x1.848594p-4f));
-    p = vf_fma(p, q, vf_set(0x1.b85e4ap-3f));
-    p = vf_fma(p, q, vf_set(0x1.2fbd82p-3f));
-    p = vf_fma(p, q, vf_set(0x1.5da25ep-3f));
-    p = vf_fma(p, q, vf_set(0x1.5a7f12p-3f));
+    const vf size = vf_abs(x), a = vf_min(vf_set(15.0f), size), one = vf_set(1.0f), half = vf_set(0.5f);
+    const vf q = vf_div(one, vf_fma(a, vf_set(0x1.6a09e6p-2f), one));
+    vf p = vf_set(0x1.3e3e4p-4f);
+    p = vf_fma(p, q, vf_set(-0x1.72531p-3f));
+    p = vf_fma(p, q, vf_set(0x1.ced97ep-6f));
+    p = vf_fma(p, q, vf_set(0x1.87dceap-4f));
+    p = vf_fma(p, q, vf_set(0x1.53ee6ep-3f));
+    p = vf_fma(p, q, vf_set(0x1.ff5af2p-3f));
+    p = vf_fma(p, q, vf_set(0x1.207e3ap-2f));
+    p = vf_fma(p, q, vf_set(0x1.20e228p-2f));
     const vf square = vf_mul(a, a);
     const vf rest = vf_fma(a, a, vf_sub(vf_zero(), square));
     const vf e = vf_exp(vf_mul(vf_set(-0.5f), square));
     const vf e_exact = vf_fma(vf_mul(vf_set(-0.5f), rest), e, e);
     const vf tail = vf_mul(vf_mul(half, e_exact), vf_mul(q, p));
     const vf below = vf_mul(vf_copysign(a, x), tail);
-    return vf_select(vf_less(x, vf_zero()), below, vf_sub(x, below));
+    const vf outside = vf_select(vf_less(x, vf_zero()), below, vf_sub(x, below));
+    return vf_select(vf_less(size, one), vf_gelu_inside(x), outside);
 }
 
 /* x sigmoid(z), z of the sign of x: with e = exp(-|z|) in 0 .. 1 neither side cancels, and results stay right down
