@@ -178,6 +178,10 @@ static int open_backend(void **state, const char *backend) {
     return 0;
 }
 
+int open_chosen(void **state) {
+    return open_backend(state, NULL);
+}
+
 int open_cpu(void **state) {
     return open_backend(state, "cpu");
 }

@@ -46,7 +46,14 @@ typedef struct decoder {
 /* `desc` points into `d`. Norm first with RMS, norm last with layer norm. */
 void fill_decoder(decoder *d, bool norm_first);
 
-/* Setups whose state is a context. */
+/* Runs the tests on every built-in backend, or on that of ATTEND_BACKEND alone. Their state is a
+ * context. */
+#define RUN_LAYER_TESTS(tests)                                                                     \
+    (getenv("ATTEND_BACKEND") != NULL                                                              \
+         ? cmocka_run_group_tests_name("ATTEND_BACKEND", tests, open_chosen, close_backend)        \
+         : cmocka_run_group_tests_name("cpu", tests, open_cpu, close_backend) +                    \
+               cmocka_run_group_tests_name("reference", tests, open_reference, close_backend))
+int open_chosen(void **state);
 int open_cpu(void **state);
 int open_reference(void **state);
 int close_backend(void **state);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { B = 2, H = 2, G = 1, L = 3, S = 4, D = 4, E = 3, M = 8, F = 5, W = 6 }; /* W: width of the memory */
@@ -583,6 +584,10 @@ static int open_backend(void **state, const char *backend) {
     return 0;
 }
 
+static int open_chosen(void **state) {
+    return open_backend(state, NULL);
+}
+
 static int open_cpu(void **state) {
     return open_backend(state, "cpu");
 }
@@ -611,6 +616,8 @@ int main(void) {
         cmocka_unit_test(needs_a_position_for_cross_attention),
         cmocka_unit_test(refuses_null),
     };
-    return cmocka_run_group_tests_name("layers' arguments, cpu", tests, open_cpu, close_backend) +
-           cmocka_run_group_tests_name("layers' arguments, reference", tests, open_reference, close_backend);
+    if (getenv("ATTEND_BACKEND") != NULL)
+        return cmocka_run_group_tests_name("ATTEND_BACKEND", tests, open_chosen, close_backend);
+    return cmocka_run_group_tests_name("cpu", tests, open_cpu, close_backend) +
+           cmocka_run_group_tests_name("reference", tests, open_reference, close_backend);
 }

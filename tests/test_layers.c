@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const attend_tensor none;
@@ -389,6 +390,5 @@ int main(void) {
         TEST(feedforward_equals_its_steps),
         TEST(decoder_equals_its_steps),
     };
-    return cmocka_run_group_tests_name("layers, cpu", tests, open_cpu, close_backend) +
-           cmocka_run_group_tests_name("layers, reference", tests, open_reference, close_backend);
+    return RUN_LAYER_TESTS(tests);
 }

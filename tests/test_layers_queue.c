@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const attend_tensor none;
@@ -150,7 +151,5 @@ int main(void) {
         TEST(failed_wait_fails_the_layer),
         TEST(threads_share_a_layer),
     };
-    return cmocka_run_group_tests_name("layers at work, cpu", tests, open_cpu, close_backend) +
-           cmocka_run_group_tests_name("layers at work, reference", tests, open_reference,
-                                       close_backend);
+    return RUN_LAYER_TESTS(tests);
 }
