@@ -57,9 +57,12 @@ static bool nth_word(search *s, const attend_model *model, int64_t nth, size_t *
     return found;
 }
 
-/* "[CLS]" and "##strom" are tokens, though no words. */
+/* "[CLS]" and "##strom" are tokens, though no words. The first piece of a longer word is not meant.
+ */
 static bool nth_token(const search *s, int64_t nth, size_t *first) {
     for (size_t at = 0; at < attend_encoding_length(s->all); ++at) {
+        size_t begin = 0, end = 0;
+        if (!continues_word(s->all, at) && span(s->all, at, &begin, &end)) continue;
         *first = at;
         if (!strcmp(attend_encoding_token(s->all, at), s->word_text) && --nth == 0) return true;
     }

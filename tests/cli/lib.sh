@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
 # What the tests of the program share. Each test script sources it with the program as its first argument.
 set -u
 program=$1
@@ -10,7 +11,10 @@ out=$work/out err=$work/err
 faults=0
 
 # The environment of the caller must not decide.
-unset COLUMNS NO_COLOR COLORTERM ${!ATTEND_BACKEND*} ${!ATTEND_DEVICE*} ATTEND_NUM_THREADS ATTEND_VERBOSE
+unset COLUMNS NO_COLOR COLORTERM
+for name in ${!ATTEND_*}; do
+    [ "$name" = ATTEND_TEST_MODEL ] || unset "$name"
+done
 export TERM=dumb LC_ALL=C
 
 fault() {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The program with all-MiniLM-L6-v2. usage: model.sh PROGRAM [FOLDER]; ATTEND_TEST_MODEL goes before FOLDER. Skipped (77)
 # without the model.
+# shellcheck source=tests/cli/lib.sh
 source "$(dirname "$0")/lib.sh"
 model=${ATTEND_TEST_MODEL:-${2:-$source_tree/models/all-MiniLM-L6-v2}}
 if [ ! -f "$model/model.safetensors" ]; then

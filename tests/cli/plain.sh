@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The program without a model: help, arguments, devices, check, streams. usage: plain.sh PROGRAM
+# shellcheck source=tests/cli/lib.sh
 source "$(dirname "$0")/lib.sh"
 data=$source_tree/tests/data
 
