@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The attention kernels of every instruction set this machine has, against the sentence that defines each, in
- * double or plain C: all tails around the tiles, strides, types, guard pages at both ends of every buffer. */
+ * The attention kernels of every instruction set this machine has, against the sentence that
+ * defines each, in double or plain C: all tails around the tiles, strides, types, guard pages at
+ * both ends of every buffer. */
 #include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
@@ -50,7 +51,8 @@ static floats floats_of(int64_t count) {
 
 static floats random_floats(int64_t count) {
     floats f = floats_of(count);
-    for (int64_t i = 0; i < count; i++) f.x[i] = random_float();
+    for (int64_t i = 0; i < count; i++)
+        f.x[i] = random_float();
     return f;
 }
 
@@ -72,8 +74,10 @@ static void elements_create(elements *e, attend_type type, int64_t stride, int c
         const float x = random_float();
         void *const at = e->span.first + (size_t)(i * stride) * bytes;
         const uint16_t half = type == ATTEND_F16 ? attend__f32_to_f16(x) : attend__f32_to_bf16(x);
-        if (type == ATTEND_F32) memcpy(at, &x, sizeof x);
-        else memcpy(at, &half, sizeof half);
+        if (type == ATTEND_F32)
+            memcpy(at, &x, sizeof x);
+        else
+            memcpy(at, &half, sizeof half);
         e->value[i] = type == ATTEND_F32   ? x
                       : type == ATTEND_F16 ? attend__f16_to_f32(half)
                                            : attend__bf16_to_f32(half);
@@ -102,7 +106,8 @@ static void test_pack_strip(void **unused) {
     for (int t = 0; t < table_count; t++) {
         const attend__attention_kernels *const k = tables[t]->attention;
         for (int round = 0; round < 200; round++) {
-            const int count = random_in(1, k->strip_rows), depth = round < 70 ? round : random_in(1, 300);
+            const int count = random_in(1, k->strip_rows),
+                      depth = round < 70 ? round : random_in(1, 300);
             const attend_type type = (attend_type)random_in(ATTEND_F32, ATTEND_BF16);
             const int64_t stride = random_in(1, 3);
             attend__span spans[ATTEND__STRIP_MOST];
@@ -116,7 +121,8 @@ static void test_pack_strip(void **unused) {
                 for (int r = 0; r < k->strip_rows; r++)
                     expect_bits(strip.x[d * k->strip_rows + r], r < count ? rows[r].value[d] : 0.0f,
                                 "pack_strip");
-            for (int r = 0; r < count; r++) guarded_destroy(&rows[r].memory);
+            for (int r = 0; r < count; r++)
+                guarded_destroy(&rows[r].memory);
             guarded_destroy(&strip.memory);
         }
     }
@@ -154,7 +160,8 @@ static void test_pack_keys(void **unused) {
             for (int c = first; c < end; c++)
                 for (int d = 0; d < depth; d++) {
                     const bool inside = c >= from && c < from + keys;
-                    const int64_t at = (int64_t)((c - first) / lanes * depth + d) * lanes + c % lanes;
+                    const int64_t at =
+                        (int64_t)((c - first) / lanes * depth + d) * lanes + c % lanes;
                     expect_bits(panels.x[at], inside ? matrix_value(&e, &m, c - from, d) : 0.0f,
                                 "pack_keys");
                 }
@@ -177,8 +184,8 @@ static void test_pack_values(void **unused) {
             k->pack_values(&m, keys, columns, packed.x);
             for (int r = 0; r < keys; r++)
                 for (int c = 0; c < padded; c++)
-                    expect_bits(packed.x[r * padded + c], c < columns ? matrix_value(&e, &m, r, c) : 0.0f,
-                                "pack_values");
+                    expect_bits(packed.x[r * padded + c],
+                                c < columns ? matrix_value(&e, &m, r, c) : 0.0f, "pack_values");
             guarded_destroy(&e.memory);
             guarded_destroy(&packed.memory);
         }
@@ -213,13 +220,15 @@ static void test_dots(void **unused) {
                         for (int d = 0; d < depth; d++) {
                             const double a = (double)strip.x[d * k->strip_rows + r];
                             const double b =
-                                (double)keys.x[(int64_t)(c / lanes * depth + d) * lanes + c % lanes];
+                                (double)
+                                    keys.x[(int64_t)(c / lanes * depth + d) * lanes + c % lanes];
                             sum += a * b;
                             size += fabs(a * b);
                         }
-                        const double bound = unit * (2 * sqrt(depth) + 8) * size * fabs((double)scale);
-                        expect_near((double)scores.x[r * ATTEND__SCORE_STRIDE + c], (double)scale * sum,
-                                    bound, "dots");
+                        const double bound =
+                            unit * (2 * sqrt(depth) + 8) * size * fabs((double)scale);
+                        expect_near((double)scores.x[r * ATTEND__SCORE_STRIDE + c],
+                                    (double)scale * sum, bound, "dots");
                     }
                 guarded_destroy(&strip.memory);
                 guarded_destroy(&keys.memory);
@@ -235,7 +244,8 @@ static void test_company(void **unused) {
     for (int t = 0; t < table_count; t++) {
         const attend__attention_kernels *const k = tables[t]->attention;
         const int depth = 100, panels = 5, strip = k->strip_rows, columns = panels * k->lanes;
-        floats all = random_floats((int64_t)depth * strip), keys = random_floats((int64_t)depth * columns);
+        floats all = random_floats((int64_t)depth * strip),
+               keys = random_floats((int64_t)depth * columns);
         floats one = floats_of((int64_t)depth * strip);
         floats expected = floats_of(strip_floats(k, ATTEND__SCORE_STRIDE, columns));
         floats scores = floats_of(strip_floats(k, ATTEND__SCORE_STRIDE, columns));
@@ -246,8 +256,13 @@ static void test_company(void **unused) {
                 for (int r = 0; r < strip; r++)
                     one.x[d * strip + r] = r < rows ? all.x[d * strip + (r + 1) % strip] : 0.0f;
             for (int p = 0; p < panels; p++) { /* panel by panel, another tile width */
-                const attend__dots dots = {one.x, keys.x + (int64_t)p * depth * k->lanes,
-                                           scores.x + p * k->lanes, depth, rows, 1, 0.3f};
+                const attend__dots dots = {one.x,
+                                           keys.x + (int64_t)p * depth * k->lanes,
+                                           scores.x + p * k->lanes,
+                                           depth,
+                                           rows,
+                                           1,
+                                           0.3f};
                 k->dots(&dots);
             }
             for (int r = 0; r < rows; r++)
@@ -270,19 +285,22 @@ static void test_mix(void **unused) {
         for (int rows = 1; rows <= k->strip_rows; rows++) {
             for (int vectors = 1; vectors <= 9; vectors++) {
                 const int columns = vectors * k->lanes, keys = random_in(0, ATTEND__BLOCK_KEYS);
-                const int64_t value_stride = columns + random_in(0, 5), out_stride = columns + random_in(0, 5);
+                const int64_t value_stride = columns + random_in(0, 5),
+                              out_stride = columns + random_in(0, 5);
                 floats weights = random_floats(strip_floats(k, ATTEND__SCORE_STRIDE, keys));
                 floats values = random_floats(keys > 0 ? (keys - 1) * value_stride + columns : 0);
                 floats out = random_floats(strip_floats(k, out_stride, columns));
                 floats before = random_floats(strip_floats(k, out_stride, columns));
                 floats shrink = random_floats(k->strip_rows);
-                memcpy(out.x, before.x, (size_t)strip_floats(k, out_stride, columns) * sizeof(float));
+                memcpy(out.x, before.x,
+                       (size_t)strip_floats(k, out_stride, columns) * sizeof(float));
                 const attend__mix mix = {weights.x,  values.x, shrink.x, out.x, value_stride,
                                          out_stride, columns,  rows,     keys};
                 k->mix(&mix);
                 for (int r = 0; r < rows; r++)
                     for (int c = 0; c < columns; c++) {
-                        const double old = (double)before.x[r * out_stride + c] * (double)shrink.x[r];
+                        const double old =
+                            (double)before.x[r * out_stride + c] * (double)shrink.x[r];
                         double sum = old, size = fabs(old);
                         for (int i = 0; i < keys; i++) {
                             const double w = (double)weights.x[r * ATTEND__SCORE_STRIDE + i];
@@ -305,8 +323,10 @@ static void test_mix(void **unused) {
 static void choose_tables(void) {
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         const attend__cpu_kernels *const found = attend__cpu_select(isas[i]);
-        if (found != NULL && strcmp(found->isa, isas[i]) == 0) tables[table_count++] = found;
-        else print_message("skipped: this machine has no %s\n", isas[i]);
+        if (found != NULL && strcmp(found->isa, isas[i]) == 0)
+            tables[table_count++] = found;
+        else
+            print_message("skipped: this machine has no %s\n", isas[i]);
     }
 }
 
@@ -316,9 +336,9 @@ int main(int argc, char **argv) {
     print_message("seed %" PRIu64 "\n", seed);
     choose_tables();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pack_strip), cmocka_unit_test(test_pack_keys),
+        cmocka_unit_test(test_pack_strip),  cmocka_unit_test(test_pack_keys),
         cmocka_unit_test(test_pack_values), cmocka_unit_test(test_dots),
-        cmocka_unit_test(test_company), cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_company),     cmocka_unit_test(test_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

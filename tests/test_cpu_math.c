@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The elementary functions of vec_math.h, and the row kernels around them, on every instruction set this machine
- * has: against float64 over the whole range of float32, at special values, and on all tails with guard pages. The
- * bounds in units of the last place are those that vec_math.h promises. */
+ * The elementary functions of vec_math.h, and the row kernels around them, on every instruction set
+ * this machine has: against float64 over the whole range of float32, at special values, and on all
+ * tails with guard pages. The bounds in units of the last place are those that vec_math.h promises.
+ */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -37,7 +38,8 @@ static double ulps(float got, double exact) {
     return fabs((double)got - exact) / last;
 }
 
-/* The allowance at x, in ulp: `base`, and `slope` for each unit of the argument that exp is given. */
+/* The allowance at x, in ulp: `base`, and `slope` for each unit of the argument that exp is given.
+ */
 typedef struct function {
     const char *name;
     void (*apply)(const attend__cpu_kernels *k, float *x, int64_t n);
@@ -166,12 +168,14 @@ static float value_at(int i, int n) {
 static line line_of(int n, guarded_side side) {
     line l = {guarded_create((size_t)n * sizeof(float), side), NULL, {0}};
     l.x = l.memory.data;
-    for (int i = 0; i < n; i++) l.x[i] = l.before[i] = value_at(i, n);
+    for (int i = 0; i < n; i++)
+        l.x[i] = l.before[i] = value_at(i, n);
     return l;
 }
 
 static void restore(line *l, int n) {
-    for (int i = 0; i < n; i++) l->x[i] = l->before[i];
+    for (int i = 0; i < n; i++)
+        l->x[i] = l->before[i];
 }
 
 static void check_near(float got, double expected, double size) {
@@ -183,21 +187,26 @@ static void check_rows(const attend__attention_kernels *k, int n, guarded_side s
     guarded keep = guarded_create((size_t)n, side);
     uint8_t *const keeps = keep.data;
     k->scale_row(l.x, n, -0.3f);
-    for (int i = 0; i < n; i++) assert_true(l.x[i] == l.before[i] * -0.3f);
+    for (int i = 0; i < n; i++)
+        assert_true(l.x[i] == l.before[i] * -0.3f);
     restore(&l, n);
     k->add_row(l.x, other.x, n);
-    for (int i = 0; i < n; i++) assert_true(l.x[i] == l.before[i] + other.before[i]);
+    for (int i = 0; i < n; i++)
+        assert_true(l.x[i] == l.before[i] + other.before[i]);
     restore(&l, n);
     k->slope_row(l.x, n, 0.25f, 5.0f);
     for (int i = 0; i < n; i++)
         check_near(l.x[i], (double)l.before[i] - 0.25 * fabs(5.0 - i), 3 + 0.25 * n);
     restore(&l, n);
     k->cap_row(l.x, n, 2.0f);
-    for (int i = 0; i < n; i++) check_near(l.x[i], 2 * tanh((double)l.before[i] / 2), 2);
+    for (int i = 0; i < n; i++)
+        check_near(l.x[i], 2 * tanh((double)l.before[i] / 2), 2);
     restore(&l, n);
-    for (int i = 0; i < n; i++) keeps[i] = (uint8_t)(i % 3 * 100);
+    for (int i = 0; i < n; i++)
+        keeps[i] = (uint8_t)(i % 3 * 100);
     k->select_row(l.x, keeps, n, -INFINITY);
-    for (int i = 0; i < n; i++) assert_true(l.x[i] == (keeps[i] ? l.before[i] : -INFINITY));
+    for (int i = 0; i < n; i++)
+        assert_true(l.x[i] == (keeps[i] ? l.before[i] : -INFINITY));
     k->weigh_row(l.x, n, 1.0f, 0.5f);
     for (int i = 0; i < n; i++)
         check_near(l.x[i], keeps[i] ? 0.5 * exp((double)l.before[i] - 1) : 0, 8);
@@ -213,16 +222,16 @@ static void check_rows(const attend__attention_kernels *k, int n, guarded_side s
     guarded_destroy(&keep);
 }
 
-static void check_types(const attend__attention_kernels *k, int n, guarded_side side, attend_type type,
-                        int64_t stride) {
+static void check_types(const attend__attention_kernels *k, int n, guarded_side side,
+                        attend_type type, int64_t stride) {
     line l = line_of(n, side);
     guarded half = guarded_create((size_t)((n - 1) * stride + 1) * 2, side);
     uint16_t *const h = half.data;
     const attend__span span = {half.data, type, stride};
     k->narrow(l.x, n, span);
     for (int i = 0; i < n; i++)
-        assert_true(h[i * stride] ==
-                    (type == ATTEND_F16 ? attend__f32_to_f16(l.x[i]) : attend__f32_to_bf16(l.x[i])));
+        assert_true(h[i * stride] == (type == ATTEND_F16 ? attend__f32_to_f16(l.x[i])
+                                                         : attend__f32_to_bf16(l.x[i])));
     k->widen(span, n, l.x);
     for (int i = 0; i < n; i++)
         assert_true(l.x[i] == (type == ATTEND_F16 ? attend__f16_to_f32(h[i * stride])
@@ -272,7 +281,8 @@ static void test_rounding(void **unused) {
 
 /* Two blocks, the second with larger scores, against one softmax of both. */
 static void check_soften(const attend__attention_kernels *k, int from, int to) {
-    const size_t bytes = ((size_t)ATTEND__SCORE_STRIDE + (size_t)(to + k->lanes - 1)) * sizeof(float);
+    const size_t bytes =
+        ((size_t)ATTEND__SCORE_STRIDE + (size_t)(to + k->lanes - 1)) * sizeof(float);
     guarded memory = guarded_create(bytes / sizeof(float) * sizeof(float), GUARDED_BEFORE);
     float *const x = memory.data;
     float highest[2] = {-INFINITY, 1.0f}, sum[2] = {0.0f, 1.0f}, shrink[2];
@@ -306,7 +316,8 @@ static void test_soften(void **unused) {
     for (int t = 0; t < table_count; t++) {
         const attend__attention_kernels *const k = tables[t]->attention;
         for (int from = 0; from <= 2 * k->lanes; from += k->lanes)
-            for (int n = 1; n <= 2 * k->lanes + 1; n++) check_soften(k, from, from + n);
+            for (int n = 1; n <= 2 * k->lanes + 1; n++)
+                check_soften(k, from, from + n);
         check_soften(k, 0, ATTEND__BLOCK_KEYS);
     }
 }
@@ -326,7 +337,8 @@ static void test_soften_limits(void **unused) {
         const attend__soften soften = {x, highest, sum, shrink, 3, 0, 40};
         k->soften(&soften);
         assert_true(highest[0] == -INFINITY && sum[0] == 0.0f && !isnan(shrink[0]));
-        for (int c = 0; c < 40; c++) assert_true(x[c] == 0.0f);
+        for (int c = 0; c < 40; c++)
+            assert_true(x[c] == 0.0f);
         assert_true(isnan(sum[1]) && isnan(sum[2]));
     }
 }
@@ -334,8 +346,10 @@ static void test_soften_limits(void **unused) {
 int main(void) {
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         const attend__cpu_kernels *const found = attend__cpu_select(isas[i]);
-        if (found != NULL && strcmp(found->isa, isas[i]) == 0) tables[table_count++] = found;
-        else print_message("skipped: this machine has no %s\n", isas[i]);
+        if (found != NULL && strcmp(found->isa, isas[i]) == 0)
+            tables[table_count++] = found;
+        else
+            print_message("skipped: this machine has no %s\n", isas[i]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accuracy), cmocka_unit_test(test_special_values),

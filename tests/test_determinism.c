@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The same bits, whatever else goes on: for each instruction set of the backend cpu, the output of attention is
- * compared byte by byte over thread counts, runs, a sample alone or in a batch, and with or without side
- * outputs. The options of a case are drawn from a seed, printed with each failure. */
+ * The same bits, whatever else goes on: for each instruction set of the backend cpu, the output of
+ * attention is compared byte by byte over thread counts, runs, a sample alone or in a batch, and
+ * with or without side outputs. The options of a case are drawn from a seed, printed with each
+ * failure. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +41,8 @@ static int64_t drawn(int64_t from, int64_t to) {
 static float *drawn_floats(int64_t count) {
     float *const x = malloc((size_t)count * sizeof *x);
     assert_non_null(x);
-    for (int64_t i = 0; i < count; i++) x[i] = (float)drawn(-1000, 1000) * 0x1.8p-9f;
+    for (int64_t i = 0; i < count; i++)
+        x[i] = (float)drawn(-1000, 1000) * 0x1.8p-9f;
     return x;
 }
 
@@ -61,7 +63,8 @@ static problem drawn_problem(uint64_t seed) {
     p.sinks = drawn_floats(p.H);
     p.mask = malloc((size_t)(SAMPLES * p.S));
     assert_non_null(p.mask);
-    for (int64_t i = 0; i < SAMPLES * p.S; i++) p.mask[i] = drawn(0, 3) > 0;
+    for (int64_t i = 0; i < SAMPLES * p.S; i++)
+        p.mask[i] = drawn(0, 3) > 0;
     for (int b = 0; b < SAMPLES; b++) {
         p.key_lengths[b] = drawn(0, p.S);
         p.query_lengths[b] = drawn(0, p.L);
@@ -75,14 +78,16 @@ static problem drawn_problem(uint64_t seed) {
     p.use_sinks = drawn(0, 3) == 0;
     p.bottom_right = drawn(0, 1) == 0;
     p.softcap = drawn(0, 3) == 0 ? 3.0 : 0.0;
-    /* what an excluded key holds must not matter either; an allowed one brings NaN, whose bits count too */
+    /* what an excluded key holds must not matter either; an allowed one brings NaN, whose bits
+     * count too */
     if (drawn(0, 2) == 0) p.v[drawn(0, SAMPLES * p.G * p.S * p.E - 1)] = NAN;
     return p;
 }
 
 static void problem_free(problem *p) {
     void *const all[] = {p->q, p->k, p->v, p->bias, p->slopes, p->sinks, p->mask};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(all[i]);
 }
 
 /* The samples first .. first + count - 1 as a batch of their own. */
@@ -97,7 +102,8 @@ static attend_attention describe(const problem *p, int64_t first, int64_t count,
     a.position = p->bottom_right ? ATTEND_BOTTOM_RIGHT : ATTEND_TOP_LEFT;
     a.softcap = p->softcap;
     if (p->use_bias) a.bias = attend_tensor_3d(p->bias, ATTEND_F32, p->H, p->L, p->S);
-    if (p->use_mask) a.key_mask = attend_tensor_2d(p->mask + first * p->S, ATTEND_BOOL, count, p->S);
+    if (p->use_mask)
+        a.key_mask = attend_tensor_2d(p->mask + first * p->S, ATTEND_BOOL, count, p->S);
     if (p->use_lengths) {
         a.key_lengths = attend_tensor_1d(p->key_lengths + first, ATTEND_I64, count);
         a.query_lengths = attend_tensor_1d(p->query_lengths + first, ATTEND_I64, count);
@@ -130,7 +136,8 @@ static void expect_same(const float *got, const float *expected, int64_t count, 
 
 static void check_side_outputs(attend_context *context, const problem *p, const float *expected,
                                uint64_t seed, const char *isa) {
-    const int64_t out_count = SAMPLES * p->H * p->L * p->E, weights_count = SAMPLES * p->H * p->L * p->S;
+    const int64_t out_count = SAMPLES * p->H * p->L * p->E,
+                  weights_count = SAMPLES * p->H * p->L * p->S;
     float *const out = malloc((size_t)out_count * sizeof *out);
     float *const side = malloc((size_t)(4 * weights_count) * sizeof *side);
     assert_true(out != NULL && side != NULL);
@@ -138,10 +145,13 @@ static void check_side_outputs(attend_context *context, const problem *p, const 
         attend_attention a = describe(p, 0, SAMPLES, out);
         if (wanted & 1) a.weights = attend_tensor_4d(side, ATTEND_F32, SAMPLES, p->H, p->L, p->S);
         if (wanted & 2)
-            a.scores = attend_tensor_4d(side + weights_count, ATTEND_F32, SAMPLES, p->H, p->L, p->S);
+            a.scores =
+                attend_tensor_4d(side + weights_count, ATTEND_F32, SAMPLES, p->H, p->L, p->S);
         if (wanted & 4)
-            a.weights_mean = attend_tensor_3d(side + 2 * weights_count, ATTEND_F32, SAMPLES, p->L, p->S);
-        if (wanted & 8) a.lse = attend_tensor_3d(side + 3 * weights_count, ATTEND_F32, SAMPLES, p->H, p->L);
+            a.weights_mean =
+                attend_tensor_3d(side + 2 * weights_count, ATTEND_F32, SAMPLES, p->L, p->S);
+        if (wanted & 8)
+            a.lse = attend_tensor_3d(side + 3 * weights_count, ATTEND_F32, SAMPLES, p->H, p->L);
         a.scores_stage = (attend_scores_stage)(ATTEND_SCORES_RAW + wanted % 4);
         run(context, &a);
         expect_same(out, expected, out_count, "with side outputs", seed, isa);
@@ -181,9 +191,12 @@ static void test_same_bits(void **unused) {
     (void)unused;
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         attend_context *contexts[4];
-        for (size_t t = 0; t < 4; t++) contexts[t] = open_cpu(isas[i], thread_counts[t]);
-        for (uint64_t seed = 1; seed <= CASES; seed++) check_case(contexts, seed, isas[i]);
-        for (size_t t = 0; t < 4; t++) attend_close(contexts[t]);
+        for (size_t t = 0; t < 4; t++)
+            contexts[t] = open_cpu(isas[i], thread_counts[t]);
+        for (uint64_t seed = 1; seed <= CASES; seed++)
+            check_case(contexts, seed, isas[i]);
+        for (size_t t = 0; t < 4; t++)
+            attend_close(contexts[t]);
     }
 }
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What attention needs of an instruction set: one table for each, filled by attention_tmpl.h. The keys of a
- * row are taken in blocks of 256, query rows in strips that fill the registers:
+ * What attention needs of an instruction set: one table for each, filled by attention_tmpl.h. The
+ * keys of a row are taken in blocks of 256, query rows in strips that fill the registers:
  *
- *            keys of a block, panels of `lanes` keys                 values of a block
- *            +------+------+--- ---+------+                          +-- columns --+
- *            | [D]  |      |       |      |                      key |             |
- *            |[lanes]      |  ..   |      |                          |             |
- *   strip    +------+------+--- ---+------+                          |             |
- *   [D]      |  scores = scale * q.k      |   -- soften -->  weights |  -- mix --> | out = out * shrink
- *   [strip_rows]    [rows][SCORE_STRIDE]  |                          |             |       + weights values
- *            +----------------------------+                          +-------------+
+ *            keys of a block, in panels of `lanes`          values of a block
+ *            +---------+---------+-   -+---------+          +- columns -+
+ *            | [D]     |         |     |         |      key |           |
+ *            | [lanes] |         | ... |         |          |           |
+ *   strip    +---------+---------+-   -+---------+          |           |
+ *   [D]      | scores = scale * q . k, softened  |-- mix -> | out = out * shrink
+ *   [strip_  | to weights: [rows][SCORE_STRIDE]  |          |     + weights values
+ *     rows]  +-----------------------------------+          +-----------+
  *
- * Bits: each element is one chain of operations in an order that depends on D, on its key's place in the
- * block and on nothing else, so that rows may be grouped in any way. Buffers need the alignment of float.
- * Columns are counted from the block's first key. */
+ * Bits: each element is one chain of operations in an order that depends on D, on its key's place
+ * in the block and on nothing else, so that rows may be grouped in any way. Buffers need the
+ * alignment of float. Columns are counted from the block's first key. */
 #ifndef ATTEND_CPU_ATTENTION_KERNELS_H
 #define ATTEND_CPU_ATTENTION_KERNELS_H
 
@@ -36,8 +36,8 @@ typedef struct attend__matrix {
     int64_t row_stride, column_stride;
 } attend__matrix;
 
-/* scores[r][c] = scale * sum over d of strip[d][r] panels[c / lanes][d][c % lanes], all lanes of `panel_count`
- * panels. Writes up to strip_rows rows. */
+/* scores[r][c] = scale * sum over d of strip[d][r] panels[c / lanes][d][c % lanes], all lanes of
+ * `panel_count` panels. Writes up to strip_rows rows. */
 typedef struct attend__dots {
     const float *strip;
     const float *panels;
@@ -47,18 +47,20 @@ typedef struct attend__dots {
     float scale;
 } attend__dots;
 
-/* Online softmax of columns from .. to - 1 (`from` a multiple of lanes): scores become exp(score - highest),
- * highest and sum take the block in, shrink = exp(old highest - new highest) is what the row's output so far
- * must be multiplied by. -inf scores get weight 0; a row of them alone leaves highest -inf and sum 0. NaN or
- * +inf among the scores makes sum NaN. The lanes between `to` and the next multiple of lanes become 0. */
+/* Online softmax of columns from .. to - 1 (`from` a multiple of lanes): scores become exp(score -
+ * highest), highest and sum take the block in, shrink = exp(old highest - new highest) is what the
+ * row's output so far must be multiplied by. -inf scores get weight 0; a row of them alone leaves
+ * highest -inf and sum 0. NaN or +inf among the scores makes sum NaN. The lanes between `to` and
+ * the next multiple of lanes become 0. */
 typedef struct attend__soften {
     float *scores;
     float *highest, *sum, *shrink; /* one of each per row */
     int32_t rows, from, to;
 } attend__soften;
 
-/* out[r][e] = out[r][e] * shrink[r] + sum over k < keys of weights[r][k] values[k][e], the sum from 0 upwards in
- * k. columns: a multiple of lanes, all read and written. Reads and writes up to strip_rows rows. */
+/* out[r][e] = out[r][e] * shrink[r] + sum over k < keys of weights[r][k] values[k][e], the sum from
+ * 0 upwards in k. columns: a multiple of lanes, all read and written. Reads and writes up to
+ * strip_rows rows. */
 typedef struct attend__mix {
     const float *weights; /* stride SCORE_STRIDE */
     const float *values;
@@ -74,11 +76,13 @@ typedef struct attend__attention_kernels {
     const char *tile; /* "12x32" */
     /* strip[d][strip_rows] = row r's element d; rows from `count` on are 0. */
     void (*pack_strip)(const attend__span *rows, int32_t count, int64_t depth, float *strip);
-    /* Keys of columns from .. to - 1; keys->first is column `from`. The other lanes of the panels touched become
-     * 0; panels[p] starts at p * lanes * depth. */
-    void (*pack_keys)(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth, float *panels);
+    /* Keys of columns from .. to - 1; keys->first is column `from`. The other lanes of the panels
+     * touched become 0; panels[p] starts at p * lanes * depth. */
+    void (*pack_keys)(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth,
+                      float *panels);
     /* `count` rows of `columns` elements, each filled up with 0 to a multiple of lanes. */
-    void (*pack_values)(const attend__matrix *values, int32_t count, int64_t columns, float *packed);
+    void (*pack_values)(const attend__matrix *values, int32_t count, int64_t columns,
+                        float *packed);
     void (*dots)(const attend__dots *dots);
     void (*soften)(const attend__soften *soften);
     void (*mix)(const attend__mix *mix);
@@ -86,14 +90,17 @@ typedef struct attend__attention_kernels {
     /* On n consecutive floats. */
     void (*scale_row)(float *x, int64_t n, float factor); /* x * factor + 0: no -0 */
     bool (*finite_row)(const float *x, int64_t n);
-    void (*cap_row)(float *x, int64_t n, float cap); /* cap * tanh(x / cap), 0 < cap < inf */
+    void (*cap_row)(float *x, int64_t n, float cap);      /* cap * tanh(x / cap), 0 < cap < inf */
     void (*add_row)(float *x, const float *y, int64_t n); /* x + y */
-    void (*slope_row)(float *x, int64_t n, float slope, float distance); /* x - slope |distance - i| */
-    void (*select_row)(float *x, const uint8_t *keep, int64_t n, float other); /* keep ? x : other */
+    void (*slope_row)(float *x, int64_t n, float slope,
+                      float distance); /* x - slope |distance - i| */
+    void (*select_row)(float *x, const uint8_t *keep, int64_t n,
+                       float other); /* keep ? x : other */
     /* x == -inf ? 0 : exp(x - highest) * factor */
     void (*weigh_row)(float *x, int64_t n, float highest, float factor);
     void (*widen)(attend__span from, int64_t n, float *to);
-    void (*narrow)(const float *from, int64_t n, attend__span to); /* one rounding, to nearest even */
+    void (*narrow)(const float *from, int64_t n,
+                   attend__span to); /* one rounding, to nearest even */
 } attend__attention_kernels;
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernels of attention over the vector verbs; contract and picture in attention_kernels.h. A tile of sums
- * stays in registers while keys (dots) or values (mix) stream past, as in a matrix product (Goto & van de Geijn
- * 2008, "Anatomy of high-performance matrix multiplication"); the softmax between them is the online one of
- * Milakov & Gimelshein 2018 (arXiv:1805.02867), on a strip of scores that lies in the first-level cache. */
+ * The kernels of attention over the vector verbs; contract and picture in attention_kernels.h. A
+ * tile of sums stays in registers while keys (dots) or values (mix) stream past, as in a matrix
+ * product (Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication"); the
+ * softmax between them is the online one of Milakov & Gimelshein 2018 (arXiv:1805.02867), on a
+ * strip of scores that lies in the first-level cache. */
 #ifndef ATTEND_CPU_ATTENTION_TMPL_H
 #define ATTEND_CPU_ATTENTION_TMPL_H
 
@@ -13,14 +14,15 @@
 #include "attention_kernels.h"
 #include "convert_tmpl.h"
 
-/* Products along D are summed in partials, so that the error of sums of equal terms, where roundings do not
- * average out, stays within the bound u (2 sqrt(D) + 8) of the design. */
+/* Products along D are summed in partials, so that the error of sums of equal terms, where
+ * roundings do not average out, stays within the bound u (2 sqrt(D) + 8) of the design. */
 enum { PARTIAL_DEPTH = 64, WIDEST_TILE = 4 };
 
 /* ---- packing -------------------------------------------------------------------------------- */
 
 static vf load_columns(const char *first, attend_type type, int64_t stride, int n) {
-    if (stride == 1) return n == VF_LANES ? widen_vector(first, type) : widen_vector_n(first, type, n);
+    if (stride == 1)
+        return n == VF_LANES ? widen_vector(first, type) : widen_vector_n(first, type, n);
     float gathered[VF_LANES];
     const attend__span span = {(char *)(uintptr_t)first, type, stride};
     widen_strided(span, n, gathered);
@@ -31,7 +33,8 @@ static int rest_of(int64_t total, int64_t done) {
     return total - done < VF_LANES ? (int)(total - done) : VF_LANES;
 }
 
-/* to[d][to_stride]: column i is rows[i], 0 where rows[i] is NULL. Writes `width` columns, at most VF_LANES. */
+/* to[d][to_stride]: column i is rows[i], 0 where rows[i] is NULL. Writes `width` columns, at most
+ * VF_LANES. */
 VF_INLINE void transpose_rows(const char *const rows[VF_LANES], attend_type type, int64_t stride,
                               int64_t depth, float *to, const int to_stride, const int width) {
     const int64_t bytes = type == ATTEND_F32 ? 4 : 2;
@@ -39,13 +42,16 @@ VF_INLINE void transpose_rows(const char *const rows[VF_LANES], attend_type type
         const int n = rest_of(depth, d);
         vf square[VF_LANES];
         for (int i = 0; i < VF_LANES; i++)
-            square[i] = rows[i] == NULL ? vf_zero()
-                                        : load_columns(rows[i] + d * stride * bytes, type, stride, n);
+            square[i] = rows[i] == NULL
+                            ? vf_zero()
+                            : load_columns(rows[i] + d * stride * bytes, type, stride, n);
         vf_transpose(square);
         for (int i = 0; i < n; i++) {
             float *const line = to + (d + i) * to_stride;
-            if (width == VF_LANES) vf_store(line, square[i]);
-            else vf_store_n(line, square[i], width);
+            if (width == VF_LANES)
+                vf_store(line, square[i]);
+            else
+                vf_store_n(line, square[i], width);
         }
     }
 }
@@ -53,13 +59,15 @@ VF_INLINE void transpose_rows(const char *const rows[VF_LANES], attend_type type
 static void pack_strip(const attend__span *rows, int32_t count, int64_t depth, float *strip) {
     for (int from = 0; from < STRIP_ROWS; from += VF_LANES) {
         const char *first[VF_LANES];
-        for (int i = 0; i < VF_LANES; i++) first[i] = from + i < count ? rows[from + i].first : NULL;
+        for (int i = 0; i < VF_LANES; i++)
+            first[i] = from + i < count ? rows[from + i].first : NULL;
         transpose_rows(first, rows[0].type, rows[0].stride, depth, strip + from, STRIP_ROWS,
                        rest_of(STRIP_ROWS, from));
     }
 }
 
-static void pack_keys(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth, float *panels) {
+static void pack_keys(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth,
+                      float *panels) {
     const int64_t bytes = keys->type == ATTEND_F32 ? 4 : 2;
     for (int32_t panel = from / VF_LANES; panel * VF_LANES < to; panel++) {
         const char *first[VF_LANES];
@@ -68,12 +76,13 @@ static void pack_keys(const attend__matrix *keys, int32_t from, int32_t to, int6
             const bool inside = key >= from && key < to;
             first[i] = inside ? keys->first + (key - from) * keys->row_stride * bytes : NULL;
         }
-        transpose_rows(first, keys->type, keys->column_stride, depth, panels + panel * VF_LANES * depth,
-                       VF_LANES, VF_LANES);
+        transpose_rows(first, keys->type, keys->column_stride, depth,
+                       panels + panel * VF_LANES * depth, VF_LANES, VF_LANES);
     }
 }
 
-static void pack_values(const attend__matrix *values, int32_t count, int64_t columns, float *packed) {
+static void pack_values(const attend__matrix *values, int32_t count, int64_t columns,
+                        float *packed) {
     const int64_t bytes = values->type == ATTEND_F32 ? 4 : 2;
     for (int32_t k = 0; k < count; k++) {
         const char *const row = values->first + k * values->row_stride * bytes;
@@ -93,11 +102,14 @@ VF_INLINE void dots_tile(const int rows, const int panels, const attend__dots *t
     do {
         const int64_t end = t->depth - begin > PARTIAL_DEPTH ? begin + PARTIAL_DEPTH : t->depth;
         vf sum[STRIP_ROWS][WIDEST_TILE];
-        VF_UNROLL for (int r = 0; r < rows; r++)
+        VF_UNROLL for (int r = 0; r < rows; r++) {
             VF_UNROLL for (int p = 0; p < panels; p++) sum[r][p] = vf_zero();
+        }
         for (int64_t d = begin; d < end; d++) {
             vf k[WIDEST_TILE];
-            VF_UNROLL for (int p = 0; p < panels; p++) k[p] = vf_load(keys + p * panel_size + d * VF_LANES);
+            VF_UNROLL for (int p = 0; p < panels; p++) {
+                k[p] = vf_load(keys + p * panel_size + d * VF_LANES);
+            }
             VF_UNROLL for (int r = 0; r < rows; r++) {
                 const vf q = vf_set(t->strip[d * STRIP_ROWS + r]);
                 VF_UNROLL for (int p = 0; p < panels; p++) sum[r][p] = vf_fma(q, k[p], sum[r][p]);
@@ -117,8 +129,10 @@ VF_INLINE void dots_tile(const int rows, const int panels, const attend__dots *t
 
 VF_INLINE void dots_rows(const int rows, const int panels, const attend__dots *t) {
     int32_t p = 0;
-    for (; p + panels <= t->panel_count; p += panels) dots_tile(rows, panels, t, p);
-    for (; p < t->panel_count; p++) dots_tile(rows, 1, t, p);
+    for (; p + panels <= t->panel_count; p += panels)
+        dots_tile(rows, panels, t, p);
+    for (; p < t->panel_count; p++)
+        dots_tile(rows, 1, t, p);
 }
 
 /* The next number of rows for which there is a tile: 1 and the even ones. */
@@ -129,18 +143,22 @@ static int variant(int rows) {
 static void dots(const attend__dots *t) {
     switch (variant(t->rows)) {
 #define ATTEND_X(rows, vectors)                                                                    \
-    case rows: dots_rows(rows, vectors, t); break;
+    case rows:                                                                                     \
+        dots_rows(rows, vectors, t);                                                               \
+        break;
         STRIP_VARIANTS(ATTEND_X)
 #undef ATTEND_X
-    default: break;
+    default:
+        break;
     }
 }
 
 VF_INLINE void mix_tile(const int rows, const int vectors, const attend__mix *t, int64_t column) {
     const float *values = t->values + column;
     vf sum[STRIP_ROWS][WIDEST_TILE];
-    VF_UNROLL for (int r = 0; r < rows; r++)
+    VF_UNROLL for (int r = 0; r < rows; r++) {
         VF_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_zero();
+    }
     for (int32_t k = 0; k < t->keys; k++, values += t->value_stride) {
         vf value[WIDEST_TILE];
         VF_UNROLL for (int v = 0; v < vectors; v++) value[v] = vf_load(values + v * VF_LANES);
@@ -160,17 +178,22 @@ VF_INLINE void mix_tile(const int rows, const int vectors, const attend__mix *t,
 
 VF_INLINE void mix_rows(const int rows, const int vectors, const attend__mix *t) {
     int64_t e = 0;
-    for (; e + vectors * VF_LANES <= t->columns; e += vectors * VF_LANES) mix_tile(rows, vectors, t, e);
-    for (; e < t->columns; e += VF_LANES) mix_tile(rows, 1, t, e);
+    for (; e + vectors * VF_LANES <= t->columns; e += vectors * VF_LANES)
+        mix_tile(rows, vectors, t, e);
+    for (; e < t->columns; e += VF_LANES)
+        mix_tile(rows, 1, t, e);
 }
 
 static void mix(const attend__mix *t) {
     switch (variant(t->rows)) {
 #define ATTEND_X(rows, vectors)                                                                    \
-    case rows: mix_rows(rows, vectors, t); break;
+    case rows:                                                                                     \
+        mix_rows(rows, vectors, t);                                                                \
+        break;
         STRIP_VARIANTS(ATTEND_X)
 #undef ATTEND_X
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -179,9 +202,11 @@ static void mix(const attend__mix *t) {
 static void soften_row(float *x, int32_t n, float *highest, float *sum, float *shrink) {
     const vf excluded = vf_set(-INFINITY);
     const int32_t whole = n / VF_LANES * VF_LANES;
-    if (whole < n) vf_store(x + whole, vf_select(vm_first(n - whole), vf_load(x + whole), excluded));
+    if (whole < n)
+        vf_store(x + whole, vf_select(vm_first(n - whole), vf_load(x + whole), excluded));
     vf most = vf_set(*highest);
-    for (int32_t i = 0; i < n; i += VF_LANES) most = vf_max(most, vf_load(x + i));
+    for (int32_t i = 0; i < n; i += VF_LANES)
+        most = vf_max(most, vf_load(x + i));
     const float before = *highest, after = vf_highest(most);
     /* With no score above -inf yet, any finite reference gives the weights 0 that are meant. */
     const float reference = after == -INFINITY ? 0.0f : after;
@@ -212,8 +237,10 @@ static vf load_part(const float *x, int n) {
 }
 
 static void store_part(float *x, vf value, int n) {
-    if (n == VF_LANES) vf_store(x, value);
-    else vf_store_n(x, value, n);
+    if (n == VF_LANES)
+        vf_store(x, value);
+    else
+        vf_store_n(x, value, n);
 }
 
 static void scale_row(float *x, int64_t n, float factor) {
@@ -232,7 +259,8 @@ static bool finite_row(const float *x, int64_t n) {
     return vf_sum(zeros) == 0.0f;
 }
 
-/* A ratio below 2^-13 is its own tanh in float32; taking x itself there keeps precision for any cap. */
+/* A ratio below 2^-13 is its own tanh in float32; taking x itself there keeps precision for any
+ * cap. */
 static void cap_row(float *x, int64_t n, float cap) {
     const vf by = vf_set(cap);
     for (int64_t i = 0; i < n; i += VF_LANES) {
@@ -279,7 +307,24 @@ static void weigh_row(float *x, int64_t n, float highest, float factor) {
 }
 
 static const attend__attention_kernels attention_kernels = {
-    STRIP_ROWS, VF_LANES, STRIP_TILE, pack_strip, pack_keys,  pack_values, dots,      soften, mix,
-    scale_row,  finite_row, cap_row,  add_row,    slope_row,  select_row,  weigh_row, widen,  narrow};
+    .strip_rows = STRIP_ROWS,
+    .lanes = VF_LANES,
+    .tile = STRIP_TILE,
+    .pack_strip = pack_strip,
+    .pack_keys = pack_keys,
+    .pack_values = pack_values,
+    .dots = dots,
+    .soften = soften,
+    .mix = mix,
+    .scale_row = scale_row,
+    .finite_row = finite_row,
+    .cap_row = cap_row,
+    .add_row = add_row,
+    .slope_row = slope_row,
+    .select_row = select_row,
+    .weigh_row = weigh_row,
+    .widen = widen,
+    .narrow = narrow,
+};
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention, its first step (scores) and its third (weights times V), split into tasks: a task is a row set, or, where the mean of
- * the weights over heads is wanted, the rows of all heads of some queries. Writes what a set has computed. */
+ * Attention, its first step (scores) and its third (weights times V), split into tasks: a task is a
+ * row set, or, where the mean of the weights over heads is wanted, the rows of all heads of some
+ * queries. Writes what a set has computed. */
 #include "cpu_attention.h"
 
 #include "base/checked.h"
@@ -30,7 +31,8 @@ static void *carve(carver *c, int64_t count, int64_t each, size_t element_bytes)
 }
 
 static attend__scratch lay_out(const attend__call *call, carver *c) {
-    const int64_t strip = call->kernels->strip_rows, block = ATTEND__BLOCK_KEYS, rows = ATTEND__SET_ROWS;
+    const int64_t strip = call->kernels->strip_rows, block = ATTEND__BLOCK_KEYS,
+                  rows = ATTEND__SET_ROWS;
     const bool mean = call->wants_mean;
     attend__scratch s;
     s.keys = carve(c, block, call->depth, sizeof(float));
@@ -64,8 +66,8 @@ attend__scratch attend__scratch_at(const attend__call *call, void *memory) {
 
 /* ---- sets ----------------------------------------------------------------------------------- */
 
-attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                               int64_t group, int64_t first, int32_t count) {
+attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch,
+                               int64_t batch, int64_t group, int64_t first, int32_t count) {
     for (int32_t r = 0; r < count; r++)
         scratch->rows[r] = attend__query_of(call, batch, group, first + r);
     const attend__row_set set = {.batch = batch,
@@ -94,7 +96,8 @@ int64_t attend__set_size(const attend_device *device, const attend__call *call) 
     const int64_t pairs = call->batches * call->groups, wanted = 4 * (int64_t)device->threads;
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
     if (device->threads > 1 && sets * pairs < wanted) {
-        const int64_t more = (wanted + pairs - 1) / pairs, most = (total + 4 * strip - 1) / (4 * strip);
+        const int64_t more = (wanted + pairs - 1) / pairs,
+                      most = (total + 4 * strip - 1) / (4 * strip);
         sets = more < most ? more : most > sets ? most : sets;
     }
     if (sets < 1) return strip;
@@ -103,8 +106,8 @@ int64_t attend__set_size(const attend_device *device, const attend__call *call) 
 }
 
 /* One row again, without the values of excluded keys: weight 0 times NaN or infinity is NaN. */
-static void run_again(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
-                      int32_t r) {
+static void run_again(const attend__call *call, const attend__scratch *scratch,
+                      const attend__row_set *set, int32_t r) {
     float highest[ATTEND__STRIP_MOST], sum[ATTEND__STRIP_MOST];
     const attend__row_set one = {.batch = set->batch,
                                  .group = set->group,
@@ -114,24 +117,28 @@ static void run_again(const attend__call *call, const attend__scratch *scratch, 
                                  .out = scratch->again_out,
                                  .highest = highest,
                                  .sum = sum};
-    if (!call->given_weights)
-        attend__pack_queries(call, set->batch, one.rows, 1, one.strips);
+    if (!call->given_weights) attend__pack_queries(call, set->batch, one.rows, 1, one.strips);
     attend__run_set(call, scratch, &one, true);
-    memcpy(set->out + r * call->padded_columns, one.out, (size_t)call->padded_columns * sizeof(float));
+    memcpy(set->out + r * call->padded_columns, one.out,
+           (size_t)call->padded_columns * sizeof(float));
 }
 
-static void write_row(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
-                      int32_t r, bool all_seen) {
+static void write_row(const attend__call *call, const attend__scratch *scratch,
+                      const attend__row_set *set, int32_t r, bool all_seen) {
     const attend__query *const row = &set->rows[r];
     float *const out = set->out + r * call->padded_columns;
     const float sum = set->sum[r];
     const bool mix = call->given_weights;
-    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide. */
+    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide.
+     */
     const bool none = row->past_length || (!mix && sum == 0.0f);
     const float factor = mix ? 1.0f : 1.0f / sum;
-    if (none) memset(out, 0, (size_t)call->columns * sizeof(float));
-    else call->kernels->scale_row(out, call->columns, factor);
-    if (!none && !all_seen && (mix || !isnan(sum)) && !call->kernels->finite_row(out, call->columns)) {
+    if (none)
+        memset(out, 0, (size_t)call->columns * sizeof(float));
+    else
+        call->kernels->scale_row(out, call->columns, factor);
+    if (!none && !all_seen && (mix || !isnan(sum)) &&
+        !call->kernels->finite_row(out, call->columns)) {
         run_again(call, scratch, set, r);
         call->kernels->scale_row(out, call->columns, factor);
     }
@@ -153,7 +160,8 @@ static void attend_set(const attend__call *call, const attend__scratch *scratch,
     attend__rows_range(set->rows, set->count, &first, &last);
     for (int32_t r = 0; r < set->count; r++) {
         /* Every key that was read is allowed: what is not finite comes from one of those. */
-        const bool all_seen = !call->terms && set->rows[r].first == first && set->rows[r].last == last;
+        const bool all_seen =
+            !call->terms && set->rows[r].first == first && set->rows[r].last == last;
         write_row(call, scratch, set, r, all_seen);
     }
     if (call->wants_weights || call->wants_scores) attend__write_side_outputs(call, scratch, set);
@@ -234,7 +242,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
     j.parts = (total + j.rows - 1) / j.rows;
     const double products = (double)call->batches * (double)call->heads * (double)call->queries *
                             (double)call->keys * (double)(call->depth + call->columns);
-    const attend__cpu_work work = {.task = mean                              ? mean_task
+    const attend__cpu_work work = {.task = mean                            ? mean_task
                                            : operation == ATTEND_OP_SCORES ? scores_task
                                                                            : set_task,
                                    .argument = &j,
@@ -253,9 +261,11 @@ static attend_status plan_job(attend_device *device, attend_operation operation,
                               const attend_attention *a, attend__cpu_needs *needs) {
     const attend__call call = attend__call_of(device, operation, a);
     if (!attend__scratch_bytes(&call, &needs->scratch_bytes))
-        return attend__cpu_fail(&device->host, ATTEND_OVERFLOW, "workspace: its size does not fit in memory");
+        return attend__cpu_fail(&device->host, ATTEND_OVERFLOW,
+                                "workspace: its size does not fit in memory");
     const attend_type type = operation == ATTEND_OP_MIX ? a->v.type : a->k.type;
-    snprintf(needs->kernel, sizeof needs->kernel, "%s_%s_%s", name, type_text(type), call.kernels->tile);
+    snprintf(needs->kernel, sizeof needs->kernel, "%s_%s_%s", name, type_text(type),
+             call.kernels->tile);
     return ATTEND_OK;
 }
 
@@ -279,7 +289,8 @@ attend_status attend__cpu_scores_run(attend_device *device, attend_device_plan *
     return run_job(device, plan, ATTEND_OP_SCORES, description);
 }
 
-attend_status attend__cpu_mix_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+attend_status attend__cpu_mix_plan(attend_device *device, const void *largest,
+                                   attend__cpu_needs *needs) {
     return plan_job(device, ATTEND_OP_MIX, "mix", largest, needs);
 }
 

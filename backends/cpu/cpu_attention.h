@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside attention on the CPU. Query rows that read the same keys and values belong together: a row set is a run
- * of rows (query, head) of one batch and one key/value head, so that grouped heads share what is packed. A
- * row set is the work of one task; what a row gives does not depend on the set it is in. */
+ * Inside attention on the CPU. Query rows that read the same keys and values belong together: a row
+ * set is a run of rows (query, head) of one batch and one key/value head, so that grouped heads
+ * share what is packed. A row set is the work of one task; what a row gives does not depend on the
+ * set it is in. */
 #ifndef ATTEND_CPU_ATTENTION_H
 #define ATTEND_CPU_ATTENTION_H
 
 #include "cpu_backend.h"
 #include "rows.h"
 
-/* Most rows of a set: packing a block of keys costs about 2 % of using it then. Whole strips of every table. */
+/* Most rows of a set: packing a block of keys costs about 2 % of using it then. Whole strips of
+ * every table. */
 enum { ATTEND__SET_ROWS = 204 };
 
 /* One call, and what every task would have to look up. */
@@ -20,13 +22,13 @@ typedef struct attend__call {
     int64_t queries, keys, depth, columns;  /* L, S, D, E */
     int64_t padded_columns;                 /* E as a multiple of lanes */
     float scale, softcap;                   /* softcap 0 = off */
-    bool terms; /* more than position and length changes or excludes scores */
+    bool terms;         /* more than position and length changes or excludes scores */
     bool given_weights; /* MIX: the weights are an input */
     bool wants_scores, wants_weights, wants_mean, wants_lse;
 } attend__call;
 
-/* One query row of a batch: query `query` of head `head`, and the keys first .. last - 1 that position and
- * length allow it. */
+/* One query row of a batch: query `query` of head `head`, and the keys first .. last - 1 that
+ * position and length allow it. */
 typedef struct attend__query {
     int64_t head, query;
     int64_t first, last;
@@ -41,11 +43,11 @@ typedef struct attend__block {
 
 /* Memory of one worker; sizes in cpu_attention.c. */
 typedef struct attend__scratch {
-    float *keys;    /* panels of a block */
-    float *values;  /* a block */
-    float *scores;  /* a strip */
-    float *strips;  /* SET_ROWS rows of q */
-    float *out;     /* as many rows of output */
+    float *keys;          /* panels of a block */
+    float *values;        /* a block */
+    float *scores;        /* a strip */
+    float *strips;        /* SET_ROWS rows of q */
+    float *out;           /* as many rows of output */
     float *highest, *sum; /* one of each per row of the set */
     float *shrink;        /* per row of a strip */
     attend__query *rows;
@@ -66,34 +68,39 @@ typedef struct attend__row_set {
 attend__call attend__call_of(const attend_device *device, attend_operation operation,
                              const attend_attention *a);
 /* Row `index` (query * shared + head in group) of a batch and group. */
-attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group, int64_t index);
+attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,
+                               int64_t index);
 int64_t attend__key_length(const attend__call *call, int64_t batch);
 /* keep[c] = 1 where the row may use the key of column block->from + c, else 0. */
-void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
-                     uint8_t *keep);
+void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row,
+                     attend__block block, uint8_t *keep);
 /* Takes the scores x[0 ..] of columns block->from .. from one stage to a later one. */
 void attend__advance_scores(const attend__call *call, int64_t batch, const attend__query *row,
-                            attend__block block, attend_scores_stage from, attend_scores_stage to, float *x);
+                            attend__block block, attend_scores_stage from, attend_scores_stage to,
+                            float *x);
 /* The columns of the block at `key` that lie in first .. last - 1. */
 static inline attend__block attend__block_of(int64_t key, int64_t first, int64_t last) {
     const int64_t most = ATTEND__BLOCK_KEYS;
     const int64_t from = first > key ? first - key : 0, to = last > key ? last - key : 0;
-    attend__block block = {key, (int32_t)(from < most ? from : most), (int32_t)(to < most ? to : most)};
+    attend__block block = {key, (int32_t)(from < most ? from : most),
+                           (int32_t)(to < most ? to : most)};
     if (block.to < block.from) block.to = block.from;
     return block;
 }
 /* Elements from column `column` on of row (b, h, i) of a tensor of rank 4. */
-attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i, int64_t column);
+attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
+                             int64_t column);
 
-/* The score of the head's sink, -inf without one, and its weight before any key: 1, 0 for -inf; NaN for +inf, as
- * for a key of that score. */
+/* The score of the head's sink, -inf without one, and its weight before any key: 1, 0 for -inf; NaN
+ * for +inf, as for a key of that score. */
 float attend__sink(const attend__call *call, int64_t head);
 float attend__sink_weight(float sink);
-/* MASKED scores x[0 ..] of the block's columns become weights of a row with that highest and sum. */
-void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
-                   float highest, float sum, float *x);
-void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row, float highest,
-                       float sum);
+/* MASKED scores x[0 ..] of the block's columns become weights of a row with that highest and sum.
+ */
+void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row,
+                   attend__block block, float highest, float sum, float *x);
+void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row,
+                       float highest, float sum);
 /* sum[0 .. width - 1]: sums over heads of the weights of keys `key` .. */
 void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
                             int64_t width, float *sum);
@@ -104,8 +111,8 @@ void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t que
 bool attend__scratch_bytes(const attend__call *call, size_t *bytes);
 attend__scratch attend__scratch_at(const attend__call *call, void *memory);
 /* Rows first .. first + count - 1 of a batch and group, count <= SET_ROWS. */
-attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                               int64_t group, int64_t first, int32_t count);
+attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch,
+                               int64_t batch, int64_t group, int64_t first, int32_t count);
 /* Keys that some row may use: from *first to *last - 1; none when both are equal. */
 void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last);
 /* Rows of each set when `total` rows are to be split for so many batches, groups and threads. */
@@ -113,19 +120,20 @@ int64_t attend__set_size(const attend_device *device, const attend__call *call);
 
 /* ---- cpu_strip.c: the tiles of a strip and a block ---- */
 
-void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                             int64_t group, attend__block block);
+void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
+                             int64_t batch, int64_t group, attend__block block);
 /* Packs up to strip_rows rows of q. */
 void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
                           int32_t count, float *strip);
-/* scratch->scores[r][c]: scale * q . k of columns c from the panel of block.from to block.to - 1, of a block
- * whose keys are packed. */
-void attend__strip_dots(const attend__call *call, const attend__scratch *scratch, const float *strip,
-                        int32_t rows, attend__block block, float scale);
-/* The whole of attention for a set whose strips are packed: out, highest and sum of each row. careful: the set is
- * one row, and the values of keys that it excludes are not used even with weight 0. */
-void attend__run_set(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
-                     bool careful);
+/* scratch->scores[r][c]: scale * q . k of columns c from the panel of block.from to block.to - 1,
+ * of a block whose keys are packed. */
+void attend__strip_dots(const attend__call *call, const attend__scratch *scratch,
+                        const float *strip, int32_t rows, attend__block block, float scale);
+/* The whole of attention for a set whose strips are packed: out, highest and sum of each row.
+ * careful: the set is one row, and the values of keys that it excludes are not used even with
+ * weight 0. */
+void attend__run_set(const attend__call *call, const attend__scratch *scratch,
+                     const attend__row_set *set, bool careful);
 
 /* ---- cpu_side_outputs.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tables of the CPU backend: one device, the processors this process may use, with tensors in host memory.
- * Operations are in files of their own; this one opens the device, makes plans and dispatches. */
+ * The tables of the CPU backend: one device, the processors this process may use, with tensors in
+ * host memory. Operations are in files of their own; this one opens the device, makes plans and
+ * dispatches. */
 #include "cpu_backend.h"
 #include "cpu_features.h"
 
@@ -35,25 +36,30 @@ static void device_close(attend_device *device) {
     host.release(host.self, device);
 }
 
-static attend_status plan_create(attend_device *device, attend_operation operation, const void *largest,
-                                 attend_plan_info *info, attend_device_plan **plan) {
+static attend_status plan_create(attend_device *device, attend_operation operation,
+                                 const void *largest, attend_plan_info *info,
+                                 attend_device_plan **plan) {
     const attend_host *const host = &device->host;
     if ((unsigned)operation >= ATTEND_OP_COUNT || operations[operation].plan == NULL)
         return attend__cpu_fail(host, ATTEND_UNSUPPORTED, "cpu: no such operation");
     attend__cpu_needs needs = {0};
     attend_status status = operations[operation].plan(device, largest, &needs);
     if (status != ATTEND_OK) return status;
-    /* Whole cache lines, so that scratch of several workers can lie side by side in the caller's workspace. */
+    /* Whole cache lines, so that scratch of several workers can lie side by side in the caller's
+     * workspace. */
     size_t scratch = 0, all = 0;
     const size_t line = ATTEND__CPU_ALIGNMENT;
     if (!attend__add_size(needs.scratch_bytes, line - 1, &scratch) ||
         !attend__mul_size(scratch / line * line, (size_t)device->threads, &all))
-        return attend__cpu_fail(host, ATTEND_OVERFLOW, "workspace: its size does not fit in memory");
+        return attend__cpu_fail(host, ATTEND_OVERFLOW,
+                                "workspace: its size does not fit in memory");
     scratch = scratch / line * line;
     status = attend__cpu_workspace_reserve(&device->workspace, host, scratch);
-    if (status != ATTEND_OK) return attend__cpu_fail(host, status, "cpu: no memory for the workspace");
+    if (status != ATTEND_OK)
+        return attend__cpu_fail(host, status, "cpu: no memory for the workspace");
     attend_device_plan *const made = host->allocate(host->self, sizeof *made, sizeof(void *));
-    if (made == NULL) return attend__cpu_fail(host, ATTEND_OUT_OF_MEMORY, "cpu: no memory for a plan");
+    if (made == NULL)
+        return attend__cpu_fail(host, ATTEND_OUT_OF_MEMORY, "cpu: no memory for a plan");
     made->operation = operation;
     made->scratch_bytes = scratch;
     info->workspace_bytes = all;
@@ -92,9 +98,10 @@ static void fill_table(attend_device_table *table) {
     table->weights_release = attend__cpu_weights_release;
 }
 
-static attend_status device_open(uint32_t index, const attend_host *host, attend_device_table *table,
-                                 attend_device **device) {
-    if (index != 0) return attend__cpu_fail(host, ATTEND_NOT_FOUND, "cpu: there is one device, cpu:0");
+static attend_status device_open(uint32_t index, const attend_host *host,
+                                 attend_device_table *table, attend_device **device) {
+    if (index != 0)
+        return attend__cpu_fail(host, ATTEND_NOT_FOUND, "cpu: there is one device, cpu:0");
     const char *const isa = host->config(host->self, "ISA");
     const attend__cpu_kernels *const kernels = attend__cpu_select(isa);
     if (kernels == NULL) {
@@ -108,7 +115,8 @@ static attend_status device_open(uint32_t index, const attend_host *host, attend
         return attend__cpu_fail(host, ATTEND_INVALID, text);
     }
     attend_device *const made = host->allocate(host->self, sizeof *made, sizeof(void *));
-    if (made == NULL) return attend__cpu_fail(host, ATTEND_OUT_OF_MEMORY, "cpu: no memory for a device");
+    if (made == NULL)
+        return attend__cpu_fail(host, ATTEND_OUT_OF_MEMORY, "cpu: no memory for a device");
     memset(made, 0, sizeof *made);
     memcpy(&made->host, host, host->size < sizeof made->host ? host->size : sizeof made->host);
     made->kernels = kernels;
@@ -152,7 +160,8 @@ static attend_status device_info(uint32_t index, attend_device_info *info) {
 attend_status attend__cpu_entry(const attend_host *host, attend_plugin *plugin);
 attend_status attend__cpu_entry(const attend_host *host, attend_plugin *plugin) {
     if (host->abi != ATTEND_PLUGIN_ABI)
-        return attend__cpu_fail(host, ATTEND_INCOMPATIBLE, "cpu: made for another plugin interface");
+        return attend__cpu_fail(host, ATTEND_INCOMPATIBLE,
+                                "cpu: made for another plugin interface");
     plugin->abi = ATTEND_PLUGIN_ABI;
     plugin->name = "cpu";
     plugin->version = "1.0.0";

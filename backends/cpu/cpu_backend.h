@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the CPU backend: the device, its plans, and how an operation joins it. An operation is two functions,
- * listed in cpu_operations.inc:
+ * Inside the CPU backend: the device, its plans, and how an operation joins it. An operation is two
+ * functions, listed in cpu_operations.inc:
  *
- *   plan: looks at the largest description, says how much scratch one worker needs and what the kernel is
- *         called. May fail with a sentence (attend__cpu_fail).
- *   run:  splits the work into tasks whose results do not depend on each other, and hands them to
+ *   plan  looks at the largest description, says how much scratch one worker needs and what the
+ *         kernel is called. May fail with a sentence (attend__cpu_fail).
+ *   run   splits the work into tasks whose results do not depend on each other, and hands them to
  *         attend__cpu_tasks. Neither allocates nor fails for what the host has validated. */
 #ifndef ATTEND_CPU_BACKEND_H
 #define ATTEND_CPU_BACKEND_H
@@ -50,10 +50,11 @@ void attend__cpu_weights_release(attend_device *device, attend_device_weights *w
 /* Leaves the sentence for the caller and returns `status`. */
 attend_status attend__cpu_fail(const attend_host *host, attend_status status, const char *text);
 
-/* Does task(argument, index, scratch) for each index in 0 .. count - 1, on up to device->threads workers that
- * take the next index as they become free; small indexes start first. `scratch` is the worker's own
- * plan->scratch_bytes, aligned to 64, with undefined contents. `work` estimates the multiplications of it
- * all: little work stays on the calling thread. workspace: the caller's, or a tensor not given. */
+/* Does task(argument, index, scratch) for each index in 0 .. count - 1, on up to device->threads
+ * workers that take the next index as they become free; small indexes start first. `scratch` is the
+ * worker's own plan->scratch_bytes, aligned to 64, with undefined contents. `work` estimates the
+ * multiplications of it all: little work stays on the calling thread. workspace: the caller's, or a
+ * tensor not given. */
 typedef void attend__cpu_task_fn(void *argument, int64_t index, void *scratch);
 typedef struct attend__cpu_work {
     attend__cpu_task_fn *task;
@@ -62,6 +63,7 @@ typedef struct attend__cpu_work {
     double work;
     const attend_tensor *workspace; /* NULL: none */
 } attend__cpu_work;
-void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan, const attend__cpu_work *work);
+void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
+                       const attend__cpu_work *work);
 
 #endif

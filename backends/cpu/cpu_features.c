@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CPUID and XGETBV. An instruction set counts only if the operating system saves its registers, which XCR0
- * tells: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, sections 14.3 and 15.2. */
+ * CPUID and XGETBV. An instruction set counts only if the operating system saves its registers,
+ * which XCR0 tells: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1,
+ * sections 14.3 and 15.2. */
 #include "cpu_features.h"
 
 #include <stdint.h>
@@ -44,8 +45,9 @@ static int all(uint64_t set, uint64_t wanted) {
 
 unsigned attend__cpu_features(void) {
     const uint64_t ymm = 0x6, zmm = 0xe6;
-    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29; /* leaf 1, ECX */
-    const uint32_t avx2 = 1u << 5;                                                      /* leaf 7, EBX */
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28,
+                   f16c = 1u << 29; /* leaf 1, ECX */
+    const uint32_t avx2 = 1u << 5;  /* leaf 7, EBX */
     const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     uint32_t r[4];
     ask(0, 0, r);
@@ -71,6 +73,7 @@ void attend__cpu_name(char name[49]) {
     }
     const size_t blanks = strspn(name, " ");
     memmove(name, name + blanks, 49 - blanks);
-    for (size_t n = strlen(name); n > 0 && name[n - 1] == ' '; n--) name[n - 1] = 0;
+    for (size_t n = strlen(name); n > 0 && name[n - 1] == ' '; n--)
+        name[n - 1] = 0;
     if (name[0] == 0) memcpy(name, "CPU", 4);
 }

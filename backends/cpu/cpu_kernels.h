@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernels of one instruction set, and the choice among those that this machine can run. The tables are
- * listed in cpu_kernels.inc; each is filled by a file kernels_<isa>.c that is compiled for its instruction
- * set, and nothing but these tables leads into such a file. */
+ * The kernels of one instruction set, and the choice among those that this machine can run. The
+ * tables are listed in cpu_kernels.inc; each is filled by a file kernels_<isa>.c that is compiled
+ * for its instruction set, and nothing but these tables leads into such a file. */
 #ifndef ATTEND_CPU_KERNELS_H
 #define ATTEND_CPU_KERNELS_H
 
@@ -19,8 +19,8 @@ typedef struct attend__cpu_kernels {
 #include "cpu_kernels.inc"
 #undef ATTEND_X
 
-/* The best table of this machine that is not above `isa` (NULL: no limit). NULL if no table has that name. Any
- * thread. */
+/* The best table of this machine that is not above `isa` (NULL: no limit). NULL if no table has
+ * that name. Any thread. */
 const attend__cpu_kernels *attend__cpu_select(const char *isa);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a query row may see: positions and lengths give it a range of keys, masks and biases decide inside that
- * range, and the score of a key takes its terms in the order of attention.h. */
+ * What a query row may see: positions and lengths give it a range of keys, masks and biases decide
+ * inside that range, and the score of a key takes its terms in the order of attention.h. */
 #include "cpu_attention.h"
 
 #include <float.h>
@@ -67,13 +67,15 @@ static int64_t position_of(const attend__call *call, int64_t batch, int64_t quer
     if (a->position == ATTEND_BOTTOM_RIGHT)
         return query + attend__key_length(call, batch) - query_length(call, batch);
     if (a->position != ATTEND_AT_OFFSETS) return query;
-    const int64_t far = (int64_t)1 << 60; /* no key is so far away; sums of two such do not overflow */
+    const int64_t far = (int64_t)1
+                        << 60; /* no key is so far away; sums of two such do not overflow */
     const int64_t each =
         attend__given(&a->query_offsets) ? attend_tensor_index(&a->query_offsets, batch) : 0;
     return query + between(a->query_offset, -far, far) + between(each, -far, far);
 }
 
-attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group, int64_t index) {
+attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,
+                               int64_t index) {
     const attend_attention *const a = call->a;
     attend__query row = {0};
     row.query = index / call->shared;
@@ -84,7 +86,8 @@ attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t 
     const int64_t position = position_of(call, batch, row.query);
     int64_t first = 0, last = length;
     if (a->causal && position < last - 1) last = position + 1;
-    if (a->window_right >= 0 && position < last - 1 - a->window_right) last = position + a->window_right + 1;
+    if (a->window_right >= 0 && position < last - 1 - a->window_right)
+        last = position + a->window_right + 1;
     if (a->window_left >= 0 && position > a->window_left) first = position - a->window_left;
     if (first >= last) return row;
     row.first = first;
@@ -92,7 +95,8 @@ attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t 
     return row;
 }
 
-attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i, int64_t column) {
+attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
+                             int64_t column) {
     const int64_t at = t->offset + b * t->strides[0] + h * t->strides[1] + i * t->strides[2] +
                        column * t->strides[3];
     const attend__span span = {(char *)t->data + at * attend__element_bytes(t->type), t->type,
@@ -111,7 +115,8 @@ static int64_t covered_columns(attend__block block, int64_t covered) {
 }
 
 static void keep_by_bytes(const uint8_t *bytes, int64_t stride, int64_t n, uint8_t *keep) {
-    for (int64_t c = 0; c < n; c++) keep[c] = keep[c] && bytes[c * stride] != 0;
+    for (int64_t c = 0; c < n; c++)
+        keep[c] = keep[c] && bytes[c * stride] != 0;
 }
 
 static int64_t bias_columns(const attend__call *call, int64_t batch, const attend__query *row,
@@ -119,13 +124,13 @@ static int64_t bias_columns(const attend__call *call, int64_t batch, const atten
     const attend_tensor *const t = &call->a->bias;
     const int64_t n = covered_columns(block, t->sizes[3]);
     if (n > 0)
-        call->kernels->widen(attend__span_at(t, batch, row->head, row->query, block.key + block.from), n,
-                             bias);
+        call->kernels->widen(
+            attend__span_at(t, batch, row->head, row->query, block.key + block.from), n, bias);
     return n;
 }
 
-void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
-                     uint8_t *keep) {
+void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row,
+                     attend__block block, uint8_t *keep) {
     const attend_attention *const a = call->a;
     const int64_t n = block.to - block.from, key = block.key + block.from;
     memset(keep, 0, (size_t)n);
@@ -146,7 +151,8 @@ void attend__allowed(const attend__call *call, int64_t batch, const attend__quer
     if (attend__given(&a->bias)) {
         float bias[ATTEND__BLOCK_KEYS];
         const int64_t covered = bias_columns(call, batch, row, block, bias);
-        for (int64_t c = 0; c < covered; c++) keep[c] = keep[c] && bias[c] != -INFINITY;
+        for (int64_t c = 0; c < covered; c++)
+            keep[c] = keep[c] && bias[c] != -INFINITY;
         memset(keep + covered, 0, (size_t)(n - covered));
     }
 }
@@ -157,7 +163,8 @@ void attend__advance_scores(const attend__call *call, int64_t batch, const atten
     const attend_attention *const a = call->a;
     const attend__attention_kernels *const kernels = call->kernels;
     const int64_t n = block.to - block.from, key = block.key + block.from;
-    if (from < ATTEND_SCORES_SCALED && to >= ATTEND_SCORES_SCALED) kernels->scale_row(x, n, call->scale);
+    if (from < ATTEND_SCORES_SCALED && to >= ATTEND_SCORES_SCALED)
+        kernels->scale_row(x, n, call->scale);
     if (from < ATTEND_SCORES_SOFTCAPPED && to >= ATTEND_SCORES_SOFTCAPPED && call->softcap > 0.0f)
         kernels->cap_row(x, n, call->softcap);
     if (from >= ATTEND_SCORES_MASKED || to < ATTEND_SCORES_MASKED) return;
@@ -167,8 +174,8 @@ void attend__advance_scores(const attend__call *call, int64_t batch, const atten
     }
     if (attend__given(&a->alibi_slopes)) {
         const attend_tensor *const t = &a->alibi_slopes;
-        const float slope = ((const float *)t->data)[t->offset + batch * t->strides[0] +
-                                                     row->head * t->strides[1]];
+        const float slope =
+            ((const float *)t->data)[t->offset + batch * t->strides[0] + row->head * t->strides[1]];
         kernels->slope_row(x, n, slope, (float)(position_of(call, batch, row->query) - key));
     }
     uint8_t keep[ATTEND__BLOCK_KEYS];
@@ -178,15 +185,16 @@ void attend__advance_scores(const attend__call *call, int64_t batch, const atten
 
 float attend__sink(const attend__call *call, int64_t head) {
     const attend_tensor *const t = &call->a->sinks;
-    return attend__given(t) ? ((const float *)t->data)[t->offset + head * t->strides[0]] : -INFINITY;
+    return attend__given(t) ? ((const float *)t->data)[t->offset + head * t->strides[0]]
+                            : -INFINITY;
 }
 
 float attend__sink_weight(float sink) {
     return sink == -INFINITY ? 0.0f : expf(sink - sink);
 }
 
-void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row, attend__block block,
-                   float highest, float sum, float *x) {
+void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row,
+                   attend__block block, float highest, float sum, float *x) {
     const int64_t n = block.to - block.from;
     if (!isnan(sum)) {
         call->kernels->weigh_row(x, n, highest, 1.0f / sum);
@@ -195,22 +203,25 @@ void attend__weigh(const attend__call *call, int64_t batch, const attend__query 
     /* NaN for every allowed key, also for one whose own score is -inf */
     uint8_t keep[ATTEND__BLOCK_KEYS];
     attend__allowed(call, batch, row, block, keep);
-    for (int64_t c = 0; c < n; c++) x[c] = keep[c] ? NAN : 0.0f;
+    for (int64_t c = 0; c < n; c++)
+        x[c] = keep[c] ? NAN : 0.0f;
 }
 
-void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row, float highest,
-                       float sum) {
+void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row,
+                       float highest, float sum) {
     const attend_tensor *const t = &call->a->lse;
-    const int64_t at = t->offset + batch * t->strides[0] + row->head * t->strides[1] +
-                       row->query * t->strides[2];
+    const int64_t at =
+        t->offset + batch * t->strides[0] + row->head * t->strides[1] + row->query * t->strides[2];
     ((float *)t->data)[at] = row->past_length ? -INFINITY : highest + logf(sum);
 }
 
 void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
                             int64_t width, float *sum) {
     const attend_tensor *const t = &call->a->weights_mean;
-    const int64_t at = t->offset + batch * t->strides[0] + query * t->strides[1] + key * t->strides[2];
-    const attend__span to = {(char *)t->data + at * attend__element_bytes(t->type), t->type, t->strides[2]};
+    const int64_t at =
+        t->offset + batch * t->strides[0] + query * t->strides[1] + key * t->strides[2];
+    const attend__span to = {(char *)t->data + at * attend__element_bytes(t->type), t->type,
+                             t->strides[2]};
     call->kernels->scale_row(sum, width, 1.0f / (float)call->heads);
     call->kernels->narrow(sum, width, to);
 }

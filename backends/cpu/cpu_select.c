@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one place where an instruction set is chosen: the first table of the list, at or below the one asked
- * for, that the machine can run. A wish can lower the choice and never raise it. */
-#include "cpu_kernels.h"
+ * The one place where an instruction set is chosen: the first table of the list, at or below the
+ * one asked for, that the machine can run. A wish can lower the choice and never raise it. */
 #include "cpu_features.h"
+#include "cpu_kernels.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -23,7 +23,8 @@ const attend__cpu_kernels *attend__cpu_select(const char *isa) {
     const size_t count = sizeof entries / sizeof entries[0];
     const unsigned features = attend__cpu_features();
     size_t i = 0;
-    while (isa != NULL && i < count && strcmp(entries[i].kernels->isa, isa) != 0) i++;
+    while (isa != NULL && i < count && strcmp(entries[i].kernels->isa, isa) != 0)
+        i++;
     for (; i < count; i++)
         if ((entries[i].needs & ~features) == 0) return entries[i].kernels;
     return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Scores and weights on request. They come from a second pass that computes the scores of a strip and a block again
- * and takes highest and sum of each row from the first: so they need no memory that grows with L times S, and
- * asking for them changes no bit of the output. */
+ * Scores and weights on request. They come from a second pass that computes the scores of a strip
+ * and a block again and takes highest and sum of each row from the first: so they need no memory
+ * that grows with L times S, and asking for them changes no bit of the output. */
 #include "cpu_attention.h"
 
 #include <math.h>
@@ -14,10 +14,12 @@ static void write_columns(const attend__call *call, const attend_tensor *t, int6
 }
 
 static void fill(float *x, int64_t n, float value) {
-    for (int64_t i = 0; i < n; i++) x[i] = value;
+    for (int64_t i = 0; i < n; i++)
+        x[i] = value;
 }
 
-/* x holds RAW scores of the columns block.from .. block.to - 1; the tensors get all `width` columns. */
+/* x holds RAW scores of the columns block.from .. block.to - 1; the tensors get all `width`
+ * columns. */
 static void write_row_scores(const attend__call *call, int64_t batch, const attend__query *row,
                              attend__block block, int64_t width, float *x) {
     const attend_scores_stage stage = call->a->scores_stage;
@@ -36,7 +38,8 @@ static void write_row_scores(const attend__call *call, int64_t batch, const atte
 }
 
 static void write_row_weights(const attend__call *call, int64_t batch, const attend__query *row,
-                              attend__block block, int64_t width, const float *x, float highest, float sum) {
+                              attend__block block, int64_t width, const float *x, float highest,
+                              float sum) {
     float line[ATTEND__BLOCK_KEYS];
     fill(line, width, 0.0f);
     if (block.from < block.to && !row->past_length) {
@@ -60,16 +63,18 @@ static int32_t strip_at(const attend__call *call, int32_t count, int32_t first) 
 }
 
 static void write_strip(const attend__call *call, const attend__scratch *scratch,
-                        const attend__row_set *set, int32_t first_row, attend__block block, int64_t width) {
+                        const attend__row_set *set, int32_t first_row, attend__block block,
+                        int64_t width) {
     const int32_t rows = strip_at(call, set->count, first_row);
     score_strip(call, scratch, set->batch, set->rows + first_row, rows, block);
     for (int32_t r = 0; r < rows; r++) {
         const attend__query *const row = &set->rows[first_row + r];
         float *const x = scratch->scores + r * ATTEND__SCORE_STRIDE;
-        if (call->wants_scores) write_row_scores(call, set->batch, row, block, width, x);
+        if (call->wants_scores)
+            write_row_scores(call, set->batch, row, block, width, x);
         else if (block.from < block.to)
-            attend__advance_scores(call, set->batch, row, block, ATTEND_SCORES_RAW, ATTEND_SCORES_MASKED,
-                                   x + block.from);
+            attend__advance_scores(call, set->batch, row, block, ATTEND_SCORES_RAW,
+                                   ATTEND_SCORES_MASKED, x + block.from);
         if (call->wants_weights)
             write_row_weights(call, set->batch, row, block, width, x, set->highest[first_row + r],
                               set->sum[first_row + r]);
@@ -113,8 +118,10 @@ static void add_weights(const attend__call *call, const attend__scratch *scratch
     for (int32_t r = 0; r < rows; r++) {
         const int64_t i = strip[r].query - g.first, at = strip[r].head * g.count + i;
         float *const x = scratch->scores + r * ATTEND__SCORE_STRIDE + block.from;
-        attend__advance_scores(call, g.batch, &strip[r], block, ATTEND_SCORES_RAW, ATTEND_SCORES_MASKED, x);
-        attend__weigh(call, g.batch, &strip[r], block, scratch->all_highest[at], scratch->all_sum[at], x);
+        attend__advance_scores(call, g.batch, &strip[r], block, ATTEND_SCORES_RAW,
+                               ATTEND_SCORES_MASKED, x);
+        attend__weigh(call, g.batch, &strip[r], block, scratch->all_highest[at],
+                      scratch->all_sum[at], x);
         call->kernels->add_row(scratch->mean + i * ATTEND__SCORE_STRIDE + block.from, x, n);
     }
 }

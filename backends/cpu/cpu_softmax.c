@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The second step of attention by itself: scores that somebody made, from the stage they are at, to weights. Two
- * passes over each row, in blocks of 256 keys: highest and sum, then the weights. A task is one query of a batch
- * with all its heads, so that their mean is summed in one order. */
+ * The second step of attention by itself: scores that somebody made, from the stage they are at, to
+ * weights. Two passes over each row, in blocks of 256 keys: highest and sum, then the weights. A
+ * task is one query of a batch with all its heads, so that their mean is summed in one order. */
 #include "cpu_attention.h"
 
 #include <math.h>
@@ -19,8 +19,9 @@ static void read_scores(const attend__call *call, int64_t batch, const attend__q
                         attend__block block, float *x) {
     const attend__attention_kernels *const kernels = call->kernels;
     const int64_t n = block.to - block.from;
-    kernels->widen(attend__span_at(&call->a->scores, batch, row->head, row->query, block.key + block.from),
-                   n, x);
+    kernels->widen(
+        attend__span_at(&call->a->scores, batch, row->head, row->query, block.key + block.from), n,
+        x);
     attend__advance_scores(call, batch, row, block, call->a->scores_stage, ATTEND_SCORES_MASKED, x);
     if (call->a->scores_stage != ATTEND_SCORES_MASKED) return;
     uint8_t keep[ATTEND__BLOCK_KEYS];
@@ -35,7 +36,8 @@ static extent measure(const attend__call *call, int64_t batch, const attend__que
     for (int64_t key = row->first / ATTEND__BLOCK_KEYS * ATTEND__BLOCK_KEYS; key < row->last;
          key += ATTEND__BLOCK_KEYS) {
         const attend__block block = attend__block_of(key, row->first, row->last);
-        for (int32_t c = 0; c < block.from; c++) x[c] = -INFINITY;
+        for (int32_t c = 0; c < block.from; c++)
+            x[c] = -INFINITY;
         read_scores(call, batch, row, block, x + block.from);
         const attend__soften soften = {.scores = x,
                                        .highest = &e.highest,
@@ -50,8 +52,8 @@ static extent measure(const attend__call *call, int64_t batch, const attend__que
 }
 
 /* Weights of the block's columns, all `width` of them; 0 where nothing is allowed. */
-static void write_weights(const attend__call *call, int64_t batch, const attend__query *row, int64_t key,
-                          int64_t width, extent e, float *x) {
+static void write_weights(const attend__call *call, int64_t batch, const attend__query *row,
+                          int64_t key, int64_t width, extent e, float *x) {
     const attend__block block = attend__block_of(key, row->first, row->last);
     memset(x, 0, (size_t)width * sizeof *x);
     if (block.from < block.to) {
@@ -59,8 +61,8 @@ static void write_weights(const attend__call *call, int64_t batch, const attend_
         attend__weigh(call, batch, row, block, e.highest, e.sum, x + block.from);
     }
     if (call->wants_weights)
-        call->kernels->narrow(x, width,
-                              attend__span_at(&call->a->weights, batch, row->head, row->query, key));
+        call->kernels->narrow(
+            x, width, attend__span_at(&call->a->weights, batch, row->head, row->query, key));
 }
 
 static void softmax_task(void *argument, int64_t index, void *memory) {
@@ -71,7 +73,8 @@ static void softmax_task(void *argument, int64_t index, void *memory) {
     for (int64_t h = 0; h < call->heads; h++) {
         const attend__query row = attend__query_of(call, batch, h, query);
         extents[h] = measure(call, batch, &row, x);
-        if (call->wants_lse) attend__write_lse(call, batch, &row, extents[h].highest, extents[h].sum);
+        if (call->wants_lse)
+            attend__write_lse(call, batch, &row, extents[h].highest, extents[h].sum);
     }
     for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
         const int64_t left = call->keys - key;
@@ -90,7 +93,8 @@ attend_status attend__cpu_softmax_plan(attend_device *device, const void *larges
                                        attend__cpu_needs *needs) {
     const attend_attention *const a = largest;
     const attend__call call = attend__call_of(device, ATTEND_OP_SOFTMAX, a);
-    needs->scratch_bytes = 2 * ATTEND__SCORE_STRIDE * sizeof(float) + (size_t)call.heads * sizeof(extent);
+    needs->scratch_bytes =
+        2 * ATTEND__SCORE_STRIDE * sizeof(float) + (size_t)call.heads * sizeof(extent);
     snprintf(needs->kernel, sizeof needs->kernel, "softmax_f32");
     return ATTEND_OK;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The loop over keys: blocks of 256 counted from key 0, inside them strips of query rows, with the online softmax
- * between the two products (FlashAttention-2, Dao 2023, arXiv:2307.08691, algorithm 1, without the backward
- * part). Each (strip, block) is one of three kinds: closed, where position and length exclude every key: it
- * costs nothing and is not read; open, where nothing is excluded or added: straight through; mixed: the terms of
- * each row are applied to its scores first. */
+ * The loop over keys: blocks of 256 counted from key 0, inside them strips of query rows, with the
+ * online softmax between the two products (FlashAttention-2, Dao 2023, arXiv:2307.08691, algorithm
+ * 1, without the backward part). Each (strip, block) is one of three kinds: closed, where position
+ * and length exclude every key: it costs nothing and is not read; open, where nothing is excluded
+ * or added: straight through; mixed: the terms of each row are applied to its scores first. */
 #include "cpu_attention.h"
 
 #include <math.h>
@@ -19,14 +19,15 @@ static attend__block part_of(attend__block block, int64_t first, int64_t last) {
     return block;
 }
 
-static attend__matrix rows_of_keys(const attend_tensor *t, int64_t batch, int64_t group, int64_t key) {
+static attend__matrix rows_of_keys(const attend_tensor *t, int64_t batch, int64_t group,
+                                   int64_t key) {
     const attend__span first = attend__span_at(t, batch, group, key, 0);
     const attend__matrix matrix = {first.first, t->type, t->strides[2], t->strides[3]};
     return matrix;
 }
 
-void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                             int64_t group, attend__block block) {
+void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
+                             int64_t batch, int64_t group, attend__block block) {
     if (block.from == block.to) return;
     const attend__matrix keys = rows_of_keys(&call->a->k, batch, group, block.key + block.from);
     call->kernels->pack_keys(&keys, block.from, block.to, call->depth, scratch->keys);
@@ -40,8 +41,8 @@ void attend__pack_queries(const attend__call *call, int64_t batch, const attend_
     call->kernels->pack_strip(spans, count, call->depth, strip);
 }
 
-void attend__strip_dots(const attend__call *call, const attend__scratch *scratch, const float *strip,
-                        int32_t rows, attend__block block, float scale) {
+void attend__strip_dots(const attend__call *call, const attend__scratch *scratch,
+                        const float *strip, int32_t rows, attend__block block, float scale) {
     const int32_t lanes = call->kernels->lanes, panel = block.from / lanes;
     const attend__dots dots = {.strip = strip,
                                .panels = scratch->keys + panel * lanes * call->depth,
@@ -53,8 +54,8 @@ void attend__strip_dots(const attend__call *call, const attend__scratch *scratch
     call->kernels->dots(&dots);
 }
 
-/* The values of a block, rows of padded columns: the caller's own where they can be read in whole vectors and are
- * not read often enough to be worth a copy. */
+/* The values of a block, rows of padded columns: the caller's own where they can be read in whole
+ * vectors and are not read often enough to be worth a copy. */
 typedef struct values {
     const float *first;
     int64_t stride;
@@ -62,7 +63,8 @@ typedef struct values {
 
 static values block_values(const attend__call *call, const attend__scratch *scratch,
                            const attend__row_set *set, attend__block block, bool careful) {
-    const attend__matrix v = rows_of_keys(&call->a->v, set->batch, set->group, block.key + block.from);
+    const attend__matrix v =
+        rows_of_keys(&call->a->v, set->batch, set->group, block.key + block.from);
     const bool readable =
         v.type == ATTEND_F32 && v.column_stride == 1 && call->columns == call->padded_columns;
     if (readable && !careful && set->count <= 2 * call->kernels->strip_rows) {
@@ -83,17 +85,20 @@ static values block_values(const attend__call *call, const attend__scratch *scra
 
 /* Scores of the strip, then weights, in scratch->scores. */
 static void weigh_strip(const attend__call *call, const attend__scratch *scratch,
-                        const attend__row_set *set, int32_t first_row, int32_t rows, attend__block block) {
+                        const attend__row_set *set, int32_t first_row, int32_t rows,
+                        attend__block block) {
     const attend__attention_kernels *const kernels = call->kernels;
     attend__block whole = block; /* from the start of its panel: those lanes hold excluded keys */
     whole.from = block.from / kernels->lanes * kernels->lanes;
-    attend__strip_dots(call, scratch, set->strips + first_row * call->depth, rows, whole, call->scale);
+    attend__strip_dots(call, scratch, set->strips + first_row * call->depth, rows, whole,
+                       call->scale);
     for (int32_t r = 0; r < rows; r++) {
         const attend__query *const row = &set->rows[first_row + r];
         const bool open = !call->terms && row->first <= block.key + whole.from &&
                           row->last >= block.key + block.to;
         if (!open)
-            attend__advance_scores(call, set->batch, row, whole, ATTEND_SCORES_SCALED, ATTEND_SCORES_MASKED,
+            attend__advance_scores(call, set->batch, row, whole, ATTEND_SCORES_SCALED,
+                                   ATTEND_SCORES_MASKED,
                                    scratch->scores + r * ATTEND__SCORE_STRIDE + whole.from);
     }
     const attend__soften soften = {.scores = scratch->scores,
@@ -108,7 +113,8 @@ static void weigh_strip(const attend__call *call, const attend__scratch *scratch
 
 /* MIX: the caller's weights, 0 where a key is excluded. */
 static void read_weights(const attend__call *call, const attend__scratch *scratch,
-                         const attend__row_set *set, int32_t first_row, int32_t rows, attend__block block) {
+                         const attend__row_set *set, int32_t first_row, int32_t rows,
+                         attend__block block) {
     const int64_t n = block.to - block.from;
     for (int32_t r = 0; r < rows; r++) {
         const attend__query *const row = &set->rows[first_row + r];
@@ -123,16 +129,19 @@ static void read_weights(const attend__call *call, const attend__scratch *scratc
     }
 }
 
-static void strip_step(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
-                       int32_t first_row, attend__block block, values v) {
+static void strip_step(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, int32_t first_row, attend__block block,
+                       values v) {
     const int32_t left = set->count - first_row, most = call->kernels->strip_rows;
     const int32_t rows = left < most ? left : most;
     int64_t first = 0, last = 0;
     attend__rows_range(set->rows + first_row, rows, &first, &last);
     const attend__block part = part_of(block, first, last);
     if (part.from == part.to) return;
-    if (call->given_weights) read_weights(call, scratch, set, first_row, rows, part);
-    else weigh_strip(call, scratch, set, first_row, rows, part);
+    if (call->given_weights)
+        read_weights(call, scratch, set, first_row, rows, part);
+    else
+        weigh_strip(call, scratch, set, first_row, rows, part);
     const attend__mix mix = {.weights = scratch->scores + part.from,
                              .values = v.first + (part.from - block.from) * v.stride,
                              .shrink = scratch->shrink,
@@ -145,8 +154,8 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
     call->kernels->mix(&mix);
 }
 
-void attend__run_set(const attend__call *call, const attend__scratch *scratch, const attend__row_set *set,
-                     bool careful) {
+void attend__run_set(const attend__call *call, const attend__scratch *scratch,
+                     const attend__row_set *set, bool careful) {
     const int32_t strip = call->kernels->strip_rows;
     const int32_t rows = (set->count + strip - 1) / strip * strip;
     for (int32_t r = 0; r < rows; r++) {
@@ -154,15 +163,18 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch, c
         set->sum[r] = attend__sink_weight(set->highest[r]);
     }
     memset(set->out, 0, (size_t)(rows * call->padded_columns) * sizeof(float));
-    for (int32_t r = 0; r < strip; r++) scratch->shrink[r] = 1.0f;
+    for (int32_t r = 0; r < strip; r++)
+        scratch->shrink[r] = 1.0f;
 
     int64_t first = 0, last = 0;
     attend__rows_range(set->rows, set->count, &first, &last);
     for (int64_t key = first / ATTEND__BLOCK_KEYS * ATTEND__BLOCK_KEYS; key < last;
          key += ATTEND__BLOCK_KEYS) {
         const attend__block block = attend__block_of(key, first, last);
-        if (!call->given_weights) attend__pack_block_keys(call, scratch, set->batch, set->group, block);
+        if (!call->given_weights)
+            attend__pack_block_keys(call, scratch, set->batch, set->group, block);
         const values v = block_values(call, scratch, set, block, careful);
-        for (int32_t r = 0; r < set->count; r += strip) strip_step(call, scratch, set, r, block, v);
+        for (int32_t r = 0; r < set->count; r += strip)
+            strip_step(call, scratch, set, r, block, v);
     }
 }

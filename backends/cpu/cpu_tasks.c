@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Work of a run, shared out: each worker takes the next task from one atomic counter until there is none left, so
- * that tasks of unequal length balance. Which worker does a task never changes its result. */
+ * Work of a run, shared out: each worker takes the next task from one atomic counter until there is
+ * none left, so that tasks of unequal length balance. Which worker does a task never changes its
+ * result. */
 #include "cpu_backend.h"
 
 #include <stdatomic.h>
 
-/* Below this many multiplications waking a second thread costs more than it saves: about 5 us of one core. */
+/* Below this many multiplications waking a second thread costs more than it saves: about 5 us of
+ * one core. */
 static const double parallel_from = 400e3;
 
 typedef struct crew {
@@ -19,9 +21,11 @@ typedef struct crew {
 } crew;
 
 static void *scratch_of(const crew *c, int32_t worker) {
-    if (c->slots == NULL) return c->memory == NULL ? NULL : c->memory + (size_t)worker * c->scratch_bytes;
+    if (c->slots == NULL)
+        return c->memory == NULL ? NULL : c->memory + (size_t)worker * c->scratch_bytes;
     int32_t slot = c->first_slot;
-    for (int32_t i = 0; i < worker; i++) slot = c->slots[slot].next;
+    for (int32_t i = 0; i < worker; i++)
+        slot = c->slots[slot].next;
     return c->slots[slot].memory;
 }
 
@@ -35,7 +39,8 @@ static void labour(void *argument, int32_t worker) {
     }
 }
 
-void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan, const attend__cpu_work *work) {
+void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
+                       const attend__cpu_work *work) {
     const attend_tensor *const workspace = work->workspace;
     const bool given = workspace != NULL && workspace->type != ATTEND_NO_TYPE;
     int32_t workers = work->work < parallel_from ? 1 : device->threads;
@@ -49,7 +54,9 @@ void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan, co
         c.first_slot = attend__cpu_workspace_take(&device->workspace, &workers);
         c.slots = device->workspace.slots;
     }
-    if (workers == 1) labour(&c, 0);
-    else device->host.parallel(device->host.self, workers, labour, &c);
+    if (workers == 1)
+        labour(&c, 0);
+    else
+        device->host.parallel(device->host.self, workers, labour, &c);
     if (c.slots != NULL) attend__cpu_workspace_give_back(&device->workspace, c.first_slot);
 }

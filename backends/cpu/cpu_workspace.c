@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-attend_status attend__cpu_workspace_create(attend__cpu_workspace *workspace, const attend_host *host,
-                                           int32_t slots) {
+attend_status attend__cpu_workspace_create(attend__cpu_workspace *workspace,
+                                           const attend_host *host, int32_t slots) {
     memset(workspace, 0, sizeof *workspace);
     const size_t bytes = (size_t)slots * sizeof *workspace->slots;
     attend__cpu_slot *const memory = host->allocate(host->self, bytes, sizeof(void *));
@@ -26,15 +26,16 @@ no_lock:
 
 void attend__cpu_workspace_destroy(attend__cpu_workspace *workspace, const attend_host *host) {
     if (workspace->slots == NULL) return;
-    for (int32_t i = 0; i < workspace->count; i++) host->release(host->self, workspace->slots[i].memory);
+    for (int32_t i = 0; i < workspace->count; i++)
+        host->release(host->self, workspace->slots[i].memory);
     host->release(host->self, workspace->slots);
     attend__condition_destroy(&workspace->given_back);
     attend__mutex_destroy(&workspace->lock);
     memset(workspace, 0, sizeof *workspace);
 }
 
-attend_status attend__cpu_workspace_reserve(attend__cpu_workspace *workspace, const attend_host *host,
-                                            size_t bytes) {
+attend_status attend__cpu_workspace_reserve(attend__cpu_workspace *workspace,
+                                            const attend_host *host, size_t bytes) {
     attend_status status = ATTEND_OK;
     attend__mutex_lock(&workspace->lock);
     for (int32_t i = 0; i < workspace->count && status == ATTEND_OK; i++) {
@@ -78,7 +79,8 @@ int32_t attend__cpu_workspace_take(attend__cpu_workspace *workspace, int32_t *co
 
 void attend__cpu_workspace_give_back(attend__cpu_workspace *workspace, int32_t first) {
     attend__mutex_lock(&workspace->lock);
-    for (int32_t i = first; i >= 0; i = workspace->slots[i].next) workspace->slots[i].taken = false;
+    for (int32_t i = first; i >= 0; i = workspace->slots[i].next)
+        workspace->slots[i].taken = false;
     attend__condition_wake_all(&workspace->given_back);
     attend__mutex_unlock(&workspace->lock);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Scratch memory of a device: a fixed number of slots, made large enough when a plan is made and never touched
- * by the allocator while something runs. A run takes as many slots as it has workers; it waits only when
- * all are taken. */
+ * Scratch memory of a device: a fixed number of slots, made large enough when a plan is made and
+ * never touched by the allocator while something runs. A run takes as many slots as it has workers;
+ * it waits only when all are taken. */
 #ifndef ATTEND_CPU_WORKSPACE_H
 #define ATTEND_CPU_WORKSPACE_H
 
@@ -27,17 +27,17 @@ typedef struct attend__cpu_workspace {
     int32_t count;
 } attend__cpu_workspace;
 
-attend_status attend__cpu_workspace_create(attend__cpu_workspace *workspace, const attend_host *host,
-                                           int32_t slots);
+attend_status attend__cpu_workspace_create(attend__cpu_workspace *workspace,
+                                           const attend_host *host, int32_t slots);
 /* Allowed on a zeroed workspace. */
 void attend__cpu_workspace_destroy(attend__cpu_workspace *workspace, const attend_host *host);
 
 /* Makes every slot at least `bytes` large, waiting for those in use. */
-attend_status attend__cpu_workspace_reserve(attend__cpu_workspace *workspace, const attend_host *host,
-                                            size_t bytes);
+attend_status attend__cpu_workspace_reserve(attend__cpu_workspace *workspace,
+                                            const attend_host *host, size_t bytes);
 
-/* Takes at least 1 and at most *count slots, *count says how many; returns the first, `next` leads to the
- * others. Waits while every slot is taken. */
+/* Takes at least 1 and at most *count slots, *count says how many; returns the first, `next` leads
+ * to the others. Waits while every slot is taken. */
 int32_t attend__cpu_workspace_take(attend__cpu_workspace *workspace, int32_t *count);
 /* Gives back a whole list. */
 void attend__cpu_workspace_give_back(attend__cpu_workspace *workspace, int32_t first);

@@ -5,7 +5,8 @@
 #include "simd_avx512.h"
 #include "vec_math.h"
 
-/* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency of fma. */
+/* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency
+ * of fma. */
 enum { STRIP_ROWS = 12 };
 #define STRIP_TILE "12x32"
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4) X(6, 4) X(8, 2) X(10, 2) X(12, 2)
@@ -15,4 +16,5 @@ enum { STRIP_ROWS = 12 };
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
-const attend__cpu_kernels attend__cpu_kernels_avx512 = {"avx512", &attention_kernels, &stage_kernels};
+const attend__cpu_kernels attend__cpu_kernels_avx512 = {"avx512", &attention_kernels,
+                                                        &stage_kernels};

@@ -5,7 +5,8 @@
 #include "simd_scalar.h"
 #include "vec_math.h"
 
-/* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency of fma. */
+/* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency
+ * of fma. */
 enum { STRIP_ROWS = 4 };
 #define STRIP_TILE "4x4"
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4)
@@ -15,4 +16,5 @@ enum { STRIP_ROWS = 4 };
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
-const attend__cpu_kernels attend__cpu_kernels_scalar = {"scalar", &attention_kernels, &stage_kernels};
+const attend__cpu_kernels attend__cpu_kernels_scalar = {"scalar", &attention_kernels,
+                                                        &stage_kernels};

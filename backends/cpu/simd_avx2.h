@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The vector verbs (contract: simd_scalar.h) on AVX2 with FMA and F16C: 8 lanes, 16 registers. Intrinsics stay
- * in this file. Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2. */
+ * The vector verbs (contract: simd_scalar.h) on AVX2 with FMA and F16C: 8 lanes, 16 registers.
+ * Intrinsics stay in this file. Sources: Intel 64 and IA-32 Architectures Software Developer's
+ * Manual, volume 2. */
 #ifndef ATTEND_CPU_SIMD_AVX2_H
 #define ATTEND_CPU_SIMD_AVX2_H
 
@@ -26,7 +27,8 @@ static inline __m256i vi_first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* clang-format off: a table of verbs */
+/* A table of verbs. */
+/* clang-format off */
 static inline vf vf_set(float x) { return _mm256_set1_ps(x); }
 static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_iota(void) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The vector verbs (contract: simd_scalar.h) on AVX-512 F, BW, VL and DQ: 16 lanes, 32 registers. Intrinsics
- * stay in this file. bfloat16 is rounded on integers, because vcvtneps2bf16 flushes subnormals.
- * Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2. */
+ * The vector verbs (contract: simd_scalar.h) on AVX-512 F, BW, VL and DQ: 16 lanes, 32 registers.
+ * Intrinsics stay in this file. bfloat16 is rounded on integers, because vcvtneps2bf16 flushes
+ * subnormals. Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2. */
 #ifndef ATTEND_CPU_SIMD_AVX512_H
 #define ATTEND_CPU_SIMD_AVX512_H
 
@@ -22,9 +22,12 @@
 typedef __m512 vf;
 typedef __mmask16 vm;
 
-static inline vm vm_first(int n) { return (vm)((1u << n) - 1u); }
+static inline vm vm_first(int n) {
+    return (vm)((1u << n) - 1u);
+}
 
-/* clang-format off: a table of verbs */
+/* A table of verbs. */
+/* clang-format off */
 static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
 static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_iota(void) {

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The vector verbs for machines without a vector header of their own: vectors of one lane. Kernels are written
- * once over these verbs (the *_tmpl.h files) and compiled once per instruction set. This file is also the
- * contract of the verbs; simd_avx2.h and simd_avx512.h only implement it.
+ * The vector verbs for machines without a vector header of their own: vectors of one lane. Kernels
+ * are written once over these verbs (the *_tmpl.h files) and compiled once per instruction set.
+ * This file is also the contract of the verbs; simd_avx2.h and simd_avx512.h only implement it.
  *
- *   VF_LANES       lanes of a vector, a power of two; VF_REGISTERS vector registers a kernel may plan with
+ *   VF_LANES       lanes of a vector, a power of two
+ *   VF_REGISTERS   vector registers a kernel may plan with
  *   vf, vm         a vector of floats; one truth value per lane
- *   _n             the first n lanes, 0 <= n <= VF_LANES: no byte beyond is touched, loads give 0 there
+ *   _n             the first n lanes, 0 <= n <= VF_LANES: no byte beyond them is touched, loads
+ *                  give 0 there
  *   pointers       need the alignment of their element only
  *   f16, bf16      exact when widened, round to nearest even when narrowed (bits as base/half.h)
  *   vf_fma         a * b + c; fused in the vector headers, two roundings here
- *   vf_max, vf_min `a > b ? a : b`, `a < b ? a : b`: b where either is NaN
+ *   vf_max, vf_min a > b ? a : b, a < b ? a : b: b where either is NaN
  *   vf_round       to the nearest integer, ties to even, |x| <= 2^22
  *   vf_scale2      x * 2^n for integral n in -252 .. 252, rounded once
- *   vf_sum, vf_highest  of all lanes, in an order fixed by the header (vf_highest: NaN may be lost)
+ *   vf_sum, vf_highest  of all lanes in an order fixed by the header; vf_highest may lose NaN
  *   vf_iota        lane i holds i
  *   vf_transpose   lane j of vector i becomes lane i of vector j
- *   VF_INLINE, VF_UNROLL  a kernel body that must be inlined with its constant sizes; the loop that follows
- *                  has a constant trip count and must become straight code */
+ *   VF_INLINE      a kernel body that must be inlined with its constant sizes
+ *   VF_UNROLL      the loop that follows has a constant trip count, and must become straight code
+ */
 #ifndef ATTEND_CPU_SIMD_SCALAR_H
 #define ATTEND_CPU_SIMD_SCALAR_H
 
@@ -40,7 +43,8 @@
 typedef float vf;
 typedef bool vm;
 
-/* clang-format off: a table of verbs */
+/* A table of verbs. */
+/* clang-format off */
 static inline vf vf_set(float x) { return x; }
 static inline vf vf_zero(void) { return 0.0f; }
 static inline vf vf_iota(void) { return 0.0f; }

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Elementary functions over the vector verbs, included after a simd_*.h. Coefficients are minimax fits made for
- * this file (iteratively reweighted least squares on Chebyshev nodes, in multiple precision). They need none of
- * the finite-math options: NaN gives NaN, infinities their limits. Largest errors against float64, checked by
- * tests/test_cpu_math.c, in units of the result's last place, or 2^-142 where that is more (a product with a
- * subnormal number has lost places):
+ * Elementary functions over the vector verbs, included after a simd_*.h. Coefficients are minimax
+ * fits made for this file (iteratively reweighted least squares on Chebyshev nodes, in multiple
+ * precision). They need none of the finite-math options: NaN gives NaN, infinities their limits.
+ * Largest errors against float64, checked by tests/test_cpu_math.c, in units of the result's last
+ * place, or 2^-142 where that is more (a product with a subnormal number has lost places):
  *
- *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0; exp(0) is exactly 1
+ *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0;
+ *                  exp(0) is exactly 1
  *   vf_tanh        2 ulp
- *   vf_sigmoid, vf_silu   3 ulp
+ *   vf_sigmoid     3 ulp
+ *   vf_silu        3 ulp
  *   vf_gelu        6 ulp; for x < -1 without fused fma x^2 ulp more, as x^2 / 2 is rounded
- *   vf_gelu_tanh   4 ulp; for x < 0 also 3 |2 u| ulp: 2 u is rounded up to four times */
+ *   vf_gelu_tanh   4 ulp; for x < 0 3 |2 u| ulp more, as 2 u is rounded up to four times */
 #ifndef ATTEND_CPU_VEC_MATH_H
 #define ATTEND_CPU_VEC_MATH_H
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, of which the first has so
- * few bits that n times it is exact. The bounds are where the result is 0 or infinite anyway; NaN passes them. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, of which the
+ * first has so few bits that n times it is exact. The bounds are where the result is 0 or infinite
+ * anyway; NaN passes them. */
 static inline vf vf_exp(vf x) {
     const vf bounded = vf_min(vf_set(89.0f), vf_max(vf_set(-104.0f), x));
     const vf n = vf_round(vf_mul(bounded, vf_set(0x1.715476p+0f)));
@@ -61,11 +64,12 @@ static inline vf vf_gelu_inside(vf x) {
     return vf_fma(p, z, vf_mul(vf_set(0.5f), x));
 }
 
-/* x Phi(x). Phi(-a) = erfc(a / sqrt 2) / 2 keeps its relative accuracy in the tail: with t = a / sqrt 2 and
- * q = 1 / (1 + t / 2), erfc(t) = exp(-t^2) q P(q) (form: Abramowitz & Stegun 7.1.26). exp(-a^2 / 2) takes the
- * rounding error of a^2 along. Beyond 15 Phi(-a) is 0 in float32. */
+/* x Phi(x). Phi(-a) = erfc(a / sqrt 2) / 2 keeps its relative accuracy in the tail: with t = a /
+ * sqrt 2 and q = 1 / (1 + t / 2), erfc(t) = exp(-t^2) q P(q) (form: Abramowitz & Stegun 7.1.26).
+ * exp(-a^2 / 2) takes the rounding error of a^2 along. Beyond 15 Phi(-a) is 0 in float32. */
 static inline vf vf_gelu(vf x) {
-    const vf size = vf_abs(x), a = vf_min(vf_set(15.0f), size), one = vf_set(1.0f), half = vf_set(0.5f);
+    const vf size = vf_abs(x), a = vf_min(vf_set(15.0f), size), one = vf_set(1.0f),
+             half = vf_set(0.5f);
     const vf q = vf_div(one, vf_fma(a, vf_set(0x1.6a09e6p-2f), one));
     vf p = vf_set(0x1.3e3e4p-4f);
     p = vf_fma(p, q, vf_set(-0x1.72531p-3f));
@@ -85,8 +89,9 @@ static inline vf vf_gelu(vf x) {
     return vf_select(vf_less(size, one), vf_gelu_inside(x), outside);
 }
 
-/* x sigmoid(z), z of the sign of x: with e = exp(-|z|) in 0 .. 1 neither side cancels, and results stay right down
- * to 1e-37, where exp(-z) would have overflowed. Below `zero` e is 0: that bound keeps -inf from being NaN. */
+/* x sigmoid(z), z of the sign of x: with e = exp(-|z|) in 0 .. 1 neither side cancels, and results
+ * stay right down to 1e-37, where exp(-z) would have overflowed. Below `zero` e is 0: that bound
+ * keeps -inf from being NaN. */
 static inline vf weighted_by_sigmoid(vf x, vf z, float zero) {
     const vf e = vf_exp(vf_sub(vf_zero(), vf_abs(z)));
     const vf below = vf_mul(vf_max(vf_set(zero), x), e);
