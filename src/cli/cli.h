@@ -58,7 +58,7 @@ typedef struct cli_command {
 
 extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view;
 
-/* ---- arguments.c ---- */
+/* ---- command_line.c ---- */
 
 enum { CLI_MAX_SETTINGS = 256 }; /* bytes of any command's settings */
 
