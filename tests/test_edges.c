@@ -89,6 +89,12 @@ static void test_infinite_scores(void **state) {
     for (int64_t e = 0; e < n.E; e++)
         assert_true(isnan(problem_at(&p.a.out, 0, 0, 0, e)));
     assert_true(isnan(problem_at(&p.a.lse, 0, 0, 0, 0)));
+    /* beside finite scores too, in every weight */
+    set_scores(&p, 3, 0.5);
+    problem_run(&p);
+    assert_true(isnan(problem_at(&p.a.lse, 0, 0, 0, 0)));
+    assert_true(isnan(problem_at(&p.a.weights, 0, 0, 0, 3)));
+    assert_true(isnan(problem_at(&p.a.weights, 0, 0, 0, 49)));
     problem_free(&p);
 }
 
