@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every bad argument of the layers: its status, a sentence that names it, no layer made, nothing written. Each line
- * of a list below spoils one member of a description that works. Over budget: the lists are the test. */
+ * Every bad argument of the layers: its status, a sentence that names it, no layer made, nothing
+ * written. Each line of a list below spoils one member of a description that works. Over budget: the
+ * lists are the test. */
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { B = 2, H = 2, G = 1, L = 3, S = 4, D = 4, E = 3, M = 8, F = 5, W = 6 }; /* W: width of the memory */
+/* W: width of the memory */
+enum { B = 2, H = 2, G = 1, L = 3, S = 4, D = 4, E = 3, M = 8, F = 5, W = 6 };
 
 /* Inputs and weights read zeros from here; outputs go to `result`, which must keep its pattern. */
 static float zeros[512];
@@ -139,7 +141,16 @@ static void fill(arguments *a) {
     a->y.out = output(0, 3, (int64_t[]){B, L, M});
 }
 
-/* ---- the lists: status, name in the sentence, what is spoiled ---------------------------------- */
+/* ---- the lists: status, name in the sentence, what is spoiled ----------------------------- */
+
+/* weights_mean [B, L, S] is just the view of the residual, which only `out` may be. */
+static void overlap_residual(arguments *a) {
+    attend_multihead_args x = attend_multihead_args_default();
+    x.x_q = rows(B, M, M);
+    x.residual = x.weights_mean = output(0, 3, (int64_t[]){B, M, M});
+    x.out = output(B * M * M, 3, (int64_t[]){B, M, M});
+    a->x = x;
+}
 
 #define BAD_HEADS(X)                                                                               \
     X(INVALID, "size", a->heads.size = 3)                                                          \
@@ -216,10 +227,7 @@ static void fill(arguments *a) {
     X(OVERLAP, "out", a->x.x_q = a->x.out)                                                         \
     X(OVERLAP, "out", a->x.residual = a->x.out; a->x.residual.data = result + 1)                   \
     X(OVERLAP, "weights", a->x.weights.data = result + 5)                                          \
-    X(OVERLAP, "weights_mean", a->x.x_q = rows(B, M, M); a->x.x_q.data = result; a->x.residual = a->x.x_q; \
-      a->x.out = rows(B, M, M); a->x.out.data = result + 300; a->x.query_lengths = a->x.key_lengths = none; \
-      a->x.mask = a->x.bias = a->x.key_mask = a->x.weights = a->x.lse = none;                      \
-      a->x.weights_mean = output(0, 3, (int64_t[]){B, M, M}))                                      \
+    X(OVERLAP, "weights_mean", overlap_residual(a))                                                \
     X(SHAPE, "mask", a->x.mask.sizes[0] = L + 1)                                                   \
     X(TYPE, "mask", a->x.mask = matrix(L, L))                                                      \
     X(SHAPE, "bias", a->x.bias = rows(H + 1, L, L))                                                \
@@ -235,7 +243,7 @@ static void fill(arguments *a) {
     X(TYPE, "lse", a->x.lse.type = ATTEND_F16)                                                     \
     X(SHAPE, "lse", a->x.lse.rank = 2)                                                             \
     X(UNSUPPORTED, "cache", a->x.cache = (attend_cache *)(void *)zeros)                            \
-    X(INVALID, "x_q", a->x.x_q = none; a->x.x_q = attend_tensor_in(a->foreign, 0, ATTEND_F32, 3,   \
+    X(INVALID, "x_q", a->x.x_q = attend_tensor_in(a->foreign, 0, ATTEND_F32, 3,   \
                                                                    (int64_t[]){B, L, M}, NULL))
 
 #define BAD_FEEDFORWARD(X)                                                                         \
@@ -360,7 +368,7 @@ TABLE(block_args, BAD_BLOCK_ARGS)
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
 
-/* ---- running them -------------------------------------------------------------------------------- */
+/* ---- running them --------------------------------------------------------------------------- */
 
 typedef struct fixture {
     attend_context *context, *other;
@@ -569,7 +577,7 @@ static void refuses_null(void **state) {
     attend_block_release(NULL);
 }
 
-/* ---- fixtures -------------------------------------------------------------------------------------- */
+/* ---- fixtures ------------------------------------------------------------------------------- */
 
 static int open_backend(void **state, const char *backend) {
     static fixture f;

@@ -23,6 +23,9 @@ export ATTEND_PLUGIN_PATH=$work/good
 "$build/bin/attend" devices | grep -q '^handles:0' || fail "the module is not listed"
 [ $# -eq 0 ] || "$build/bin/attend" check --backend handles "$@"
 "$build/bin/attend-gate" --backend handles --cases 60 --length 40 --head-size 40 --seed 5
+for name in enqueue plan sizes arguments_attention arguments_steps arguments_stages arguments_layers layers layers_queue; do # staging, records of work
+    ATTEND_BACKEND=handles "$build/bin/test_$name" >"$work/out" 2>&1 || fail "test_$name: $(cat "$work/out")"
+done
 HANDLES_FAULT=2 "$build/bin/attend-gate" --backend handles --cases 1 >"$work/fault" 2>&1 && fail "a lost device went unnoticed"
 grep -q 'the device stopped working' "$work/fault" || fail "the lost device is not named: $(head -n 3 "$work/fault")"
 
