@@ -37,16 +37,17 @@ static void write_row_scores(const attend__call *call, int64_t batch, const atte
         attend__advance_scores(call, batch, row, block, reached, ATTEND_SCORES_MASKED, score);
 }
 
-static void write_row_weights(const attend__call *call, int64_t batch, const attend__query *row,
-                              attend__block block, int64_t width, const float *x, float highest,
-                              float sum) {
+static void write_row_weights(const attend__call *call, const attend__row_set *set, int32_t r,
+                              attend__block block, int64_t width, const float *x) {
+    const attend__query *const row = &set->rows[r];
     float line[ATTEND__BLOCK_KEYS];
     fill(line, width, 0.0f);
     if (block.from < block.to && !row->past_length) {
         memcpy(line + block.from, x + block.from, (size_t)(block.to - block.from) * sizeof *line);
-        attend__weigh(call, batch, row, block, highest, sum, line + block.from);
+        attend__weigh(call, set->batch, row, block, set->highest[r], set->sum[r],
+                      line + block.from);
     }
-    write_columns(call, &call->a->weights, batch, row, block.key, width, line);
+    write_columns(call, &call->a->weights, set->batch, row, block.key, width, line);
 }
 
 /* RAW scores of up to a strip of rows in the columns of a block whose keys are packed. */
@@ -75,9 +76,7 @@ static void write_strip(const attend__call *call, const attend__scratch *scratch
         else if (block.from < block.to)
             attend__advance_scores(call, set->batch, row, block, ATTEND_SCORES_RAW,
                                    ATTEND_SCORES_MASKED, x + block.from);
-        if (call->wants_weights)
-            write_row_weights(call, set->batch, row, block, width, x, set->highest[first_row + r],
-                              set->sum[first_row + r]);
+        if (call->wants_weights) write_row_weights(call, set, first_row + r, block, width, x);
     }
 }
 
