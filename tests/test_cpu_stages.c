@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stage kernels of every instruction set that this machine has, on memory that ends or begins at a page that
- * must not be touched: lengths from 0 over one and two vectors or tiles, every type and a few strides. Results are
- * held against base/half.h (conversions: bit by bit) and float64 (arithmetic: the roundings counted). */
+ * The stage kernels of every instruction set that this machine has, on memory that ends or begins
+ * at a page that must not be touched: lengths from 0 over one and two vectors or tiles, every type
+ * and a few strides. Results are held against base/half.h (conversions: bit by bit) and float64
+ * (arithmetic: the roundings counted). */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "base/half.h"
 #include "cpu_features.h"
@@ -68,7 +69,8 @@ static float *floats(const guarded *g) {
 }
 
 static void fill(float *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) x[i] = random_float();
+    for (int64_t i = 0; i < n; i++)
+        x[i] = random_float();
 }
 
 /* ---- each instruction set ---- */
@@ -101,8 +103,10 @@ static int64_t width(attend_type type) {
 static uint32_t load_bits(const char *p, attend_type type) {
     uint32_t wide = 0;
     uint16_t half = 0;
-    if (type == ATTEND_F32) memcpy(&wide, p, sizeof wide);
-    else memcpy(&half, p, sizeof half);
+    if (type == ATTEND_F32)
+        memcpy(&wide, p, sizeof wide);
+    else
+        memcpy(&half, p, sizeof half);
     if (type == ATTEND_F16) return attend__float_bits(attend__f16_to_f32(half));
     return type == ATTEND_BF16 ? (uint32_t)half << 16 : wide;
 }
@@ -112,13 +116,17 @@ static bool same_float(uint32_t a, uint32_t b) {
     return nan_a || nan_b ? nan_a && nan_b : a == b;
 }
 
-static void widen_case(const attend__stage_kernels *kernels, attend_type type, int64_t n, int64_t stride, bool at_end) {
+static void widen_case(const attend__stage_kernels *kernels, attend_type type, int64_t n,
+                       int64_t stride, bool at_end) {
     const int64_t extent = n > 0 ? (n - 1) * stride + 1 : 0;
-    const guarded from = guard((size_t)(extent * width(type)), at_end), to = guard((size_t)n * 4, at_end);
-    for (int64_t i = 0; i < extent * width(type); i++) from.data[i] = (char)random_bits();
+    const guarded from = guard((size_t)(extent * width(type)), at_end),
+                  to = guard((size_t)n * 4, at_end);
+    for (int64_t i = 0; i < extent * width(type); i++)
+        from.data[i] = (char)random_bits();
     kernels->widen((attend__span){from.data, type, stride}, n, floats(&to));
     for (int64_t i = 0; i < n; i++)
-        assert_true(same_float(load_bits(from.data + i * stride * width(type), type), attend__float_bits(floats(&to)[i])));
+        assert_true(same_float(load_bits(from.data + i * stride * width(type), type),
+                               attend__float_bits(floats(&to)[i])));
     unguard(from);
     unguard(to);
 }
@@ -129,10 +137,13 @@ static float any_float(void) {
     return attend__bits_float((uint32_t)random_bits() & tie);
 }
 
-static void narrow_case(const attend__stage_kernels *kernels, attend_type type, int64_t n, int64_t stride, bool at_end) {
+static void narrow_case(const attend__stage_kernels *kernels, attend_type type, int64_t n,
+                        int64_t stride, bool at_end) {
     const int64_t extent = n > 0 ? (n - 1) * stride + 1 : 0;
-    const guarded from = guard((size_t)n * 4, at_end), to = guard((size_t)(extent * width(type)), at_end);
-    for (int64_t i = 0; i < n; i++) floats(&from)[i] = any_float();
+    const guarded from = guard((size_t)n * 4, at_end),
+                  to = guard((size_t)(extent * width(type)), at_end);
+    for (int64_t i = 0; i < n; i++)
+        floats(&from)[i] = any_float();
     kernels->narrow(floats(&from), n, (attend__span){to.data, type, stride});
     for (int64_t i = 0; i < extent; i++) {
         const char *const at = to.data + i * width(type);
@@ -142,7 +153,8 @@ static void narrow_case(const attend__stage_kernels *kernels, attend_type type, 
         }
         const float x = floats(&from)[i / stride];
         const uint16_t half = type == ATTEND_F16 ? attend__f32_to_f16(x) : attend__f32_to_bf16(x);
-        const uint32_t want = type == ATTEND_F32 ? attend__float_bits(x) : load_bits((const char *)&half, type);
+        const uint32_t want =
+            type == ATTEND_F32 ? attend__float_bits(x) : load_bits((const char *)&half, type);
         assert_true(same_float(load_bits(at, type), want));
     }
     unguard(from);
@@ -170,13 +182,16 @@ static void test_conversions(void **state) {
 
 /* ---- packing: panel[k][n] = w[n][k], 0 beyond the rows that exist ---- */
 
-static void pack_case(const attend__stage_kernels *kernels, attend_type type, int32_t count, int32_t depth, bool by_rows) {
+static void pack_case(const attend__stage_kernels *kernels, attend_type type, int32_t count,
+                      int32_t depth, bool by_rows) {
     const int64_t columns = kernels->panel_columns, gap = 3;
-    attend__w_block w = {NULL, type, by_rows ? depth + gap : 1, by_rows ? 1 : count + gap, count, depth};
+    attend__w_block w = {NULL,  type, by_rows ? depth + gap : 1, by_rows ? 1 : count + gap,
+                         count, depth};
     const int64_t extent = (count - 1) * w.n_stride + (depth - 1) * w.k_stride + 1;
     const guarded from = guard((size_t)(extent * width(type)), count % 2 == 0);
     const guarded panel = guard((size_t)(columns * depth) * 4, true);
-    for (int64_t i = 0; i < extent * width(type); i++) from.data[i] = (char)random_bits();
+    for (int64_t i = 0; i < extent * width(type); i++)
+        from.data[i] = (char)random_bits();
     w.first = from.data;
     kernels->pack_panel(&w, floats(&panel));
     for (int64_t k = 0; k < depth; k++) {
@@ -212,7 +227,8 @@ typedef struct product {
     int64_t columns;
 } product;
 
-static product make_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels, int32_t depth) {
+static product make_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels,
+                            int32_t depth) {
     product p = {.columns = (int64_t)panels * kernels->panel_columns};
     const int64_t panel = (int64_t)depth * kernels->panel_columns;
     const int64_t x_floats = (rows - 1) * ATTEND__GEMM_X_STRIDE + depth;
@@ -222,17 +238,13 @@ static product make_product(const attend__stage_kernels *kernels, int32_t rows, 
     fill(floats(&p.x), x_floats);
     fill(floats(&p.panels), panel * panels);
     fill(floats(&p.c), p.columns * rows);
-    p.tile = (attend__tile){floats(&p.x), floats(&p.panels), panel, floats(&p.c), p.columns, rows, panels, depth, 0};
+    p.tile = (attend__tile){
+        floats(&p.x), floats(&p.panels), panel, floats(&p.c), p.columns, rows, panels, depth, 0};
     return p;
 }
 
-static void free_product(product p) {
-    unguard(p.x);
-    unguard(p.panels);
-    unguard(p.c);
-}
-
-static double product_of(const attend__stage_kernels *kernels, const product *p, int64_t row, int64_t column, double *size) {
+static double product_of(const attend__stage_kernels *kernels, const product *p, int64_t row,
+                         int64_t column, double *size) {
     const int64_t width_of_panel = kernels->panel_columns;
     const float *const panel = p->tile.panel + column / width_of_panel * p->tile.panel_distance;
     double sum = 0;
@@ -246,7 +258,8 @@ static double product_of(const attend__stage_kernels *kernels, const product *p,
     return sum;
 }
 
-static void check_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels, int32_t depth) {
+static void check_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels,
+                          int32_t depth) {
     product p = make_product(kernels, rows, panels, depth);
     float *const before = malloc((size_t)(p.columns * rows) * 4);
     assert_non_null(before);
@@ -257,7 +270,8 @@ static void check_product(const attend__stage_kernels *kernels, int32_t rows, in
         double size;
         const double start = p.tile.add ? (double)before[i] : 0;
         const double want = start + product_of(kernels, &p, i / p.columns, i % p.columns, &size);
-        assert_true(fabs((double)p.tile.c[i] - want) <= u * (2 * sqrt(depth) + 8) * (size + fabs(start)));
+        assert_true(fabs((double)p.tile.c[i] - want) <=
+                    u * (2 * sqrt(depth) + 8) * (size + fabs(start)));
     }
     /* the last row alone: the same bits */
     attend__tile alone = p.tile;
@@ -271,14 +285,17 @@ static void check_product(const attend__stage_kernels *kernels, int32_t rows, in
     assert_memory_equal(line, p.tile.c + (rows - 1) * p.columns, (size_t)p.columns * 4);
     free(line);
     free(before);
-    free_product(p);
+    unguard(p.x);
+    unguard(p.panels);
+    unguard(p.c);
 }
 
 static void products(const attend__stage_kernels *kernels) {
     static const int32_t depths[] = {1, 2, 63, 64, 65, 127, 128, 129, 255, 256};
     for (int32_t rows = 1; rows <= kernels->tile_rows; rows++) {
         for (int32_t panels = 1; panels <= 2 * ATTEND__GEMM_WIDEST + 1; panels++)
-            for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++) check_product(kernels, rows, panels, depths[d]);
+            for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++)
+                check_product(kernels, rows, panels, depths[d]);
     }
 }
 
@@ -291,7 +308,8 @@ static void test_products(void **state) {
 
 enum { LONG = 200 };
 
-static void check_tails(void (*apply)(const attend__stage_kernels *, const float *, int64_t, float *),
+static void check_tails(void (*apply)(const attend__stage_kernels *, const float *, int64_t,
+                                      float *),
                         const attend__stage_kernels *kernels) {
     float x[LONG], whole[LONG];
     fill(x, LONG);
@@ -302,18 +320,21 @@ static void check_tails(void (*apply)(const attend__stage_kernels *, const float
         if (n > 0) memcpy(g.data, x + LONG - n, (size_t)n * 4);
         apply(kernels, floats(&g), n, floats(&g));
         for (int64_t i = 0; i < n; i++)
-            assert_true(same_float(attend__float_bits(floats(&g)[i]), attend__float_bits(whole[LONG - n + i])));
+            assert_true(same_float(attend__float_bits(floats(&g)[i]),
+                                   attend__float_bits(whole[LONG - n + i])));
         unguard(g);
     }
 }
 
 static attend_activation current;
 
-static void apply_activation(const attend__stage_kernels *kernels, const float *x, int64_t n, float *y) {
+static void apply_activation(const attend__stage_kernels *kernels, const float *x, int64_t n,
+                             float *y) {
     kernels->activate(current, x, n, y);
 }
 
-static void apply_combine(const attend__stage_kernels *kernels, const float *x, int64_t n, float *y) {
+static void apply_combine(const attend__stage_kernels *kernels, const float *x, int64_t n,
+                          float *y) {
     kernels->combine(x, x, x, n, y);
 }
 
@@ -370,8 +391,9 @@ int main(void) {
     state_of_random = seed != NULL ? strtoull(seed, NULL, 0) : 1;
     printf("ATTEND_TEST_SEED=%llu\n", (unsigned long long)state_of_random);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conversions), cmocka_unit_test(test_packing),   cmocka_unit_test(test_products),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_norm_sums),
+        cmocka_unit_test(test_conversions), cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_products),    cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_norm_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

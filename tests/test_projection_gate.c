@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Projections of random sizes, types, strides and epilogues against float64 and the bound of docs/numerics.md:
- *   u (2 sqrt(K) + 8) (sum|x||w| + |b| + |residual|), through the activation's slope, + 8 u |y| + 1e-37,
- * 16-bit results half a unit more; and the promise that neither threads, nor preparing the weights, nor the rows
- * beside a row change a bit of it. ATTEND_BACKEND chooses the backend, ATTEND_TEST_SEED the seed. */
+ * Projections of random sizes, types, strides and epilogues against float64 and the bound of
+ * docs/numerics.md: u (2 sqrt(K) + 8) (sum|x||w| + |b| + |residual|), through the activation's
+ * slope, + 8 u |y| + 1e-37, 16-bit results half a unit more; and the promise that neither threads,
+ * nor preparing the weights, nor the rows beside a row change a bit of it. ATTEND_BACKEND chooses
+ * the backend, ATTEND_TEST_SEED the seed. */
 #include "stage/stage_case.h"
 
 #include <math.h>
@@ -42,26 +43,32 @@ static void make_case(project_case *k, uint64_t seed, uint64_t index) {
     k->x = stage_input(&k->c, "x", type, rank, x_sizes, 1);
     k->w = stage_input(&k->c, "w", weights, 2, w_sizes, gate_chance(r, 0.5) ? 0.1 : 1);
     if (gate_chance(r, 0.5)) k->bias = stage_input(&k->c, "bias", type, 1, &k->columns, 2);
-    if (gate_chance(r, 0.25)) k->multiplier = stage_input(&k->c, "multiplier", type, rank, sizes, 1);
+    if (gate_chance(r, 0.25))
+        k->multiplier = stage_input(&k->c, "multiplier", type, rank, sizes, 1);
     if (gate_chance(r, 0.4)) k->residual = stage_input(&k->c, "residual", type, rank, sizes, 3);
-    k->p.activation = gate_chance(r, 0.4) ? ATTEND_NO_ACTIVATION : (attend_activation)gate_range(r, 1, 6);
-    k->out = k->residual != NULL && gate_chance(r, 0.3) ? stage_in_place(&k->c, k->residual)
-                                                      : stage_output(&k->c, "out", type, rank, sizes);
+    k->p.activation =
+        gate_chance(r, 0.4) ? ATTEND_NO_ACTIVATION : (attend_activation)gate_range(r, 1, 6);
+    k->out = k->residual != NULL && gate_chance(r, 0.3)
+                 ? stage_in_place(&k->c, k->residual)
+                 : stage_output(&k->c, "out", type, rank, sizes);
     k->p.x = k->x->view;
     k->p.w = k->w->view;
     if (k->bias != NULL) k->p.bias = k->bias->view;
     if (k->multiplier != NULL) k->p.multiplier = k->multiplier->view;
     if (k->residual != NULL) k->p.residual = k->residual->view;
     k->p.out = k->out->view;
-    snprintf(k->text, sizeof k->text, "ATTEND_TEST_SEED=%llu case %llu: %lld x %lld x %lld %s %s%s%s%s activation %d",
-             (unsigned long long)seed, (unsigned long long)index, (long long)k->rows, (long long)k->columns,
-             (long long)k->depth, attend_type_text(type), attend_type_text(weights), k->bias ? " bias" : "",
-             k->multiplier ? " multiplier" : "", k->residual ? " residual" : "", (int)k->p.activation);
+    snprintf(k->text, sizeof k->text,
+             "ATTEND_TEST_SEED=%llu case %llu: %lld x %lld x %lld %s %s%s%s%s activation %d",
+             (unsigned long long)seed, (unsigned long long)index, (long long)k->rows,
+             (long long)k->columns, (long long)k->depth, attend_type_text(type),
+             attend_type_text(weights), k->bias ? " bias" : "", k->multiplier ? " multiplier" : "",
+             k->residual ? " residual" : "", (int)k->p.activation);
 }
 
 /* The value and bound of element (row, column). */
 static double expected(const project_case *k, int64_t row, int64_t column, double *bound) {
-    const double *const x = k->x->values + row * k->depth, *const w = k->w->values + column * k->depth;
+    const double *const x = k->x->values + row * k->depth, *const w =
+                                                               k->w->values + column * k->depth;
     const double b = k->bias != NULL ? k->bias->values[column] : 0;
     double z = b, size = fabs(b);
     for (int64_t i = 0; i < k->depth; i++) {
@@ -76,8 +83,8 @@ static double expected(const project_case *k, int64_t row, int64_t column, doubl
     const double through = fmax(fabs(stage_activation(k->p.activation, z + e) - a),
                                 fabs(stage_activation(k->p.activation, z - e) - a));
     const double y = a * m + residual;
-    *bound = (through + 8 * u * fabs(a)) * fabs(m) + unit * fabs(residual) + 8 * u * fabs(y) + 1e-37 +
-             gate_half_unit(k->p.out.type, y);
+    *bound = (through + 8 * u * fabs(a)) * fabs(m) + unit * fabs(residual) + 8 * u * fabs(y) +
+             1e-37 + gate_half_unit(k->p.out.type, y);
     return y;
 }
 
@@ -139,7 +146,8 @@ static void test_bound(void **state) {
             free(got);
             stage_end(&k.c);
         }
-        printf("isa '%s': worst error / bound %.3f (f32), %.3f (16-bit); %s\n", *isa, worst[0], worst[1], where);
+        printf("isa '%s': worst error / bound %.3f (f32), %.3f (16-bit); %s\n", *isa, worst[0],
+               worst[1], where);
         attend_close(context);
     }
 }
@@ -171,7 +179,8 @@ static void test_equal_terms(void **state) {
 static void assert_same(const project_case *k, const double *a, const double *b, const char *what) {
     for (int64_t i = 0; i < k->out->count; i++) {
         if (a[i] == b[i] || (isnan(a[i]) && isnan(b[i]))) continue;
-        fail_msg("%s: %s changes element %lld from %a to %a", k->text, what, (long long)i, a[i], b[i]);
+        fail_msg("%s: %s changes element %lld from %a to %a", k->text, what, (long long)i, a[i],
+                 b[i]);
     }
 }
 
@@ -188,7 +197,8 @@ static void test_same_bits(void **state) {
                 stage_end(&k.c);
                 continue;
             }
-            double *const a = run(one, &k, false), *const b = run(three, &k, false), *const c = run(three, &k, true);
+            double *const a = run(one, &k, false), *const b = run(three, &k, false),
+                          *const c = run(three, &k, true);
             assert_same(&k, a, b, "the number of threads");
             assert_same(&k, a, c, "preparing the weights");
             free(a);
@@ -207,8 +217,10 @@ static void test_row_alone(void **state) {
     enum { ROWS = 45, COLUMNS = 77, DEPTH = 301 };
     static float x[ROWS * DEPTH], w[COLUMNS * DEPTH], all[ROWS * COLUMNS], alone[COLUMNS];
     gate_random r = {seed_of(3)};
-    for (int i = 0; i < ROWS * DEPTH; i++) x[i] = (float)gate_normal(&r);
-    for (int i = 0; i < COLUMNS * DEPTH; i++) w[i] = (float)gate_normal(&r);
+    for (int i = 0; i < ROWS * DEPTH; i++)
+        x[i] = (float)gate_normal(&r);
+    for (int i = 0; i < COLUMNS * DEPTH; i++)
+        w[i] = (float)gate_normal(&r);
     for (const char *const *isa = stage_isas(); *isa != NULL; isa++) {
         attend_context *const context = stage_open(*isa, 0);
         attend_projection p = attend_projection_default();
@@ -233,8 +245,10 @@ static void test_not_finite(void **state) {
     enum { ROWS = 17, COLUMNS = 35, DEPTH = 20 };
     static float x[ROWS * DEPTH], w[COLUMNS * DEPTH], y[ROWS * COLUMNS];
     attend_context *const context = stage_open(NULL, 0);
-    for (int i = 0; i < ROWS * DEPTH; i++) x[i] = 1;
-    for (int i = 0; i < COLUMNS * DEPTH; i++) w[i] = 1;
+    for (int i = 0; i < ROWS * DEPTH; i++)
+        x[i] = 1;
+    for (int i = 0; i < COLUMNS * DEPTH; i++)
+        w[i] = 1;
     x[3 * DEPTH + 7] = NAN;
     w[34 * DEPTH + 2] = INFINITY;
     attend_projection p = attend_projection_default();
@@ -247,9 +261,12 @@ static void test_not_finite(void **state) {
         for (int row = 0; row < ROWS; row++) {
             for (int column = 0; column < COLUMNS; column++) {
                 const float got = y[row * COLUMNS + column];
-                if (row == 3) assert_true(isnan(got));
-                else if (column == 34) assert_true(isinf(got) && got > 0);
-                else assert_true(got == DEPTH);
+                if (row == 3)
+                    assert_true(isnan(got));
+                else if (column == 34)
+                    assert_true(isinf(got) && got > 0);
+                else
+                    assert_true(got == DEPTH);
             }
         }
     }
@@ -258,8 +275,9 @@ static void test_not_finite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bound),     cmocka_unit_test(test_equal_terms), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_row_alone), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_bound),      cmocka_unit_test(test_equal_terms),
+        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,23 +21,30 @@ static inline vf widen_vector_n(const char *p, attend_type type, int n) {
 
 static inline void narrow_vector(char *p, attend_type type, vf x) {
     void *const at = p;
-    if (type == ATTEND_F32) vf_store(at, x);
-    else if (type == ATTEND_F16) vf_store_f16(at, x);
-    else vf_store_bf16(at, x);
+    if (type == ATTEND_F32)
+        vf_store(at, x);
+    else if (type == ATTEND_F16)
+        vf_store_f16(at, x);
+    else
+        vf_store_bf16(at, x);
 }
 
 static inline void narrow_vector_n(char *p, attend_type type, vf x, int n) {
     void *const at = p;
-    if (type == ATTEND_F32) vf_store_n(at, x, n);
-    else if (type == ATTEND_F16) vf_store_f16_n(at, x, n);
-    else vf_store_bf16_n(at, x, n);
+    if (type == ATTEND_F32)
+        vf_store_n(at, x, n);
+    else if (type == ATTEND_F16)
+        vf_store_f16_n(at, x, n);
+    else
+        vf_store_bf16_n(at, x, n);
 }
 
 static inline void widen_strided(attend__span from, int64_t n, float *to) {
     const void *const first = from.first;
     if (from.type == ATTEND_F32) {
         const float *const p = first;
-        for (int64_t i = 0; i < n; i++) to[i] = p[i * from.stride];
+        for (int64_t i = 0; i < n; i++)
+            to[i] = p[i * from.stride];
         return;
     }
     const uint16_t *const p = first;
@@ -52,7 +59,8 @@ static inline void narrow_strided(const float *from, int64_t n, attend__span to)
     void *const first = to.first;
     if (to.type == ATTEND_F32) {
         float *const p = first;
-        for (int64_t i = 0; i < n; i++) p[i * to.stride] = from[i];
+        for (int64_t i = 0; i < n; i++)
+            p[i * to.stride] = from[i];
         return;
     }
     uint16_t *const p = first;

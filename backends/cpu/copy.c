@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * out = x for any strides, and between floating-point types. Dimensions are put in the order of the output's
- * strides and joined where both tensors allow it, so that a copy of heads becomes runs of whole rows. Elements of
- * one and the same type are moved as bits: a NaN keeps its payload. */
+ * out = x for any strides, and between floating-point types. Dimensions are put in the order of the
+ * output's strides and joined where both tensors allow it, so that a copy of heads becomes runs of
+ * whole rows. Elements of one and the same type are moved as bits: a NaN keeps its payload. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static int64_t sort_dimensions(copy_job *job, const attend_tensor *x, const atte
         const copy_dimension next = {x->sizes[d], x->strides[d], out->strides[d]};
         if (next.size == 1) continue;
         int32_t at = count++;
-        for (; at > 0 && list[at - 1].out_stride < next.out_stride; at--) list[at] = list[at - 1];
+        for (; at > 0 && list[at - 1].out_stride < next.out_stride; at--)
+            list[at] = list[at - 1];
         list[at] = next;
     }
     if (count == 0) count = 1;
@@ -64,19 +65,28 @@ static int64_t sort_dimensions(copy_job *job, const attend_tensor *x, const atte
 
 #define MOVE(type)                                                                                 \
     for (int64_t i = 0; i < n; i++)                                                                \
-        memcpy(out + i * out_step * (int64_t)sizeof(type), x + i * x_step * (int64_t)sizeof(type), \
-               sizeof(type))
+    memcpy(out + i * out_step * (int64_t)sizeof(type), x + i * x_step * (int64_t)sizeof(type),     \
+           sizeof(type))
 
-static void move_bits(const char *x, int64_t x_step, int64_t n, char *out, int64_t out_step, int64_t bytes) {
+static void move_bits(const char *x, int64_t x_step, int64_t n, char *out, int64_t out_step,
+                      int64_t bytes) {
     if (x_step == 1 && out_step == 1) {
         memcpy(out, x, (size_t)(n * bytes));
         return;
     }
     switch (bytes) {
-    case 1: MOVE(uint8_t); return;
-    case 2: MOVE(uint16_t); return;
-    case 4: MOVE(uint32_t); return;
-    default: MOVE(uint64_t); return;
+    case 1:
+        MOVE(uint8_t);
+        return;
+    case 2:
+        MOVE(uint16_t);
+        return;
+    case 4:
+        MOVE(uint32_t);
+        return;
+    default:
+        MOVE(uint64_t);
+        return;
     }
 }
 #undef MOVE
@@ -93,14 +103,16 @@ static void copy_chunks(void *argument, int64_t first, int64_t end) {
     for (int64_t index = first; index < end; index++) {
         const int64_t begin = index % job->chunks * CHUNK;
         const int64_t n = inner.size - begin < CHUNK ? inner.size - begin : CHUNK;
-        int64_t row = index / job->chunks, x_at = begin * inner.x_stride, out_at = begin * inner.out_stride;
+        int64_t row = index / job->chunks, x_at = begin * inner.x_stride,
+                out_at = begin * inner.out_stride;
         for (int32_t d = job->outer_count - 1; d >= 0; d--) {
             const int64_t i = row % job->outer[d].size;
             row /= job->outer[d].size;
             x_at += i * job->outer[d].x_stride;
             out_at += i * job->outer[d].out_stride;
         }
-        char *const x = job->x + x_at * job->x_bytes, *const out = job->out + out_at * job->out_bytes;
+        char *const x = job->x + x_at * job->x_bytes, *const out =
+                                                          job->out + out_at * job->out_bytes;
         if (job->x_type == job->out_type) {
             move_bits(x, inner.x_stride, n, out, inner.out_stride, job->x_bytes);
         } else {
@@ -111,14 +123,17 @@ static void copy_chunks(void *argument, int64_t first, int64_t end) {
     }
 }
 
-attend_status attend__cpu_copy_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+attend_status attend__cpu_copy_plan(attend_device *device, const void *largest,
+                                    attend__cpu_needs *needs) {
     (void)device;
     const attend_copy *const copy = largest;
-    snprintf(needs->kernel, sizeof needs->kernel, "%s", copy->x.type == copy->out.type ? "copy" : "convert");
+    snprintf(needs->kernel, sizeof needs->kernel, "%s",
+             copy->x.type == copy->out.type ? "copy" : "convert");
     return ATTEND_OK;
 }
 
-attend_status attend__cpu_copy_run(attend_device *device, attend_device_plan *plan, const void *description) {
+attend_status attend__cpu_copy_run(attend_device *device, attend_device_plan *plan,
+                                   const void *description) {
     const attend_copy *const copy = description;
     copy_job job = {.kernels = device->kernels->stages,
                     .x_type = copy->x.type,

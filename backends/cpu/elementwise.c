@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * out = activation(x) * multiplier + residual, row by row in chunks that stay in the first-level cache. */
+ * out = activation(x) * multiplier + residual, row by row in chunks that stay in the first-level
+ * cache. */
 #include <stdio.h>
 
 #include "ranges.h"
@@ -65,9 +66,9 @@ attend_status attend__cpu_activate_plan(attend_device *device, const void *large
 attend_status attend__cpu_activate_run(attend_device *device, attend_device_plan *plan,
                                        const void *description) {
     const attend_elementwise *const e = description;
-    elementwise_job job = {device->kernels->stages,         e->activation,
-                           attend__rows_of(&e->x),          attend__rows_of(&e->multiplier),
-                           attend__rows_of(&e->residual),   attend__rows_of(&e->out)};
+    elementwise_job job = {device->kernels->stages,       e->activation,
+                           attend__rows_of(&e->x),        attend__rows_of(&e->multiplier),
+                           attend__rows_of(&e->residual), attend__rows_of(&e->out)};
     const int64_t rows = attend__row_count(&job.x);
     const double work = 16.0 * (double)rows * (double)job.x.columns;
     attend__cpu_ranges(device, plan, rows, work, elementwise_rows, &job);

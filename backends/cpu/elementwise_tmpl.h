@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Activations and their companions (multiplier, residual) on float32 rows, over the vector verbs.
- * Infinities give the limits: GELU, its tanh form and SiLU of -inf are 0, not the NaN of -inf times 0. */
+ * Infinities give the limits: GELU, its tanh form and SiLU of -inf are 0, not the NaN of -inf times
+ * 0. */
 #ifndef ATTEND_CPU_ELEMENTWISE_TMPL_H
 #define ATTEND_CPU_ELEMENTWISE_TMPL_H
 
@@ -17,20 +18,29 @@ static inline vf relu(vf x) {
 
 static inline vf activated(attend_activation activation, vf x) {
     switch (activation) {
-    case ATTEND_RELU: return relu(x);
-    case ATTEND_GELU: return vf_gelu(x);
-    case ATTEND_GELU_TANH: return vf_gelu_tanh(x);
-    case ATTEND_SILU: return vf_silu(x);
-    case ATTEND_SIGMOID: return vf_sigmoid(x);
-    case ATTEND_TANH: return vf_tanh(x);
-    default: return x;
+    case ATTEND_RELU:
+        return relu(x);
+    case ATTEND_GELU:
+        return vf_gelu(x);
+    case ATTEND_GELU_TANH:
+        return vf_gelu_tanh(x);
+    case ATTEND_SILU:
+        return vf_silu(x);
+    case ATTEND_SIGMOID:
+        return vf_sigmoid(x);
+    case ATTEND_TANH:
+        return vf_tanh(x);
+    default:
+        return x;
     }
 }
 
 /* Inlined once for each activation, so that the choice is outside the loop. */
-VF_INLINE void activate_all(const attend_activation activation, const float *x, int64_t n, float *y) {
+VF_INLINE void activate_all(const attend_activation activation, const float *x, int64_t n,
+                            float *y) {
     int64_t i = 0;
-    for (; i + VF_LANES <= n; i += VF_LANES) vf_store(y + i, activated(activation, vf_load(x + i)));
+    for (; i + VF_LANES <= n; i += VF_LANES)
+        vf_store(y + i, activated(activation, vf_load(x + i)));
     if (i < n) {
         const int rest = (int)(n - i);
         vf_store_n(y + i, activated(activation, vf_load_n(x + i, rest)), rest);
@@ -39,13 +49,27 @@ VF_INLINE void activate_all(const attend_activation activation, const float *x, 
 
 static void activate(attend_activation activation, const float *x, int64_t n, float *y) {
     switch (activation) {
-    case ATTEND_RELU: activate_all(ATTEND_RELU, x, n, y); return;
-    case ATTEND_GELU: activate_all(ATTEND_GELU, x, n, y); return;
-    case ATTEND_GELU_TANH: activate_all(ATTEND_GELU_TANH, x, n, y); return;
-    case ATTEND_SILU: activate_all(ATTEND_SILU, x, n, y); return;
-    case ATTEND_SIGMOID: activate_all(ATTEND_SIGMOID, x, n, y); return;
-    case ATTEND_TANH: activate_all(ATTEND_TANH, x, n, y); return;
-    default: activate_all(ATTEND_NO_ACTIVATION, x, n, y); return;
+    case ATTEND_RELU:
+        activate_all(ATTEND_RELU, x, n, y);
+        return;
+    case ATTEND_GELU:
+        activate_all(ATTEND_GELU, x, n, y);
+        return;
+    case ATTEND_GELU_TANH:
+        activate_all(ATTEND_GELU_TANH, x, n, y);
+        return;
+    case ATTEND_SILU:
+        activate_all(ATTEND_SILU, x, n, y);
+        return;
+    case ATTEND_SIGMOID:
+        activate_all(ATTEND_SIGMOID, x, n, y);
+        return;
+    case ATTEND_TANH:
+        activate_all(ATTEND_TANH, x, n, y);
+        return;
+    default:
+        activate_all(ATTEND_NO_ACTIVATION, x, n, y);
+        return;
     }
 }
 

@@ -15,7 +15,8 @@ typedef struct embed_job {
     float scale;
 } embed_job;
 
-/* Element `index` of ids in the order of the rows; without ids, the place in the second-last dimension. */
+/* Element `index` of ids in the order of the rows; without ids, the place in the second-last
+ * dimension. */
 static int64_t table_row(const embed_job *job, int64_t index) {
     const attend_embedding *const e = job->embedding;
     const attend_tensor *const ids = &e->ids;
@@ -35,9 +36,11 @@ static void do_chunk(const embed_job *job, int64_t row, int64_t table, int64_t b
     const attend__stage_kernels *const kernels = job->kernels;
     float entry[CHUNK], added[CHUNK], y[CHUNK];
     const attend__span x = attend__row(&job->x, row, begin);
-    const float *const t = attend__span_read(kernels, attend__row(&job->table, table, begin), n, entry);
+    const float *const t =
+        attend__span_read(kernels, attend__row(&job->table, table, begin), n, entry);
     const float *const a = x.first != NULL ? attend__span_read(kernels, x, n, added) : NULL;
-    for (int64_t i = 0; i < n; i++) y[i] = t[i] * job->scale;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = t[i] * job->scale;
     if (a != NULL) kernels->combine(y, NULL, a, n, y);
     kernels->narrow(y, n, attend__row(&job->out, row, begin));
 }
@@ -52,7 +55,8 @@ static void embed_rows(void *argument, int64_t first, int64_t end) {
     }
 }
 
-attend_status attend__cpu_embed_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+attend_status attend__cpu_embed_plan(attend_device *device, const void *largest,
+                                     attend__cpu_needs *needs) {
     (void)device;
     (void)largest;
     snprintf(needs->kernel, sizeof needs->kernel, "embed");
@@ -62,8 +66,9 @@ attend_status attend__cpu_embed_plan(attend_device *device, const void *largest,
 attend_status attend__cpu_embed_run(attend_device *device, attend_device_plan *plan,
                                     const void *description) {
     const attend_embedding *const e = description;
-    embed_job job = {device->kernels->stages, e, attend__rows_of(&e->table), attend__rows_of(&e->x),
-                     attend__rows_of(&e->out), (float)e->scale};
+    embed_job job = {device->kernels->stages,    e,
+                     attend__rows_of(&e->table), attend__rows_of(&e->x),
+                     attend__rows_of(&e->out),   (float)e->scale};
     const int64_t rows = attend__row_count(&job.out);
     const double work = 8.0 * (double)rows * (double)job.out.columns;
     attend__cpu_ranges(device, plan, rows, work, embed_rows, &job);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Layer norm (Ba et al. 2016, arXiv:1607.06450) and RMS norm (Zhang & Sennrich 2019, arXiv:1910.07467) of
- * t = x + residual. The variance takes a second pass over t, centred on the rounded mean, and that pass
- * also sums what the rounding of the mean left over (the corrected two-pass algorithm of Chan, Golub & LeVeque
- * 1983): a row of equal values gives exactly its bias, not the mean's rounding error divided by sqrt(eps). */
+ * Layer norm (Ba et al. 2016, arXiv:1607.06450) and RMS norm (Zhang & Sennrich 2019,
+ * arXiv:1910.07467) of t = x + residual. The variance takes a second pass over t, centred on the
+ * rounded mean, and that pass also sums what the rounding of the mean left over (the corrected
+ * two-pass algorithm of Chan, Golub & LeVeque 1983): a row of equal values gives exactly its bias,
+ * not the mean's rounding error divided by sqrt(eps). */
 #include <math.h>
 #include <stdio.h>
 
 #include "ranges.h"
 #include "rows.h"
 
-enum { CHUNK = 1024 }; /* a row up to this length is read once; longer ones are read anew in each pass */
+enum {
+    CHUNK = 1024
+}; /* a row up to this length is read once; longer ones are read anew in each pass */
 
 typedef struct norm_job {
     const attend__stage_kernels *kernels;
@@ -24,7 +27,8 @@ typedef struct norm_buffers {
 } norm_buffers;
 
 /* t of the columns begin .. begin + n - 1: in `b`, or x itself. */
-static const float *read_chunk(const norm_job *job, int64_t row, int64_t begin, int64_t n, norm_buffers *b) {
+static const float *read_chunk(const norm_job *job, int64_t row, int64_t begin, int64_t n,
+                               norm_buffers *b) {
     const attend__stage_kernels *const kernels = job->kernels;
     const float *const x = attend__span_read(kernels, attend__row(&job->x, row, begin), n, b->x);
     const attend__span residual = attend__row(&job->residual, row, begin);
@@ -39,12 +43,14 @@ static attend__norm_sums sums_of(const norm_job *job, int64_t row, const float *
     const int64_t columns = job->x.columns;
     for (int64_t begin = 0; begin < columns; begin += CHUNK) {
         const int64_t n = columns - begin < CHUNK ? columns - begin : CHUNK;
-        job->kernels->norm_sum(only != NULL ? only : read_chunk(job, row, begin, n, b), n, center, &sums);
+        job->kernels->norm_sum(only != NULL ? only : read_chunk(job, row, begin, n, b), n, center,
+                               &sums);
     }
     return sums;
 }
 
-static attend__norm_scale scale_of(const norm_job *job, int64_t row, const float *only, norm_buffers *b) {
+static attend__norm_scale scale_of(const norm_job *job, int64_t row, const float *only,
+                                   norm_buffers *b) {
     attend__norm_scale scale = {0};
     const double columns = (double)job->x.columns;
     double mean_square;
@@ -66,13 +72,15 @@ static attend__norm_scale scale_of(const norm_job *job, int64_t row, const float
 static void finish_chunk(const norm_job *job, int64_t row, int64_t begin, int64_t n, const float *t,
                          attend__norm_scale scale, norm_buffers *b) {
     const attend__stage_kernels *const kernels = job->kernels;
-    const attend__span out = attend__row(&job->out, row, begin), sum = attend__row(&job->sum, row, begin);
+    const attend__span out = attend__row(&job->out, row, begin),
+                       sum = attend__row(&job->sum, row, begin);
     if (job->weight.first != NULL)
-        scale.weight = attend__span_read(kernels, attend__span_after(job->weight, begin), n, b->weight);
+        scale.weight =
+            attend__span_read(kernels, attend__span_after(job->weight, begin), n, b->weight);
     if (job->bias.first != NULL)
         scale.bias = attend__span_read(kernels, attend__span_after(job->bias, begin), n, b->bias);
-    /* `sum` may lie where `residual` does and `out` where x does, which t may be: normalised first into the
-     * buffer, then both are written. */
+    /* `sum` may lie where `residual` does and `out` where x does, which t may be: normalised first
+     * into the buffer, then both are written. */
     float *const y = sum.first != NULL ? b->out : attend__span_target(out, b->out);
     kernels->norm_apply(t, n, &scale, y);
     if (sum.first != NULL) kernels->narrow(t, n, sum);
@@ -94,7 +102,8 @@ static void norm_rows(void *argument, int64_t first, int64_t end) {
     }
 }
 
-attend_status attend__cpu_norm_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+attend_status attend__cpu_norm_plan(attend_device *device, const void *largest,
+                                    attend__cpu_needs *needs) {
     (void)device;
     const attend_norm *const norm = largest;
     snprintf(needs->kernel, sizeof needs->kernel, "%s",
@@ -102,7 +111,8 @@ attend_status attend__cpu_norm_plan(attend_device *device, const void *largest, 
     return ATTEND_OK;
 }
 
-attend_status attend__cpu_norm_run(attend_device *device, attend_device_plan *plan, const void *description) {
+attend_status attend__cpu_norm_run(attend_device *device, attend_device_plan *plan,
+                                   const void *description) {
     const attend_norm *const norm = description;
     const attend__rows weight = attend__rows_of(&norm->weight), bias = attend__rows_of(&norm->bias);
     norm_job job = {.kernels = device->kernels->stages,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Sums and scaling of layer norm and RMS norm on float32 rows, over the vector verbs. Lanes
- * add in float32 and are joined in float64; rows come in chunks (norm.c), so that long ones round like short
- * ones. */
+ * add in float32 and are joined in float64; rows come in chunks (norm.c), so that long ones round
+ * like short ones. */
 #ifndef ATTEND_CPU_NORM_TMPL_H
 #define ATTEND_CPU_NORM_TMPL_H
 
@@ -19,13 +19,15 @@ VF_INLINE void norm_add(vf x, vf center, vf *sum, vf *squares) {
 static void norm_sum(const float *x, int64_t n, float center, attend__norm_sums *sums) {
     vf sum[NORM_VECTORS], squares[NORM_VECTORS];
     const vf c = vf_set(center);
-    for (int v = 0; v < NORM_VECTORS; v++) sum[v] = squares[v] = vf_zero();
+    for (int v = 0; v < NORM_VECTORS; v++)
+        sum[v] = squares[v] = vf_zero();
     int64_t i = 0;
     for (; i + NORM_VECTORS * VF_LANES <= n; i += NORM_VECTORS * VF_LANES) {
         VF_UNROLL for (int v = 0; v < NORM_VECTORS; v++)
             norm_add(vf_load(x + i + v * VF_LANES), c, &sum[v], &squares[v]);
     }
-    for (; i + VF_LANES <= n; i += VF_LANES) norm_add(vf_load(x + i), c, &sum[0], &squares[0]);
+    for (; i + VF_LANES <= n; i += VF_LANES)
+        norm_add(vf_load(x + i), c, &sum[0], &squares[0]);
     if (i < n) {
         /* lanes beyond the end must add 0, not 0 - center */
         const int rest = (int)(n - i);

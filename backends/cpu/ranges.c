@@ -18,8 +18,8 @@ static void run_part(void *argument, int64_t index, void *scratch) {
                attend__cut(job->count, job->parts, index + 1));
 }
 
-void attend__cpu_ranges(attend_device *device, const attend_device_plan *plan, int64_t count, double work,
-                        attend__range_fn *range, void *argument) {
+void attend__cpu_ranges(attend_device *device, const attend_device_plan *plan, int64_t count,
+                        double work, attend__range_fn *range, void *argument) {
     int64_t parts = device->threads > 1 ? (int64_t)device->threads * PARTS_PER_THREAD : 1;
     if (parts > count) parts = count;
     range_job job = {range, argument, count, parts};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rotary positions (Su et al. 2021, arXiv:2104.09864): pairs of a head's first elements turn by the angle of
- * their position. Chunks of pairs are read before they are written, so `out` may be x. */
+ * Rotary positions (Su et al. 2021, arXiv:2104.09864): pairs of a head's first elements turn by the
+ * angle of their position. Chunks of pairs are read before they are written, so `out` may be x. */
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -17,8 +17,8 @@ typedef struct rope_job {
     int64_t heads, length, pairs;
 } rope_job;
 
-/* The row of the tables for position i of batch b; buffers' ids were not checked by the host, so the id is
- * clamped. */
+/* The row of the tables for position i of batch b; buffers' ids were not checked by the host, so
+ * the id is clamped. */
 static int64_t table_row(const rope_job *job, int64_t b, int64_t i) {
     const attend_rope *const rope = job->rope;
     if (rope->cos.rank == 3) return b * rope->cos.sizes[1] + i;
@@ -79,14 +79,17 @@ static void rope_rows(void *argument, int64_t first, int64_t end) {
     }
 }
 
-attend_status attend__cpu_rope_plan(attend_device *device, const void *largest, attend__cpu_needs *needs) {
+attend_status attend__cpu_rope_plan(attend_device *device, const void *largest,
+                                    attend__cpu_needs *needs) {
     (void)device;
     const attend_rope *const rope = largest;
-    snprintf(needs->kernel, sizeof needs->kernel, "rope_%s", rope->interleaved ? "interleaved" : "halves");
+    snprintf(needs->kernel, sizeof needs->kernel, "rope_%s",
+             rope->interleaved ? "interleaved" : "halves");
     return ATTEND_OK;
 }
 
-attend_status attend__cpu_rope_run(attend_device *device, attend_device_plan *plan, const void *description) {
+attend_status attend__cpu_rope_run(attend_device *device, attend_device_plan *plan,
+                                   const void *description) {
     const attend_rope *const rope = description;
     rope_job job = {.kernels = device->kernels->stages,
                     .rope = rope,

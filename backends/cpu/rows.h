@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tensors of the form [.., N] as numbered rows: rank 1 to 4, any strides, any element type. A span is one
- * row of such a tensor, or a part of it. The stages walk rows, and leave types and strides to two kernels
- * (widen, narrow) that turn a span into float32 and back. */
+ * Tensors of the form [.., N] as numbered rows: rank 1 to 4, any strides, any element type. A span
+ * is one row of such a tensor, or a part of it. The stages walk rows, and leave types and strides
+ * to two kernels (widen, narrow) that turn a span into float32 and back. */
 #ifndef ATTEND_CPU_ROWS_H
 #define ATTEND_CPU_ROWS_H
 
@@ -16,10 +16,12 @@
 static inline int64_t attend__element_bytes(attend_type type) {
     switch (type) {
 #define ATTEND_X(name, value, bytes, text)                                                         \
-    case ATTEND_##name: return bytes;
+    case ATTEND_##name:                                                                            \
+        return bytes;
         ATTEND_TYPE_LIST(ATTEND_X)
 #undef ATTEND_X
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
@@ -30,8 +32,8 @@ static inline bool attend__given(const attend_tensor *t) {
 typedef struct attend__rows {
     char *first; /* NULL: not given */
     attend_type type;
-    int64_t bytes;      /* of one element */
-    int64_t stride;     /* along a row */
+    int64_t bytes;  /* of one element */
+    int64_t stride; /* along a row */
     int64_t columns;
     int64_t sizes[3];   /* of the leading dimensions, 1 where the rank has none */
     int64_t strides[3]; /* in bytes */
@@ -79,9 +81,10 @@ static inline bool attend__span_plain(const attend__span *span) {
     return span->type == ATTEND_F32 && span->stride == 1;
 }
 
-/* n elements as float32: the span's own memory where it is float32 already, else copied into `buffer`. */
-static inline const float *attend__span_read(const attend__stage_kernels *kernels, attend__span span,
-                                             int64_t n, float *buffer) {
+/* n elements as float32: the span's own memory where it is float32 already, else copied into
+ * `buffer`. */
+static inline const float *attend__span_read(const attend__stage_kernels *kernels,
+                                             attend__span span, int64_t n, float *buffer) {
     if (attend__span_plain(&span)) return (const float *)(const void *)span.first;
     kernels->widen(span, n, buffer);
     return buffer;

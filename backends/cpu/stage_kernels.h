@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the stages around attention (projection, norms, activations, ..) need of an instruction set: one
- * table for each, filled by stages_tmpl.h. All functions work on float32 in memory of any alignment and any
- * length; an element's result does not depend on its position in a row (the sums of norms apart: they add
- * in one order per row), so that neither batch nor threads change a bit. */
+ * What the stages around attention (projection, norms, activations, ..) need of an instruction set:
+ * one table for each, filled by stages_tmpl.h. All functions work on float32 in memory of any
+ * alignment and any length; an element's result does not depend on its position in a row (the sums
+ * of norms apart: they add in one order per row), so that neither batch nor threads change a bit.
+ */
 #ifndef ATTEND_CPU_STAGE_KERNELS_H
 #define ATTEND_CPU_STAGE_KERNELS_H
 
@@ -18,16 +19,18 @@ typedef struct attend__span {
     int64_t stride;
 } attend__span;
 
-/* Products are summed along K in partials of SUM elements, one after the other, and the partials one after
- * the other. Short partials keep the error of sums of equal terms, where roundings do not average out, below
- * the bound u (2 sqrt(K) + 8) of the design; in registers they cost nothing measurable.
- * DEPTH elements of K are multiplied at a time (a panel of them fits the first-level cache); packed rows
- * of x lie X_STRIDE apart, which keeps them off each other's cache sets. */
+/* Products are summed along K in partials of SUM elements, one after the other, and the partials
+ * one after the other. Short partials keep the error of sums of equal terms, where roundings do not
+ * average out, below the bound u (2 sqrt(K) + 8) of the design; in registers they cost nothing
+ * measurable. DEPTH elements of K are multiplied at a time (a panel of them fits the first-level
+ * cache); packed rows of x lie X_STRIDE apart, which keeps them off each other's cache sets. */
 enum { ATTEND__GEMM_SUM = 64, ATTEND__GEMM_DEPTH = 256, ATTEND__GEMM_X_STRIDE = 256 + 16 };
-enum { ATTEND__GEMM_WIDEST = 4 }; /* most panels of one call of multiply that are worth having at once */
+enum {
+    ATTEND__GEMM_WIDEST = 4
+}; /* most panels of one call of multiply that are worth having at once */
 
-/* c[r][n] (+)= sum over k of x[r][k] panel[k][n]: `rows` rows, `panels` panels of panel_columns columns each,
- * panel_distance floats apart. */
+/* c[r][n] (+)= sum over k of x[r][k] panel[k][n]: `rows` rows, `panels` panels of panel_columns
+ * columns each, panel_distance floats apart. */
 typedef struct attend__tile {
     const float *x; /* [rows][X_STRIDE] */
     const float *panel;
@@ -59,14 +62,18 @@ typedef struct attend__stage_kernels {
     int32_t tile_rows;     /* most rows of one call of multiply */
     int32_t panel_columns; /* columns of one panel of packed weights */
     void (*widen)(attend__span from, int64_t n, float *to);
-    void (*narrow)(const float *from, int64_t n, attend__span to); /* one rounding, to nearest even */
+    void (*narrow)(const float *from, int64_t n,
+                   attend__span to); /* one rounding, to nearest even */
     /* panel[k][panel_columns], columns past `count` are 0 */
     void (*pack_panel)(const attend__w_block *w, float *panel);
     void (*multiply)(const attend__tile *tile);
-    void (*activate)(attend_activation activation, const float *x, int64_t n, float *y); /* y may be x */
+    void (*activate)(attend_activation activation, const float *x, int64_t n,
+                     float *y); /* y may be x */
     /* y = x * multiplier + residual, either of which may be NULL; y may be any of them */
-    void (*combine)(const float *x, const float *multiplier, const float *residual, int64_t n, float *y);
-    /* Adds to *sums; lanes start anew with each call, so that a row's sums need the same cuts each time. */
+    void (*combine)(const float *x, const float *multiplier, const float *residual, int64_t n,
+                    float *y);
+    /* Adds to *sums; lanes start anew with each call, so that a row's sums need the same cuts each
+     * time. */
     void (*norm_sum)(const float *x, int64_t n, float center, attend__norm_sums *sums);
     void (*norm_apply)(const float *x, int64_t n, const attend__norm_scale *scale, float *y);
 } attend__stage_kernels;

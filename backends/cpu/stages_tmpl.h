@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of stage kernels of one instruction set; a kernels_<isa>.c includes its verbs, then this. */
+ * The table of stage kernels of one instruction set; a kernels_<isa>.c includes its verbs, then
+ * this. */
 #ifndef ATTEND_CPU_STAGES_TMPL_H
 #define ATTEND_CPU_STAGES_TMPL_H
 

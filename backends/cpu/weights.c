@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weights in the order the product reads them, packed once: panels that a block of the product streams through
- * from front to back, so that every cache line and every prefetch is used. 16-bit matrices stay 16 bits wide,
- * which halves the bytes of products with few rows; they are widened, exactly, when read. */
+ * Weights in the order the product reads them, packed once: panels that a block of the product
+ * streams through from front to back, so that every cache line and every prefetch is used. 16-bit
+ * matrices stay 16 bits wide, which halves the bytes of products with few rows; they are widened,
+ * exactly, when read. */
 #include <stdbool.h>
 
 #include "base/checked.h"
@@ -22,7 +23,8 @@ typedef struct pack_job {
 static void pack_one(const pack_job *job, int64_t panel) {
     const attend__stage_kernels *const kernels = job->kernels;
     const attend_device_weights *const weights = job->weights;
-    const int64_t columns = kernels->panel_columns, from_bytes = attend__element_bytes(job->whole.type);
+    const int64_t columns = kernels->panel_columns,
+                  from_bytes = attend__element_bytes(job->whole.type);
     const int64_t first = panel * columns, left = weights->columns - first;
     char *to = weights->panels + panel * weights->depth * columns * from_bytes;
     float wide[PACK_DEPTH * MOST_COLUMNS];
@@ -43,7 +45,8 @@ static void pack_one(const pack_job *job, int64_t panel) {
 }
 
 static void pack_range(void *argument, int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; panel++) pack_one(argument, panel);
+    for (int64_t panel = begin; panel < end; panel++)
+        pack_one(argument, panel);
 }
 
 attend_status attend__cpu_weights_create(attend_device *device, const attend_tensor *w,
@@ -65,7 +68,8 @@ attend_status attend__cpu_weights_create(attend_device *device, const attend_ten
     }
     *made = (attend_device_weights){w->type, w->sizes[0], w->sizes[1], memory};
     char *const first = (char *)w->data + w->offset * element;
-    pack_job job = {device->kernels->stages, {first, w->type, w->strides[0], w->strides[1], 0, 0}, made};
+    pack_job job = {
+        device->kernels->stages, {first, w->type, w->strides[0], w->strides[1], 0, 0}, made};
     const attend_device_plan no_scratch = {0};
     attend__cpu_ranges(device, &no_scratch, panels, (double)bytes, pack_range, &job);
     *weights = made;

@@ -6,8 +6,8 @@
 
 #include "attend/plugin.h"
 
-/* Panels [ceil(N / C)][K][C] of C = panel_columns, float32 or the matrix's own 16-bit type; columns past N
- * are 0. 64-byte aligned. */
+/* Panels [ceil(N / C)][K][C] of C = panel_columns, float32 or the matrix's own 16-bit type; columns
+ * past N are 0. 64-byte aligned. */
 struct attend_device_weights {
     attend_type type;
     int64_t columns, depth; /* N, K */

@@ -41,11 +41,13 @@ static void index_of(const attend_tensor *t, int64_t i, int64_t *index) {
     }
 }
 
-/* Dimensions in any order, gaps between them, rarely repeated ones (inputs). Returns the extent in elements. */
+/* Dimensions in any order, gaps between them, rarely repeated ones (inputs). Returns the extent in
+ * elements. */
 static int64_t choose_strides(gate_random *r, attend_tensor *t, bool output) {
     int32_t order[ATTEND_MAX_RANK];
     const bool plain = gate_chance(r, 0.4);
-    for (int32_t d = 0; d < t->rank; d++) order[d] = t->rank - 1 - d;
+    for (int32_t d = 0; d < t->rank; d++)
+        order[d] = t->rank - 1 - d;
     for (int32_t d = t->rank - 1; d > 0 && !plain && gate_chance(r, 0.5); d--) {
         const int32_t other = (int32_t)gate_range(r, 0, d), kept = order[d];
         order[d] = order[other];
@@ -58,12 +60,13 @@ static int64_t choose_strides(gate_random *r, attend_tensor *t, bool output) {
         step *= size > 0 ? size : 1;
         if (!plain) step += gate_range(r, 0, 3);
     }
-    if (!output && !plain && t->rank > 1 && gate_chance(r, 0.15)) t->strides[order[t->rank - 1]] = 0;
+    if (!output && !plain && t->rank > 1 && gate_chance(r, 0.15))
+        t->strides[order[t->rank - 1]] = 0;
     return step;
 }
 
-static stage_tensor *add(stage_case *c, const char *name, attend_type type, int32_t rank, const int64_t *sizes,
-                         bool output) {
+static stage_tensor *add(stage_case *c, const char *name, attend_type type, int32_t rank,
+                         const int64_t *sizes, bool output) {
     if (c->count == STAGE_MAX_TENSORS) abort();
     stage_tensor *const t = &c->tensors[c->count++];
     *t = (stage_tensor){.name = name, .count = 1, .output = output};
@@ -89,7 +92,8 @@ static stage_tensor *add(stage_case *c, const char *name, attend_type type, int3
     for (int64_t i = 0; i < t->count; i++) {
         int64_t index[ATTEND_MAX_RANK], at = t->view.offset;
         index_of(&t->view, i, index);
-        for (int32_t d = 0; d < rank; d++) at += index[d] * t->view.strides[d];
+        for (int32_t d = 0; d < rank; d++)
+            at += index[d] * t->view.strides[d];
         memset(t->element + GUARD + at * width, 1, (size_t)width);
     }
     return t;
@@ -103,8 +107,8 @@ static void keep_values(stage_tensor *t) {
     }
 }
 
-stage_tensor *stage_input(stage_case *c, const char *name, attend_type type, int32_t rank, const int64_t *sizes,
-                          double size) {
+stage_tensor *stage_input(stage_case *c, const char *name, attend_type type, int32_t rank,
+                          const int64_t *sizes, double size) {
     stage_tensor *const t = add(c, name, type, rank, sizes, false);
     for (int64_t i = 0; i < t->count; i++) {
         int64_t index[ATTEND_MAX_RANK];
@@ -129,7 +133,8 @@ stage_tensor *stage_in_place(stage_case *c, stage_tensor *input) {
     return input;
 }
 
-stage_tensor *stage_ids(stage_case *c, const char *name, int32_t rank, const int64_t *sizes, int64_t high) {
+stage_tensor *stage_ids(stage_case *c, const char *name, int32_t rank, const int64_t *sizes,
+                        int64_t high) {
     const attend_type type = gate_chance(&c->random, 0.5) ? ATTEND_I32 : ATTEND_I64;
     stage_tensor *const t = add(c, name, type, rank, sizes, false);
     for (int64_t i = 0; i < t->count; i++) {
@@ -158,7 +163,8 @@ attend_type stage_float_type(gate_random *r) {
 }
 
 int64_t stage_size(gate_random *r, int64_t high) {
-    static const int64_t edges[] = {2, 3, 4, 6, 8, 14, 16, 28, 32, 48, 64, 112, 128, 224, 256, 512, 768, 1024};
+    static const int64_t edges[] = {2,  3,  4,   6,   8,   14,  16,  28,  32,
+                                    48, 64, 112, 128, 224, 256, 512, 768, 1024};
     if (gate_chance(r, 0.5)) return gate_log_range(r, 1, high);
     const int64_t size = edges[gate_range(r, 0, 17)] + gate_range(r, -1, 1);
     return size < high ? size : high;
@@ -180,13 +186,20 @@ int32_t stage_rows(gate_random *r, int64_t *rows, int64_t columns, int64_t *size
 double stage_activation(attend_activation activation, double x) {
     static const double root = 0.79788456080286535588, half_root = 0.70710678118654752440;
     switch (activation) {
-    case ATTEND_RELU: return x < 0 ? 0 : x;
-    case ATTEND_GELU: return x / 2 * erfc(-x * half_root);
-    case ATTEND_GELU_TANH: return x / (1 + exp(-2 * root * (x + 0.044715 * x * x * x)));
-    case ATTEND_SILU: return x / (1 + exp(-x));
-    case ATTEND_SIGMOID: return 1 / (1 + exp(-x));
-    case ATTEND_TANH: return tanh(x);
-    default: return x;
+    case ATTEND_RELU:
+        return x < 0 ? 0 : x;
+    case ATTEND_GELU:
+        return x / 2 * erfc(-x * half_root);
+    case ATTEND_GELU_TANH:
+        return x / (1 + exp(-2 * root * (x + 0.044715 * x * x * x)));
+    case ATTEND_SILU:
+        return x / (1 + exp(-x));
+    case ATTEND_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case ATTEND_TANH:
+        return tanh(x);
+    default:
+        return x;
     }
 }
 
