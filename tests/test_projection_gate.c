@@ -163,7 +163,7 @@ static void test_equal_terms(void **state) {
                 x[i] = 0.1f * (float)value;
                 w[i] = 0.7f;
             }
-            float y;
+            float y = 0;
             attend_projection p = attend_projection_default();
             p.x = attend_tensor_1d(x, ATTEND_F32, depth);
             p.w = attend_tensor_2d(w, ATTEND_F32, 1, depth);
