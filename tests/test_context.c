@@ -72,6 +72,22 @@ static void default_is_cpu(void **state) {
     attend_close(c);
 }
 
+static void each_context_has_its_record(void **state) {
+    (void)state;
+    attend_context *a, *b;
+    attend_attention call = attention();
+    assert_int_equal(open_named("cpu", NULL, &a), ATTEND_OK);
+    assert_int_equal(open_named("reference", NULL, &b), ATTEND_OK);
+    assert_int_equal(attend_run(a, &call), ATTEND_OK);
+    assert_int_equal(attend_run(b, &call), ATTEND_OK);
+    assert_non_null(strstr(attend_describe(a), "attention_f32_"));
+    assert_non_null(strstr(attend_describe(b), "attention_f64_"));
+    attend_decision d = {0};
+    assert_int_equal(attend_context_decision(a, &d), ATTEND_INVALID);
+    attend_close(a);
+    attend_close(b);
+}
+
 static void names_are_strict_and_lists_fall_back(void **state) {
     (void)state;
     attend_context *c = (attend_context *)1;
@@ -88,6 +104,8 @@ static void names_are_strict_and_lists_fall_back(void **state) {
     attend_close(c);
     assert_int_equal(open_named("nonesuch,neither", NULL, &c), ATTEND_NOT_FOUND);
     assert_says("neither");
+    assert_int_equal(open_named("nonesuch , cpu", NULL, &c), ATTEND_OK);
+    attend_close(c);
     assert_int_equal(open_named(",", NULL, &c), ATTEND_NOT_FOUND);
     assert_int_equal(open_named("../cpu", NULL, &c), ATTEND_NOT_FOUND);
 }
@@ -143,6 +161,11 @@ static void bad_settings_are_named(void **state) {
         assert_says(bad[i][2]);
         unsetenv(bad[i][0]);
     }
+    setenv("ATTEND_VERBOSE", "all", 1);
+    setenv("ATTEND_LOG_FILE", "/nonexistent/folder/log", 1);
+    assert_int_equal(attend_open(NULL, &c), ATTEND_IO);
+    assert_says("ATTEND_LOG_FILE");
+    clear_environment(NULL);
     attend_options o = attend_options_default();
     o.threads = -1;
     assert_int_equal(attend_open(&o, &c), ATTEND_INVALID);
@@ -199,6 +222,11 @@ static void log_goes_to_the_callback(void **state) {
     assert_non_null(strstr(l.text, "select: running on cpu"));
     assert_non_null(strstr(l.text, "nonesuch"));
     attend_attention a = attention();
+    assert_int_equal(attend_run(c, &a), ATTEND_OK);
+    assert_null(strstr(l.text, "dispatch"));
+    attend_close(c);
+    o.verbose = "dispatch";
+    assert_int_equal(attend_open(&o, &c), ATTEND_OK);
     assert_int_equal(attend_run(c, &a), ATTEND_OK);
     assert_non_null(strstr(l.text, "dispatch: cpu: attention_f32_"));
     attend_close(c);
@@ -422,6 +450,12 @@ static void after_shutdown(void **state) {
     attend_context *c;
     assert_int_equal(attend_open(NULL, &c), ATTEND_OK);
     assert_int_equal(attend_shutdown(), ATTEND_BUSY);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(attend_shutdown() == ATTEND_OK ? 0 : 1); /* the parent's contexts are not its own */
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(WEXITSTATUS(status), 0);
     attend_close(c);
     assert_int_equal(attend_shutdown(), ATTEND_OK);
     assert_int_equal(attend_open(NULL, &c), ATTEND_SHUT_DOWN);
@@ -433,6 +467,7 @@ int main(void) {
         cmocka_unit_test_setup(unknown_variable_is_warned_of_once,
                                clear_environment), /* before any open */
         cmocka_unit_test_setup(default_is_cpu, clear_environment),
+        cmocka_unit_test_setup(each_context_has_its_record, clear_environment),
         cmocka_unit_test_setup(names_are_strict_and_lists_fall_back, clear_environment),
         cmocka_unit_test_setup(environment_is_read_at_open_and_api_wins, clear_environment),
         cmocka_unit_test_setup(devices_by_id_part_and_type, clear_environment),

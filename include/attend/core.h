@@ -176,7 +176,8 @@ typedef enum attend_log_level {
 
 /* Receives what the library would like to say. `topic` is one of "load", "select", "dispatch",
  * "build", "config"; texts are one line without line end, valid during the call. May be called from
- * any thread, several at once; must not call the library back. Tensor data is never logged. */
+ * any thread, several at once; must not call the library back. Tensor data is never logged. Lines of
+ * the topic "dispatch", one a call, come only where `verbose` or ATTEND_VERBOSE names it. */
 typedef void attend_log_fn(void *user, attend_log_level level, const char *topic, const char *text);
 
 /* An application's own thread pool: calls task(argument, i) once for each i in 0..count-1, possibly
@@ -203,6 +204,7 @@ typedef struct attend_options {
     const char *plugin_path; /* as ATTEND_PLUGIN_PATH: folders of modules, ':' (';') between */
     const char *isa;         /* as ATTEND_ISA: "scalar", "avx2", "avx512"; only lowers */
     int32_t threads; /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
+    const char *verbose; /* as ATTEND_VERBOSE: topics, "all"; with `log` they go there alone */
     int32_t ignore_environment; /* 1: no ATTEND_* variable is read for this context */
     attend_log_fn *log;
     void *log_user;
@@ -255,7 +257,8 @@ typedef struct attend_decision {
     const char *shape; /* the call as `attend bench --case` takes it: "B1 H8 G8 L10 S10 D64 f32" */
 } attend_decision;
 
-/* The calling thread's last call on this context; before the first call kernel and shape are "". */
+/* The calling thread's last call on this context; before the first call kernel and shape are "".
+ * decision->size must be set by the caller. */
 ATTEND_API attend_status attend_context_decision(const attend_context *context,
                                                  attend_decision *decision);
 /* The same on one line: "cpu: AMD EPYC, kernel attention_f32_12x32__avx512; ATTEND_BACKEND asked".
@@ -296,7 +299,8 @@ typedef struct attend_device_list attend_device_list;
 ATTEND_API attend_status attend_device_list_create(const attend_options *options,
                                                    attend_device_list **list);
 ATTEND_API size_t attend_device_list_count(const attend_device_list *list);
-/* The strings in *info live as long as the list. OUT_OF_RANGE for index >= count. */
+/* info->size must be set by the caller. The strings in *info live as long as the list. OUT_OF_RANGE
+ * for index >= count. */
 ATTEND_API attend_status attend_device_list_get(const attend_device_list *list, size_t index,
                                                 attend_device_info *info);
 ATTEND_API void attend_device_list_release(attend_device_list *list);

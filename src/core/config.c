@@ -99,12 +99,19 @@ static attend_status fill(attend__settings *s) {
         [ATTEND__SETTING_DEVICE] = s->options.device,
         [ATTEND__SETTING_ISA] = s->options.isa,
         [ATTEND__SETTING_PLUGIN_PATH] = s->options.plugin_path,
+        [ATTEND__SETTING_VERBOSE] = s->options.verbose,
     };
     attend_status status = take(s, from_api);
     if (status == ATTEND_OK) status = take_threads(s);
     if (status == ATTEND_OK) status = attend__log_topics(s->values[ATTEND__SETTING_VERBOSE], &s->topics);
+    const char *file = s->values[ATTEND__SETTING_LOG_FILE];
+    if (status == ATTEND_OK && file && s->topics) status = attend__log_check_file(file);
+    const char *cache = s->values[ATTEND__SETTING_CACHE];
+    if (status == ATTEND_OK && cache && strcmp(cache, "off") != 0 && strcmp(cache, "on") != 0)
+        status = attend__fail(ATTEND_INVALID, "ATTEND_CACHE: \"%.80s\" is neither \"on\" nor \"off\"", cache);
     static atomic_flag warned = ATOMIC_FLAG_INIT;
-    if (status == ATTEND_OK && !s->options.ignore_environment && !atomic_flag_test_and_set(&warned))
+    if (status == ATTEND_OK && !s->options.ignore_environment && attend__log_wanted(s, "config") &&
+        !atomic_flag_test_and_set(&warned))
         attend__environment_visit(PREFIX, warn_unknown, s);
     return status;
 }

@@ -16,9 +16,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_int open_contexts;
-static atomic_bool shut_down;
 static atomic_uint_fast64_t serials;
+static atomic_bool shut_down;
+static attend__mutex life = ATTEND__MUTEX_INIT; /* guards the two below, and changes of shut_down */
+static int open_contexts;
+static int64_t counting_process; /* a forked child's count starts anew: it cannot close its parent's */
+
+static attend_status count_open(void) {
+    attend__mutex_lock(&life);
+    if (counting_process != attend__process_id()) {
+        counting_process = attend__process_id();
+        open_contexts = 0;
+    }
+    const bool late = atomic_load(&shut_down);
+    open_contexts += !late;
+    attend__mutex_unlock(&life);
+    return late ? attend__fail(ATTEND_SHUT_DOWN, "the library was shut down") : ATTEND_OK;
+}
+
+static void count_closed(void) {
+    attend__mutex_lock(&life);
+    open_contexts--;
+    attend__mutex_unlock(&life);
+}
 
 /* ---- the table that a device gets --------------------------------------------------------------- */
 
@@ -102,7 +122,7 @@ static void destroy(attend_context *context) {
     attend__settings *settings = context->settings;
     attend__settings_free(settings, context);
     attend__settings_release(settings);
-    atomic_fetch_sub(&open_contexts, 1);
+    count_closed();
 }
 
 void attend__context_release(attend_context *context) {
@@ -131,9 +151,12 @@ attend_status attend_finish(attend_context *context) {
 }
 
 attend_status attend_shutdown(void) {
-    if (atomic_load(&open_contexts) > 0)
-        return attend__fail(ATTEND_BUSY, "%d contexts are open", atomic_load(&open_contexts));
-    if (!atomic_exchange(&shut_down, true)) attend__registry_shutdown();
+    attend__mutex_lock(&life);
+    const int open = counting_process == attend__process_id() ? open_contexts : 0;
+    const bool first = open == 0 && !atomic_exchange(&shut_down, true);
+    attend__mutex_unlock(&life);
+    if (open > 0) return attend__fail(ATTEND_BUSY, "%d contexts are open", open);
+    if (first) attend__registry_shutdown();
     return ATTEND_OK;
 }
 
@@ -141,23 +164,26 @@ attend_status attend_shutdown(void) {
 
 /* A context without a device; takes the settings over, also when it fails. */
 static attend_status make(attend__settings *settings, attend_context **made) {
-    attend_context *context = attend__settings_allocate(settings, sizeof *context, 64);
-    if (!context) {
-        attend__settings_release(settings);
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "context: no memory");
+    attend_status status = count_open();
+    attend_context *context = NULL;
+    if (status == ATTEND_OK) {
+        context = attend__settings_allocate(settings, sizeof *context, 64);
+        if (context) memset(context, 0, sizeof *context);
+        if (!context || !attend__mutex_create(&context->lock)) {
+            count_closed();
+            status = attend__fail(ATTEND_OUT_OF_MEMORY, "context: no memory");
+        }
     }
-    memset(context, 0, sizeof *context);
-    context->settings = settings;
-    if (!attend__mutex_create(&context->lock)) {
+    if (status != ATTEND_OK) {
         attend__settings_free(settings, context);
         attend__settings_release(settings);
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "context: no lock");
+        return status;
     }
+    context->settings = settings;
     atomic_init(&context->references, 1);
     context->process = attend__process_id();
     context->serial = atomic_fetch_add(&serials, 1) + 1;
     context->host = host_of(context);
-    atomic_fetch_add(&open_contexts, 1);
     context->pool = attend__thread_pool_create(settings->threads);
     *made = context;
     if (context->pool) return ATTEND_OK;
@@ -184,21 +210,26 @@ static attend_status adopt_device(attend_context *context, attend__module *modul
     context->device = device;
     context->module = module;
     atomic_fetch_add(&module->open_devices, 1);
-    return attend__plan_cache_create(context);
+    return ATTEND_OK;
 }
 
-static attend_status open_device(attend_context *context) {
-    attend__choice choice;
-    attend_status status = attend__select(context->settings, &choice);
-    if (status == ATTEND_OK) status = note_choice(context, &choice);
-    if (status != ATTEND_OK) return status;
+static attend_status open_device(void *argument, const attend__choice *choice) {
+    attend_context *context = argument;
     attend_device_table table = {.size = sizeof table};
     attend_device *device = NULL;
     attend__set_error("");
-    status = choice.module->plugin.device_open(choice.device, &context->host, &table, &device);
-    if (status != ATTEND_OK && !*attend_error_text())
-        return attend__fail(status, "%s: %s", choice.info.id, attend_status_text(status));
-    if (status == ATTEND_OK) status = adopt_device(context, choice.module, &table, device);
+    const attend_status status =
+        choice->module->plugin.device_open(choice->device, &context->host, &table, &device);
+    if (status == ATTEND_OK) return adopt_device(context, choice->module, &table, device);
+    return *attend_error_text() ? status
+                                : attend__fail(status, "%s: %s", choice->info.id, attend_status_text(status));
+}
+
+static attend_status open_chosen(attend_context *context) {
+    attend__choice choice;
+    attend_status status = attend__select(context->settings, open_device, context, &choice);
+    if (status == ATTEND_OK) status = note_choice(context, &choice);
+    if (status == ATTEND_OK) status = attend__plan_cache_create(context);
     if (status == ATTEND_OK)
         attend__log(context->settings, ATTEND_LOG_INFO, "select", "%s on %s: %s", choice.info.id, choice.info.name,
                     choice.reason);
@@ -221,19 +252,18 @@ static attend_status adopt_native(attend_context *context, const char *kind, con
         if (status == ATTEND_OK) status = adopt_device(context, m, &table, device);
     }
     free(modules);
-    return status;
+    return status == ATTEND_OK ? attend__plan_cache_create(context) : status;
 }
 
 static attend_status open_with(const char *kind, const void *native, const attend_options *options,
                                attend_context **opened) {
     *opened = NULL;
-    if (atomic_load(&shut_down)) return attend__fail(ATTEND_SHUT_DOWN, "the library was shut down");
     attend__settings *settings = NULL;
     attend_context *context = NULL;
     attend_status status = attend__settings_create(options, &settings);
     if (status != ATTEND_OK) return status;
     status = make(settings, &context);
-    if (status == ATTEND_OK) status = kind ? adopt_native(context, kind, native) : open_device(context);
+    if (status == ATTEND_OK) status = kind ? adopt_native(context, kind, native) : open_chosen(context);
     if (status == ATTEND_OK) *opened = context;
     else if (context) destroy(context);
     return status;

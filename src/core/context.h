@@ -64,7 +64,9 @@ struct attend_event {
     attend__mutex lock;
     attend__condition changed;
     bool complete;
+    bool claimed; /* user events: somebody completes it */
     attend_status status;
+    char sentence[256]; /* why the work failed, for the thread that waits */
 };
 attend_status attend__event_create(attend_context *context, attend_device_event *device, attend_event **event);
 void attend__event_retain(attend_event *event);

@@ -9,25 +9,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local struct {
+/* Of the contexts a thread used last; contexts whose serials share a place push each other out. */
+enum { PLACES = 8 };
+typedef struct record {
     uint64_t serial; /* of the context; 0 = no call yet */
     char kernel[96];
     attend__shape shape;
-} last;
+} record;
+static _Thread_local record records[PLACES];
 
 static _Thread_local char shape_store[256], line_store[512];
 
 void attend__decision_note(attend_context *context, const char *kernel, const attend__shape *shape) {
-    last.serial = context->serial;
+    record *last = &records[context->serial % PLACES];
+    last->serial = context->serial;
     const size_t length = strlen(kernel);
-    const size_t kept = length < sizeof last.kernel ? length : sizeof last.kernel - 1;
-    memcpy(last.kernel, kernel, kept);
-    last.kernel[kept] = 0;
-    last.shape = *shape;
+    const size_t kept = length < sizeof last->kernel ? length : sizeof last->kernel - 1;
+    memcpy(last->kernel, kernel, kept);
+    last->kernel[kept] = 0;
+    last->shape = *shape;
     if (!attend__log_wanted(context->settings, "dispatch")) return;
     char text[256];
     attend__shape_text(shape, text, sizeof text);
-    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name, last.kernel,
+    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name, last->kernel,
                 text);
 }
 
@@ -71,13 +75,14 @@ attend_status attend__decision_give(const attend_decision *full, attend_decision
 attend_status attend_context_decision(const attend_context *context, attend_decision *decision) {
     const attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
-    const bool known = last.serial == context->serial;
+    const record *last = &records[context->serial % PLACES];
+    const bool known = last->serial == context->serial;
     shape_store[0] = 0;
-    if (known) attend__shape_text(&last.shape, shape_store, sizeof shape_store);
+    if (known) attend__shape_text(&last->shape, shape_store, sizeof shape_store);
     const attend_decision full = {.size = sizeof full,
                                   .backend = context->backend_name,
                                   .device = context->device_name,
-                                  .kernel = known ? last.kernel : "",
+                                  .kernel = known ? last->kernel : "",
                                   .reason = context->reason,
                                   .refused = context->refused,
                                   .shape = shape_store};

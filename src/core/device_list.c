@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_DEVICES = 256 }; /* a module that never ends its list must not hang us */
+
 struct attend_device_list {
     size_t count, room;
     attend_device_info *items; /* strings belong to the modules, which are never freed */
@@ -42,7 +44,7 @@ static bool append_devices(attend_device_list *list, const attend__module *modul
         return append(list, &info);
     }
     uint32_t index = 0;
-    for (;; index++) {
+    for (; index < MOST_DEVICES; index++) {
         info = empty_info("");
         info.backend = module->name;
         if (module->plugin.device_info(index, &info) != ATTEND_OK) break;
@@ -84,7 +86,10 @@ attend_status attend_device_list_get(const attend_device_list *list, size_t inde
     if (!list || !info) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", list ? "info" : "list");
     if (index >= list->count)
         return attend__fail(ATTEND_OUT_OF_RANGE, "index: %zu, the list has %zu devices", index, list->count);
-    *info = list->items[index];
+    const size_t size = info->size;
+    if (size < sizeof size) return attend__fail(ATTEND_INVALID, "info: size is not set");
+    memcpy(info, &list->items[index], size < sizeof *info ? size : sizeof *info);
+    info->size = size;
     return ATTEND_OK;
 }
 

@@ -3,6 +3,7 @@
  * Events. Those of a device with a queue of its own wrap the device's; the others are a flag, a status and a condition. */
 #include "context.h"
 #include "error.h"
+#include "launch.h"
 #include "worker.h"
 
 static attend_status check(const attend_event *event) {
@@ -35,6 +36,8 @@ void attend__event_retain(attend_event *event) {
 
 void attend_event_release(attend_event *event) {
     if (!event || event->context->process != attend__process_id()) return;
+    /* what ended work still holds may be the last to hold the context */
+    if (event->device) attend__retired_reap(event->context, false);
     if (atomic_fetch_sub(&event->references, 1) != 1) return;
     attend_context *context = event->context;
     if (event->device) context->table.event_release(context->device, event->device);
@@ -53,16 +56,23 @@ void attend__event_complete(attend_event *event, attend_status status) {
     attend__worker_wake(event->context);
 }
 
-static attend_status ended(attend_status status) {
-    return status == ATTEND_OK ? status : attend__fail(status, "the work failed: %s", attend_status_text(status));
+static attend_status ended(const attend_event *event, attend_status status) {
+    if (status == ATTEND_OK) return status;
+    return attend__fail(status, "the work failed: %s",
+                        *event->sentence ? event->sentence : attend_status_text(status));
 }
 
 attend_status attend_event_wait(attend_event *event, int64_t nanoseconds) {
     attend_status status = check(event);
     if (status != ATTEND_OK) return status;
     attend_context *context = event->context;
-    if (event->device) return context->table.event_wait(context->device, event->device, nanoseconds);
-    const int64_t until = nanoseconds < 0 ? 0 : attend__clock_nanoseconds() + nanoseconds;
+    if (event->device) {
+        status = context->table.event_wait(context->device, event->device, nanoseconds);
+        attend__retired_reap(context, false);
+        return status;
+    }
+    const int64_t now = attend__clock_nanoseconds();
+    const int64_t until = nanoseconds < INT64_MAX - now ? now + nanoseconds : INT64_MAX;
     attend__mutex_lock(&event->lock);
     bool in_time = true;
     while (!event->complete && in_time) {
@@ -75,7 +85,7 @@ attend_status attend_event_wait(attend_event *event, int64_t nanoseconds) {
     attend__mutex_unlock(&event->lock);
     if (!complete)
         return attend__fail(ATTEND_TIMEOUT, "event: not complete after %lld ns", (long long)nanoseconds);
-    return ended(status);
+    return ended(event, status);
 }
 
 attend_status attend_event_query(attend_event *event, int32_t *complete) {
@@ -88,7 +98,7 @@ attend_status attend_event_query(attend_event *event, int32_t *complete) {
     *complete = event->complete;
     const attend_status work = event->complete ? event->status : ATTEND_OK;
     attend__mutex_unlock(&event->lock);
-    return ended(work);
+    return ended(event, work);
 }
 
 attend_status attend_event_native(attend_event *event, const char *kind, void **native) {
@@ -123,10 +133,9 @@ attend_status attend_user_event_complete(attend_event *event, attend_status stat
     if (!event->user) return attend__fail(ATTEND_INVALID, "event: not a user event");
     if (status > 0 || status == ATTEND_TIMEOUT)
         return attend__fail(ATTEND_INVALID, "status: %d is no status that work ends with", (int)status);
-    /* the flag of an event that wraps a device's says only that it was completed once */
     attend__mutex_lock(&event->lock);
-    const bool twice = event->complete;
-    if (event->device) event->complete = true;
+    const bool twice = event->claimed;
+    event->claimed = true;
     attend__mutex_unlock(&event->lock);
     if (twice) return attend__fail(ATTEND_INVALID, "event: completed already");
     attend_context *context = event->context;

@@ -42,9 +42,10 @@ static void host_parallel(void *self, int32_t count, void (*task)(void *argument
     for (int32_t i = 0; i < count; i++)
         task(argument, i);
 }
+/* Settings belong to a context: a device gets them, the process has none. */
 static const char *host_config(void *self, const char *name) {
-    (void)self;
-    return loading_for ? attend__settings_find(loading_for, name) : NULL;
+    (void)self, (void)name;
+    return NULL;
 }
 
 static const attend_host process_host = {

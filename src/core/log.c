@@ -16,6 +16,13 @@ static unsigned topic_bit(const char *name, size_t length) {
     return 0;
 }
 
+attend_status attend__log_check_file(const char *path) {
+    FILE *file = fopen(path, "a");
+    if (!file) return attend__fail(ATTEND_IO, "ATTEND_LOG_FILE: \"%.200s\" cannot be written", path);
+    fclose(file);
+    return ATTEND_OK;
+}
+
 attend_status attend__log_topics(const char *text, unsigned *topics) {
     *topics = 0;
     if (!text || !strcmp(text, "0")) return ATTEND_OK;
@@ -33,8 +40,11 @@ attend_status attend__log_topics(const char *text, unsigned *topics) {
     return ATTEND_OK;
 }
 
+/* Lines about every call are made only where their topic was asked for. */
 bool attend__log_wanted(const attend__settings *settings, const char *topic) {
-    return settings && (settings->options.log || settings->topics & topic_bit(topic, strlen(topic)));
+    if (!settings || (!settings->options.log && !settings->topics)) return false;
+    if (settings->topics & topic_bit(topic, strlen(topic))) return true;
+    return settings->options.log && strcmp(topic, "dispatch") != 0;
 }
 
 static void write_line(const attend__settings *settings, const char *topic, const char *text) {
@@ -52,6 +62,9 @@ void attend__log(const attend__settings *settings, attend_log_level level, const
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    for (char *c = strchr(text, '\n'); c; c = strchr(c, '\n'))
+        *c = ';'; /* a line is one line */
     if (settings->options.log) settings->options.log(settings->options.log_user, level, topic, text);
+    if (settings->options.verbose && settings->options.log) return; /* the application asked for itself */
     if (settings->topics & topic_bit(topic, strlen(topic))) write_line(settings, topic, text);
 }

@@ -10,6 +10,8 @@
 
 /* Bits of the topics in a list like "dispatch,load"; "all" and "1" mean every topic. INVALID names an unknown one. */
 attend_status attend__log_topics(const char *text, unsigned *topics);
+/* IO if lines could not be appended to this file. */
+attend_status attend__log_check_file(const char *path);
 /* Whether anybody listens to the topic: lets callers skip making the text. */
 bool attend__log_wanted(const attend__settings *settings, const char *topic);
 void attend__log(const attend__settings *settings, attend_log_level level, const char *topic,

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static attend__mutex lock = ATTEND__MUTEX_INIT; /* guards the list and `ready` */
-static attend__condition loaded;
+static attend__mutex lock = ATTEND__MUTEX_INIT; /* guards the lists and `ready` */
+static attend__module *hidden;                  /* never loaded: an earlier one has their name */
 static attend__once once = ATTEND__ONCE_INIT;
 static attend__module *first;
 
@@ -35,7 +35,6 @@ static attend_plugin_entry_fn *const builtin_entries[] = {
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
 static void start(void) {
-    attend__condition_create(&loaded);
     for (int i = 0; i < BUILTINS; i++) {
         builtins[i].status = attend__plugin_accept(builtin_entries[i], NULL, &builtins[i].plugin);
         builtins[i].ready = true;
@@ -52,7 +51,7 @@ static attend__module *find_builtin(const char *name) {
 /* ---- modules -------------------------------------------------------------------------------- */
 
 /* A new record at the head of the list, not ready; NULL if there is no memory. Under the lock. */
-static attend__module *add(const char *name, const char *path) {
+static attend__module *add(attend__module **list, const char *name, const char *path) {
     attend__module *m = calloc(1, sizeof *m);
     if (!m) return NULL;
     m->name = attend__string_copy(name);
@@ -63,31 +62,61 @@ static attend__module *add(const char *name, const char *path) {
         free(m);
         return NULL;
     }
-    m->next = first;
-    first = m;
+    m->process = attend__process_id();
+    m->next = *list;
+    *list = m;
     return m;
+}
+
+static attend__module *find_path(attend__module *list, const char *path) {
+    while (list && strcmp(list->path, path) != 0)
+        list = list->next;
+    return list;
+}
+
+/* Waits while another thread loads it. That thread does not exist in a forked child: there the module is lost. */
+static void await_ready(attend__module *m) {
+    while (!m->ready) {
+        if (m->process != attend__process_id()) {
+            m->status = ATTEND_FORKED;
+            m->reason = (char[]){"the parent process was loading it when it forked"};
+            m->ready = true;
+            return;
+        }
+        attend__mutex_unlock(&lock);
+        attend__thread_sleep(1000000);
+        attend__mutex_lock(&lock);
+    }
 }
 
 /* The module of this file, loaded by this call or an earlier one. */
 static attend__module *module_of(const attend__settings *settings, const char *name, const char *path) {
     attend__once_run(&once, start);
     attend__mutex_lock(&lock);
-    attend__module *m = first;
-    while (m && strcmp(m->path, path) != 0)
-        m = m->next;
-    if (m) {
-        while (!m->ready)
-            attend__condition_wait(&loaded, &lock);
-        attend__mutex_unlock(&lock);
-        return m;
-    }
-    m = add(name, path);
+    attend__module *m = find_path(first, path);
+    const bool mine = !m;
+    if (m) await_ready(m);
+    else m = add(&first, name, path);
     attend__mutex_unlock(&lock);
-    if (!m) return NULL;
+    if (!m || !mine) return m;
     attend__module_load(m, settings);
     attend__mutex_lock(&lock);
     m->ready = true;
-    attend__condition_wake_all(&loaded);
+    attend__mutex_unlock(&lock);
+    return m;
+}
+
+/* The record of a file that is not loaded because an earlier one has its name. */
+static attend__module *hidden_of(const char *name, const char *path, const char *by) {
+    attend__mutex_lock(&lock);
+    attend__module *m = find_path(hidden, path);
+    if (!m && (m = add(&hidden, name, path)) != NULL) {
+        char reason[512];
+        snprintf(reason, sizeof reason, "not loaded: %s has this name already", *by ? by : "a built-in backend");
+        m->status = ATTEND_AMBIGUOUS;
+        m->reason = attend__string_copy(reason);
+        m->ready = true;
+    }
     attend__mutex_unlock(&lock);
     return m;
 }
@@ -193,10 +222,12 @@ static void append_folder(list *l, const attend__settings *settings, const char 
     for (size_t i = 0; i < count; i++) {
         char *name = module_name(files[i]);
         char *path = name ? attend__path_join(folder, files[i]) : NULL;
-        bool hidden = false; /* an earlier folder, or the library itself, has this name */
-        for (size_t j = 0; name && j < l->count; j++)
-            hidden = hidden || !strcmp(l->items[j]->name, name);
-        attend__module *m = path && !hidden ? module_of(settings, name, path) : NULL;
+        const attend__module *earlier = NULL;
+        for (size_t j = 0; name && j < l->count && !earlier; j++)
+            if (!strcmp(l->items[j]->name, name)) earlier = l->items[j];
+        attend__module *m = !path     ? NULL
+                            : earlier ? hidden_of(name, path, earlier->path)
+                                      : module_of(settings, name, path);
         if (m) append(l, m);
         free(name);
         free(path);

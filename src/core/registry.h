@@ -15,6 +15,7 @@ typedef struct attend__module {
     char *name;   /* of the backend, as the file name says it */
     char *path;   /* "" for a built-in backend */
     bool ready;   /* false while a thread is loading it */
+    int64_t process; /* whose thread that is */
     attend_status status;
     char *reason; /* "" when usable */
     attend_plugin plugin;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The list of records of enqueued work. Devices have no callbacks here, so ended work is found by asking: at each
- * later call of the context, when it finishes, and when it closes. */
+ * The list of records of enqueued work. Devices have no callbacks here, so ended work is found by
+ * asking: at each later call of the context, when it finishes, and when it closes. */
 #include "retired.h"
 
 #include "launch.h"
@@ -9,7 +9,8 @@
 #include <string.h>
 
 attend__retired *attend__retired_create(attend_context *context, size_t most) {
-    const size_t bytes = sizeof(attend__retired) + most * sizeof(attend_buffer *); /* most <= ATTEND__MAX_FIELDS */
+    const size_t bytes =
+        sizeof(attend__retired) + most * sizeof(attend_buffer *); /* most <= ATTEND__MAX_FIELDS */
     attend__retired *record = attend__context_allocate(context, bytes);
     if (record != NULL) memset(record, 0, bytes);
     return record;
@@ -30,36 +31,40 @@ void attend__retired_keep(attend_context *context, attend__retired *record) {
     attend__mutex_unlock(&context->lock);
 }
 
-/* Under the lock: takes the records out of the list whose events are complete. */
-static attend__retired *take_complete(attend_context *context) {
-    attend__retired *taken = NULL, **link = &context->retired;
-    while (*link != NULL) {
-        attend__retired *record = *link;
-        int32_t complete = 0;
-        (void)attend_event_query(record->event, &complete); /* how the work ended is its event's to tell */
-        if (complete) {
-            *link = record->next;
-            record->next = taken;
-            taken = record;
-        } else {
-            link = &record->next;
-        }
+/* Puts records back whose work is still under way. */
+static void keep_all(attend_context *context, attend__retired *records) {
+    while (records != NULL) {
+        attend__retired *next = records->next;
+        attend__retired_keep(context, records);
+        records = next;
     }
-    return taken;
 }
 
 void attend__retired_reap(attend_context *context, bool all) {
+    /* the list is taken out, so that the device is never called under the lock */
     attend__mutex_lock(&context->lock);
     attend__retired *taken = context->retired;
-    if (all)
-        context->retired = NULL;
-    else
-        taken = take_complete(context);
+    context->retired = NULL;
     attend__mutex_unlock(&context->lock);
+    if (taken == NULL) return;
+    attend__context_retain(context); /* the records may be what holds it */
+    attend__retired *unfinished = NULL;
     while (taken != NULL) {
         attend__retired *next = taken->next;
-        if (all) (void)attend_event_wait(taken->event, -1);
-        attend__retired_release(context, taken);
+        int32_t complete = all;
+        if (all)
+            (void)attend_event_wait(taken->event, -1);
+        else
+            (void)attend_event_query(taken->event,
+                                     &complete); /* how it ended is its event's to tell */
+        if (complete) {
+            attend__retired_release(context, taken);
+        } else {
+            taken->next = unfinished;
+            unfinished = taken;
+        }
         taken = next;
     }
+    keep_all(context, unfinished);
+    attend__context_release(context);
 }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_DEVICES = 256 }; /* a module that never ends its list must not hang us */
+
 /* Adds to a text of a fixed size; what does not fit is cut. */
 static void append(char *text, size_t bytes, const char *more) {
     const size_t used = strlen(text);
@@ -51,8 +53,15 @@ static int rank_for_type(const attend_device_info *info, const char *type) {
                                                         : 0;
 }
 
+static int rank_without_wish(const attend_device_info *info) {
+    return info->kind == ATTEND_DEVICE_DISCRETE_GPU     ? 4
+           : info->kind == ATTEND_DEVICE_INTEGRATED_GPU ? 3
+           : info->kind == ATTEND_DEVICE_ACCELERATOR    ? 2
+                                                        : 1;
+}
+
 static int fits(const attend_device_info *info, const char *wanted) {
-    if (!wanted) return 1;
+    if (!wanted) return rank_without_wish(info);
     if (!strcmp(info->id, wanted)) return 100;
     if (!strcmp(wanted, "gpu") || !strcmp(wanted, "cpu")) return rank_for_type(info, wanted);
     return has_part(info->name, wanted) || has_part(info->platform, wanted) || has_part(info->vendor, wanted) ||
@@ -88,7 +97,7 @@ static attend_status select_device(const attend__settings *settings, attend__cho
     search s = {0};
     attend_device_info info;
     uint32_t count = 0;
-    while (device_at(choice->module, count, &info) == ATTEND_OK) {
+    while (count < MOST_DEVICES && device_at(choice->module, count, &info) == ATTEND_OK) {
         consider(&s, wanted, &info, count, choice);
         count++;
     }
@@ -121,7 +130,7 @@ static attend_status unknown_backend(const attend__settings *settings, const cha
     return attend__fail(ATTEND_NOT_FOUND, "backend \"%.80s\" is not known; there are: %s", name, listed);
 }
 
-static attend_status try_backend(const attend__settings *settings, const char *name, attend__choice *choice) {
+static attend_status choose(const attend__settings *settings, const char *name, attend__choice *choice) {
     choice->module = attend__registry_find(settings, name);
     if (!choice->module) return unknown_backend(settings, name);
     if (choice->module->status != ATTEND_OK)
@@ -133,30 +142,46 @@ static void say_reason(const attend__settings *settings, attend__choice *choice)
     const bool from_api = settings->from_api[ATTEND__SETTING_BACKEND];
     const bool asked = settings->values[ATTEND__SETTING_BACKEND] != NULL;
     snprintf(choice->reason, sizeof choice->reason, "%s%s",
-             from_api ? "the application asked" : asked ? "ATTEND_BACKEND asked" : "default",
+             from_api ? "the application asked"
+             : asked  ? "ATTEND_BACKEND asked"
+                      : "default",
              *choice->refused ? ", after others were refused" : "");
 }
 
-attend_status attend__select(const attend__settings *settings, attend__choice *choice) {
+/* The next name of a list, without blanks around it; "" where two commas meet. Returns what is behind it. */
+static const char *next_name(const char *text, char *name, size_t bytes) {
+    size_t length = strcspn(text, ",");
+    const char *rest = text + length + (text[length] == ',');
+    const size_t blanks = strspn(text, " ");
+    text += blanks < length ? blanks : length;
+    length -= blanks < length ? blanks : length;
+    while (length && text[length - 1] == ' ')
+        length--;
+    snprintf(name, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), text);
+    return rest;
+}
+
+attend_status attend__select(const attend__settings *settings, attend__open_fn *open, void *argument,
+                             attend__choice *choice) {
     memset(choice, 0, sizeof *choice);
     const char *text = settings->values[ATTEND__SETTING_BACKEND];
     if (!text) text = "auto";
     const bool strict = !strchr(text, ',');
     attend_status status = attend__fail(ATTEND_NOT_FOUND, "backend: the list \"%.80s\" names none", text);
     while (*text) {
-        const size_t length = strcspn(text, ",");
         char name[80];
-        snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), text);
-        text += length + (text[length] == ',');
-        if (length == 0) continue;
-        status = try_backend(settings, strcmp(name, "auto") ? name : "cpu", choice);
+        text = next_name(text, name, sizeof name);
+        if (!*name) continue;
+        status = choose(settings, strcmp(name, "auto") ? name : "cpu", choice);
+        say_reason(settings, choice);
+        if (status == ATTEND_OK) status = open(argument, choice);
         if (status == ATTEND_OK) break;
         if (strict) return status;
         append(choice->refused, sizeof choice->refused, *choice->refused ? "\n" : "");
         append(choice->refused, sizeof choice->refused, attend_error_text());
     }
+    if (status != ATTEND_OK && strict) return status;
     if (status != ATTEND_OK) return attend__fail(status, "no backend of the list can run: %s", choice->refused);
-    say_reason(settings, choice);
     if (*choice->refused)
         attend__log(settings, ATTEND_LOG_WARNING, "select", "running on %s, because %s", choice->module->name,
                     choice->refused);

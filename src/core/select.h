@@ -14,7 +14,11 @@ typedef struct attend__choice {
     char refused[1024]; /* "name: why" a line, for the names of a list that were passed over */
 } attend__choice;
 
-/* NOT_FOUND, AMBIGUOUS and the modules' own refusals, each with the candidates. */
-attend_status attend__select(const attend__settings *settings, attend__choice *choice);
+/* Opens what was chosen; a refusal is a reason to go on to the next name of a list. */
+typedef attend_status attend__open_fn(void *argument, const attend__choice *choice);
+
+/* NOT_FOUND, AMBIGUOUS and the refusals of modules and of `open`, each with the candidates. */
+attend_status attend__select(const attend__settings *settings, attend__open_fn *open, void *argument,
+                             attend__choice *choice);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct item {
@@ -52,7 +53,9 @@ static item *take_ready(attend__worker *worker, attend_status *waited) {
 }
 
 static void run_item(attend__worker *worker, item *i, attend_status waited) {
+    attend__set_error("");
     const attend_status status = i->work(i->argument, waited);
+    if (status != ATTEND_OK) snprintf(i->event->sentence, sizeof i->event->sentence, "%s", attend_error_text());
     attend__mutex_lock(&worker->lock);
     if (worker->failed == ATTEND_OK) worker->failed = status;
     attend__mutex_unlock(&worker->lock);

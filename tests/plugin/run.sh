@@ -80,4 +80,8 @@ done
 grep -q 'device table lacks' "$work/out" || fail "short device table: $(cat "$work/out")"
 "$build/bin/attend-gate" --backend empty,nonesuch,handles --cases 3 --length 20 --head-size 20 | grep -q '^handles:' ||
     fail "a list does not fall back"
+"$build/bin/attend-gate" --backend short-device,cpu --cases 1 >"$work/out" || fail "a device that does not open ends a list"
+mkdir "$work/again" && cp "$work/good/attend-handles.so" "$work/again/"
+ATTEND_PLUGIN_PATH=$work/good:$work/again "$build/bin/attend" devices | grep -q 'has this name already' ||
+    fail "a second module of one name vanishes"
 echo "plugin: a third party's backend passes, $(ls "$work/bad" | wc -l) bad files each have their reason"
