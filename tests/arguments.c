@@ -24,8 +24,10 @@ static attend_status make_device_buffers(void) {
     on_device = true;
     attend_status status = attend_buffer_create(arguments_context, BYTES, &zero_buffer);
     if (status == ATTEND_OK) status = attend_buffer_write(zero_buffer, 0, zeros.bytes, BYTES);
-    if (status == ATTEND_OK) status = attend_buffer_create(arguments_context, BYTES, &result_buffer);
-    return status == ATTEND_OK ? attend_buffer_write(result_buffer, 0, results.bytes, BYTES) : status;
+    if (status == ATTEND_OK)
+        status = attend_buffer_create(arguments_context, BYTES, &result_buffer);
+    return status == ATTEND_OK ? attend_buffer_write(result_buffer, 0, results.bytes, BYTES)
+                               : status;
 }
 
 int arguments_open(void **state) {
@@ -35,9 +37,11 @@ int arguments_open(void **state) {
         print_error("%s\n", attend_error_text());
         return -1;
     }
-    attend_status status = attend_buffer_import(arguments_context, "host", zeros.bytes, 0, BYTES, &zero_buffer);
+    attend_status status =
+        attend_buffer_import(arguments_context, "host", zeros.bytes, 0, BYTES, &zero_buffer);
     if (status == ATTEND_OK)
-        status = attend_buffer_import(arguments_context, "host", results.bytes, 0, BYTES, &result_buffer);
+        status = attend_buffer_import(arguments_context, "host", results.bytes, 0, BYTES,
+                                      &result_buffer);
     else
         status = make_device_buffers();
     if (status == ATTEND_OK) status = attend_buffer_create(arguments_other, BYTES, &foreign_buffer);
@@ -71,18 +75,21 @@ attend_tensor arguments_output(attend_type type, int32_t rank, const int64_t *si
 void arguments_reset(void) {
     memset(results.bytes, PATTERN, results_used);
     results_used = 0;
-    if (on_device) assert_int_equal(attend_buffer_write(result_buffer, 0, results.bytes, BYTES), ATTEND_OK);
+    if (on_device)
+        assert_int_equal(attend_buffer_write(result_buffer, 0, results.bytes, BYTES), ATTEND_OK);
 }
 
 static void check_pattern(const char *name, const unsigned char *bytes) {
     for (size_t i = 0; i < BYTES; i++) {
-        if (bytes[i] != PATTERN) fail_msg("%s: refused, but byte %zu of an output was written", name, i);
+        if (bytes[i] != PATTERN)
+            fail_msg("%s: refused, but byte %zu of an output was written", name, i);
     }
 }
 
 static attend_tensor inside(attend_tensor t, attend_buffer *buffer, const unsigned char *start) {
     const unsigned char *data = t.data;
-    if (data >= start && data < start + BYTES) t.offset += (data - start) / (int64_t)attend_type_bytes(t.type);
+    if (data >= start && data < start + BYTES)
+        t.offset += (data - start) / (int64_t)attend_type_bytes(t.type);
     t.data = NULL;
     t.buffer = buffer;
     return t;
@@ -91,7 +98,8 @@ static attend_tensor inside(attend_tensor t, attend_buffer *buffer, const unsign
 attend_tensor arguments_in_buffer(attend_tensor t) {
     const unsigned char *data = t.data;
     if (t.type == ATTEND_NO_TYPE || data == NULL || attend_type_bytes(t.type) == 0) return t;
-    if (data >= results.bytes && data < results.bytes + BYTES) return inside(t, result_buffer, results.bytes);
+    if (data >= results.bytes && data < results.bytes + BYTES)
+        return inside(t, result_buffer, results.bytes);
     return inside(t, zero_buffer, zeros.bytes); /* tables of the test itself become zeros too */
 }
 
@@ -101,10 +109,11 @@ attend_tensor arguments_foreign(attend_tensor t) {
     return t;
 }
 
-void arguments_refused(const char *name, attend_status got, attend_status wanted, const char *words) {
+void arguments_refused(const char *name, attend_status got, attend_status wanted,
+                       const char *words) {
     if (got != wanted || strstr(attend_error_text(), words) == NULL)
-        fail_msg("%s: %s, \"%s\" instead of %s, \"..%s..\"", name, attend_status_name(got), attend_error_text(),
-                 attend_status_name(wanted), words);
+        fail_msg("%s: %s, \"%s\" instead of %s, \"..%s..\"", name, attend_status_name(got),
+                 attend_error_text(), attend_status_name(wanted), words);
     check_pattern(name, results.bytes);
     if (!on_device) return;
     static unsigned char back[BYTES];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the tests of bad arguments share: zeros to read, patterned memory to write, and the check that a refused call
- * named what was wrong and wrote nothing. */
+ * What the tests of bad arguments share: zeros to read, patterned memory to write, and the check
+ * that a refused call named what was wrong and wrote nothing. */
 #ifndef ATTEND_TEST_ARGUMENTS_H
 #define ATTEND_TEST_ARGUMENTS_H
 
@@ -14,7 +14,8 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
-extern attend_context *arguments_context, *arguments_other; /* two contexts on the backend under test */
+extern attend_context *arguments_context,
+    *arguments_other; /* two contexts on the backend under test */
 extern const attend_tensor arguments_none;
 
 int arguments_open(void **state);
@@ -31,13 +32,14 @@ attend_tensor arguments_in_buffer(attend_tensor t);
 attend_tensor arguments_foreign(attend_tensor t);
 
 /* `name` is the case's, for the message. */
-void arguments_refused(const char *name, attend_status got, attend_status wanted, const char *words);
+void arguments_refused(const char *name, attend_status got, attend_status wanted,
+                       const char *words);
 
-#define IN(type, ...)                                                                                     \
-    arguments_input(ATTEND_##type, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),         \
+#define IN(type, ...)                                                                              \
+    arguments_input(ATTEND_##type, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),  \
                     (int64_t[]){__VA_ARGS__})
-#define OUT(type, ...)                                                                                    \
-    arguments_output(ATTEND_##type, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),        \
+#define OUT(type, ...)                                                                             \
+    arguments_output(ATTEND_##type, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
                      (int64_t[]){__VA_ARGS__})
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bad arguments of the three steps of attention: what they share with attention in one call is tested there; here is
- * what each reads and writes, and that tensors which a step does not use are ignored. */
+ * Bad arguments of the three steps of attention: what they share with attention in one call is
+ * tested there; here is what each reads and writes, and that tensors which a step does not use are
+ * ignored. */
 #include "arguments.h"
 
 #include <math.h>
@@ -32,53 +33,55 @@ static void raw_without_q(attend_attention *a) {
 }
 
 /* step, name, status, words, what is spoilt */
-#define CASES(X)                                                                                          \
-    X(scores, no_q, NULL_POINTER, "q: is required", a->q = arguments_none)                                \
-    X(scores, no_k, NULL_POINTER, "k: is required", a->k = arguments_none)                                \
-    X(scores, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)                 \
-    X(scores, head_size, SHAPE, "k: head size 7 does not match q's 8", a->k.sizes[3] = 7)                 \
-    X(scores, key_length, SHAPE, "scores: key length 4", a->scores.sizes[3] = 4)                          \
-    X(scores, heads, SHAPE, "k: 3 key/value heads", a->k = IN(F32, B, 3, S, D))                           \
-    X(scores, type, TYPE, "scores: type f16", a->scores.type = ATTEND_F16)                                \
-    X(scores, stride, STRIDE, "scores: stride 0", a->scores.strides[0] = 0)                               \
-    X(scores, overlap, OVERLAP, "scores: overlaps mask", a->mask.data = a->scores.data)                   \
-    X(scores, scale, INVALID, "scale", a->has_scale = 1; a->scale = INFINITY)                             \
-    X(scores, position, INVALID, "position: must be set", a->position = ATTEND_POSITION_UNSET)            \
-    X(scores, cache, UNSUPPORTED, "cache", a->cache = (attend_cache *)(void *)a)                          \
-    X(softmax, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)                \
-    X(softmax, no_weights, NULL_POINTER, "weights: is required", a->weights = arguments_none)             \
-    X(softmax, weights_shape, SHAPE, "weights: query length 2", a->weights.sizes[2] = 2)                  \
-    X(softmax, mean_shape, SHAPE, "weights_mean: batch 1", a->weights_mean.sizes[0] = 1)                  \
-    X(softmax, lse_type, TYPE, "lse: type f16", a->lse.type = ATTEND_F16)                                 \
-    X(softmax, weights_type, TYPE, "weights: type bf16", a->weights.type = ATTEND_BF16)                   \
-    X(softmax, scores_type, TYPE, "scores: type i32", a->scores.type = ATTEND_I32)                        \
-    X(softmax, overlap, OVERLAP, "weights: overlaps scores", a->weights = a->scores)                      \
-    X(softmax, mean_overlap, OVERLAP, "weights_mean: overlaps weights", a->weights_mean.data = a->weights.data) \
-    X(softmax, raw_without_q, INVALID, "has_scale: must be set", raw_without_q(a))                        \
-    X(softmax, softcap, INVALID, "softcap", a->softcap = -0.5)                                            \
-    X(softmax, lengths, OUT_OF_RANGE, "key_lengths: value 6",                                             \
-      a->key_lengths = attend_tensor_1d(long_lengths, ATTEND_I32, B))                                     \
-    X(mix, no_weights, NULL_POINTER, "weights: is required", a->weights = arguments_none)                 \
-    X(mix, no_v, NULL_POINTER, "v: is required", a->v = arguments_none)                                   \
-    X(mix, no_out, NULL_POINTER, "out: is required", a->out = arguments_none)                             \
-    X(mix, key_length, SHAPE, "v: key length 4 does not match weights's 5", a->v.sizes[2] = 4)            \
-    X(mix, value_size, SHAPE, "out: value head size 5", a->out.sizes[3] = 5)                              \
-    X(mix, groups, SHAPE, "v: 3 key/value heads", a->v = IN(F32, B, 3, S, E))                             \
-    X(mix, out_type, TYPE, "out: type f16", a->out.type = ATTEND_F16)                                     \
-    X(mix, out_overlap, OVERLAP, "out: overlaps weights", a->out.data = a->weights.data)                  \
-    X(mix, out_twice, OVERLAP, "out: its strides", a->out.strides[2] = 1)                                 \
+#define CASES(X)                                                                                   \
+    X(scores, no_q, NULL_POINTER, "q: is required", a->q = arguments_none)                         \
+    X(scores, no_k, NULL_POINTER, "k: is required", a->k = arguments_none)                         \
+    X(scores, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)          \
+    X(scores, head_size, SHAPE, "k: head size 7 does not match q's 8", a->k.sizes[3] = 7)          \
+    X(scores, key_length, SHAPE, "scores: key length 4", a->scores.sizes[3] = 4)                   \
+    X(scores, heads, SHAPE, "k: 3 key/value heads", a->k = IN(F32, B, 3, S, D))                    \
+    X(scores, type, TYPE, "scores: type f16", a->scores.type = ATTEND_F16)                         \
+    X(scores, stride, STRIDE, "scores: stride 0", a->scores.strides[0] = 0)                        \
+    X(scores, overlap, OVERLAP, "scores: overlaps mask", a->mask.data = a->scores.data)            \
+    X(scores, scale, INVALID, "scale", a->has_scale = 1; a->scale = INFINITY)                      \
+    X(scores, position, INVALID, "position: must be set", a->position = ATTEND_POSITION_UNSET)     \
+    X(scores, cache, UNSUPPORTED, "cache", a->cache = (attend_cache *)(void *)a)                   \
+    X(softmax, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)         \
+    X(softmax, no_weights, NULL_POINTER, "weights: is required", a->weights = arguments_none)      \
+    X(softmax, weights_shape, SHAPE, "weights: query length 2", a->weights.sizes[2] = 2)           \
+    X(softmax, mean_shape, SHAPE, "weights_mean: batch 1", a->weights_mean.sizes[0] = 1)           \
+    X(softmax, lse_type, TYPE, "lse: type f16", a->lse.type = ATTEND_F16)                          \
+    X(softmax, weights_type, TYPE, "weights: type bf16", a->weights.type = ATTEND_BF16)            \
+    X(softmax, scores_type, TYPE, "scores: type i32", a->scores.type = ATTEND_I32)                 \
+    X(softmax, overlap, OVERLAP, "weights: overlaps scores", a->weights = a->scores)               \
+    X(softmax, mean_overlap, OVERLAP, "weights_mean: overlaps weights",                            \
+      a->weights_mean.data = a->weights.data)                                                      \
+    X(softmax, raw_without_q, INVALID, "has_scale: must be set", raw_without_q(a))                 \
+    X(softmax, softcap, INVALID, "softcap", a->softcap = -0.5)                                     \
+    X(softmax, lengths, OUT_OF_RANGE, "key_lengths: value 6",                                      \
+      a->key_lengths = attend_tensor_1d(long_lengths, ATTEND_I32, B))                              \
+    X(mix, no_weights, NULL_POINTER, "weights: is required", a->weights = arguments_none)          \
+    X(mix, no_v, NULL_POINTER, "v: is required", a->v = arguments_none)                            \
+    X(mix, no_out, NULL_POINTER, "out: is required", a->out = arguments_none)                      \
+    X(mix, key_length, SHAPE, "v: key length 4 does not match weights's 5", a->v.sizes[2] = 4)     \
+    X(mix, value_size, SHAPE, "out: value head size 5", a->out.sizes[3] = 5)                       \
+    X(mix, groups, SHAPE, "v: 3 key/value heads", a->v = IN(F32, B, 3, S, E))                      \
+    X(mix, out_type, TYPE, "out: type f16", a->out.type = ATTEND_F16)                              \
+    X(mix, out_overlap, OVERLAP, "out: overlaps weights", a->out.data = a->weights.data)           \
+    X(mix, out_twice, OVERLAP, "out: its strides", a->out.strides[2] = 1)                          \
     X(mix, mask_keys, SHAPE, "mask: key length 9", a->mask = IN(BOOL, L, 9))
 
-#define X(step, name, status, words, statement)                                                           \
-    static void spoil_##step##_##name(attend_attention *a) {                                              \
-        statement;                                                                                        \
+#define X(step, name, status, words, statement)                                                    \
+    static void spoil_##step##_##name(attend_attention *a) {                                       \
+        statement;                                                                                 \
     }
 CASES(X)
 #undef X
 
 typedef attend_status run_form(attend_context *context, const attend_attention *attention);
-typedef attend_status enqueue_form(attend_context *context, const attend_attention *attention, size_t wait_count,
-                                   attend_event *const *waits, attend_event **done);
+typedef attend_status enqueue_form(attend_context *context, const attend_attention *attention,
+                                   size_t wait_count, attend_event *const *waits,
+                                   attend_event **done);
 
 static const struct {
     run_form *run;
@@ -88,14 +91,16 @@ static const struct {
     const char *words;
     void (*spoil)(attend_attention *a);
 } cases[] = {
-#define X(step, name, status, words, statement)                                                           \
-    {attend_##step, attend_##step##_enqueue, #step "_" #name, ATTEND_##status, words, spoil_##step##_##name},
+#define X(step, name, status, words, statement)                                                    \
+    {attend_##step, attend_##step##_enqueue, #step "_" #name, ATTEND_##status,                     \
+     words,         spoil_##step##_##name},
     CASES(X)
 #undef X
 };
 
 static attend_status enqueue(enqueue_form *form, attend_attention a) {
-    attend_tensor *const large[] = {&a.q, &a.k, &a.v, &a.out, &a.weights, &a.scores, &a.weights_mean, &a.lse, &a.mask};
+    attend_tensor *const large[] = {
+        &a.q, &a.k, &a.v, &a.out, &a.weights, &a.scores, &a.weights_mean, &a.lse, &a.mask};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++)
         *large[i] = arguments_in_buffer(*large[i]);
     attend_event *done = NULL;
@@ -116,8 +121,10 @@ static void test_refused(void **state) {
         arguments_reset();
         a = valid();
         cases[i].spoil(&a);
-        arguments_refused(cases[i].name, cases[i].run(arguments_context, &a), cases[i].status, cases[i].words);
-        arguments_refused(cases[i].name, enqueue(cases[i].enqueue, a), cases[i].status, cases[i].words);
+        arguments_refused(cases[i].name, cases[i].run(arguments_context, &a), cases[i].status,
+                          cases[i].words);
+        arguments_refused(cases[i].name, enqueue(cases[i].enqueue, a), cases[i].status,
+                          cases[i].words);
     }
 }
 
@@ -142,6 +149,7 @@ static void test_ignored(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused), cmocka_unit_test(test_ignored)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_ignored)};
     return cmocka_run_group_tests(tests, arguments_open, arguments_close);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Enqueued work: the same result as running, in the order that waits ask for, with what it needs held until it ended,
- * and failures that reach all that waited. */
+ * Enqueued work: the same result as running, in the order that waits ask for, with what it needs
+ * held until it ended, and failures that reach all that waited. */
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -13,7 +13,12 @@
 #include <string.h>
 
 enum { B = 2, H = 4, G = 2, L = 5, S = 7, D = 8, E = 6 };
-enum { Q_SIZE = B * H * L * D, K_SIZE = B * G * S * D, V_SIZE = B * G * S * E, OUT_SIZE = B * H * L * E };
+enum {
+    Q_SIZE = B * H * L * D,
+    K_SIZE = B * G * S * D,
+    V_SIZE = B * G * S * E,
+    OUT_SIZE = B * H * L * E
+};
 
 static attend_context *context;
 
@@ -38,7 +43,8 @@ static attend_buffer *buffer_of(const float *values, int count, int lead) {
     attend_buffer *buffer = NULL;
     const size_t bytes = (size_t)(count + lead) * sizeof *values;
     assert_int_equal(attend_buffer_create(context, bytes, &buffer), ATTEND_OK);
-    assert_int_equal(attend_buffer_write(buffer, (size_t)lead * sizeof *values, values, bytes - (size_t)lead * sizeof *values),
+    assert_int_equal(attend_buffer_write(buffer, (size_t)lead * sizeof *values, values,
+                                         bytes - (size_t)lead * sizeof *values),
                      ATTEND_OK);
     return buffer;
 }
@@ -93,7 +99,8 @@ static void release(problem *p) {
 }
 
 static void read_output(problem *p, float *out) {
-    assert_int_equal(attend_buffer_read(p->out_buffer, 2 * sizeof(float), out, sizeof p->out), ATTEND_OK);
+    assert_int_equal(attend_buffer_read(p->out_buffer, 2 * sizeof(float), out, sizeof p->out),
+                     ATTEND_OK);
 }
 
 static void check_same(problem *p) {
@@ -118,7 +125,8 @@ static void check_pending(attend_event *event) {
     assert_int_equal(attend_event_wait(event, 1000000), ATTEND_TIMEOUT);
 }
 
-/* ---- results and order ------------------------------------------------------------------------ */
+/* ---- results and order ------------------------------------------------------------------------
+ */
 
 static void test_same_as_run(void **state) {
     (void)state;
@@ -221,7 +229,8 @@ static void test_finish(void **state) {
     release(&p);
 }
 
-/* ---- failures --------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------
+ */
 
 static void test_failed_wait(void **state) {
     (void)state;
@@ -258,7 +267,8 @@ static void test_refused(void **state) {
     release(&p);
 }
 
-/* ---- nothing to do, and the other operations --------------------------------------------------- */
+/* ---- nothing to do, and the other operations ---------------------------------------------------
+ */
 
 static void test_no_output(void **state) {
     (void)state;
@@ -309,7 +319,8 @@ static void test_prepared_weights(void **state) {
     attend_buffer_release(result);
 }
 
-/* Outputs with gaps: nothing between their elements is touched, also where the device has memory of its own. */
+/* Outputs with gaps: nothing between their elements is touched, also where the device has memory of
+ * its own. */
 static void test_gaps(void **state) {
     (void)state;
     enum { ROWS = 3, COLUMNS = 4, PITCH = 7 };
@@ -350,8 +361,8 @@ static void test_heads(void **state) {
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int i = 0; i < L; i++)
-                assert_memory_equal(&split[((b * H + h) * L + i) * D], &merged[(b * L + i) * H * D + h * D],
-                                    D * sizeof(float));
+                assert_memory_equal(&split[((b * H + h) * L + i) * D],
+                                    &merged[(b * L + i) * H * D + h * D], D * sizeof(float));
     c.x = c.out;
     c.out = attend_tensor_3d(back, ATTEND_F32, B, L, H * D);
     assert_int_equal(attend_merge_heads(context, &c), ATTEND_OK);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plans: smaller calls give the bits of a call without a plan, larger ones and unplanned options are refused, running
- * allocates nothing, any number of threads may run one; and the cache behind calls without a plan. */
+ * Plans: smaller calls give the bits of a call without a plan, larger ones and unplanned options
+ * are refused, running allocates nothing, any number of threads may run one; and the cache behind
+ * calls without a plan. */
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -22,7 +23,8 @@ static float values[MOST];
 static const int32_t lengths[B] = {7, 5};
 static const attend_tensor none;
 
-/* ---- an allocator that counts ------------------------------------------------------------------ */
+/* ---- an allocator that counts ------------------------------------------------------------------
+ */
 
 static atomic_size_t allocations;
 
@@ -61,7 +63,8 @@ static bool copies(void) {
     return strcmp(decision.backend, "cpu") != 0 && strcmp(decision.backend, "reference") != 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------
+ */
 
 typedef struct sizes {
     int64_t b, h, g, l, s, d, e;
@@ -102,9 +105,9 @@ static void check_same(attend_plan *plan, const attend_attention *a) {
 
 static void test_smaller(void **state) {
     (void)state;
-    static const sizes all[] = {{B, H, G, L, S, D, E}, {1, H, G, L, S, D, E}, {B, 2, 1, 3, S, D, E},
-                                {B, H, G, 1, 11, D, E}, {1, 2, 2, 1, 1, D, E}, {B, H, G, L, 0, D, E},
-                                {0, H, G, L, S, D, E}};
+    static const sizes all[] = {
+        {B, H, G, L, S, D, E}, {1, H, G, L, S, D, E}, {B, 2, 1, 3, S, D, E}, {B, H, G, 1, 11, D, E},
+        {1, 2, 2, 1, 1, D, E}, {B, H, G, L, 0, D, E}, {0, H, G, L, S, D, E}};
     attend_plan *plan = plan_of(largest);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         float nothing;
@@ -152,8 +155,8 @@ static void refuse(attend_plan *plan, attend_attention a, attend_status wanted, 
     a.out.data = out;
     const attend_status got = attend_plan_run(plan, &a);
     if (got != wanted || strstr(attend_error_text(), words) == NULL)
-        fail_msg("%s \"%s\", not %s \"%s\"", attend_status_name(got), attend_error_text(), attend_status_name(wanted),
-                 words);
+        fail_msg("%s \"%s\", not %s \"%s\"", attend_status_name(got), attend_error_text(),
+                 attend_status_name(wanted), words);
     assert_memory_equal(out, before, sizeof out);
 }
 
@@ -242,14 +245,16 @@ static void test_decision(void **state) {
     attend_plan_release(plan);
 }
 
-/* ---- allocating, threads, life ------------------------------------------------------------------ */
+/* ---- allocating, threads, life ------------------------------------------------------------------
+ */
 
 static void test_allocates_nothing(void **state) {
     (void)state;
     if (copies()) return;
     float out[MOST];
     attend_plan *plan = plan_of(largest);
-    const attend_attention a = call_of(largest, out), smaller = call_of((sizes){1, 2, 1, 3, 5, D, E}, out);
+    const attend_attention a = call_of(largest, out),
+                           smaller = call_of((sizes){1, 2, 1, 3, 5, D, E}, out);
     assert_int_equal(attend_plan_run(plan, &a), ATTEND_OK); /* the first run may start threads */
     size_t before = atomic_load(&allocations);
     for (int i = 0; i < 100; i++) {
@@ -283,8 +288,10 @@ static void *run_often(void *argument) {
     for (int round = 0; round < ROUNDS; round++) {
         memset(out, 0, sizeof out);
         const attend_attention a = call_of(of_thread(t), out);
-        const attend_status status = round % 2 == 0 ? attend_plan_run(shared, &a) : attend_run(context, &a);
-        if (status != ATTEND_OK || memcmp(out, wanted[t], sizeof out) != 0) atomic_fetch_add(&wrong, 1);
+        const attend_status status =
+            round % 2 == 0 ? attend_plan_run(shared, &a) : attend_run(context, &a);
+        if (status != ATTEND_OK || memcmp(out, wanted[t], sizeof out) != 0)
+            atomic_fetch_add(&wrong, 1);
     }
     return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Arithmetic on sizes against 128-bit integers made of 32-bit digits: products and sums of checked.h, and what the
- * library says about views whose sizes, strides and offsets are random up to the edge of int64. A view that does not
- * fit gives OVERFLOW and allocates nothing. */
+ * Arithmetic on sizes against 128-bit integers made of 32-bit digits: products and sums of
+ * checked.h, and what the library says about views whose sizes, strides and offsets are random up
+ * to the edge of int64. A view that does not fit gives OVERFLOW and allocates nothing. */
 #include "base/checked.h"
 
 #include <attend/attend.h>
@@ -29,13 +29,17 @@ static uint64_t number(int bits) {
     const uint64_t width = next() % (uint64_t)(bits + 1);
     const uint64_t value = width == 0 ? 0 : next() >> (64 - width);
     switch (next() % 4) {
-    case 0: return width == 0 || width == 64 ? value : (uint64_t)1 << (width - 1);
-    case 1: return width == 0 || width == 64 ? value : ((uint64_t)1 << width) - 1;
-    default: return value;
+    case 0:
+        return width == 0 || width == 64 ? value : (uint64_t)1 << (width - 1);
+    case 1:
+        return width == 0 || width == 64 ? value : ((uint64_t)1 << width) - 1;
+    default:
+        return value;
     }
 }
 
-/* ---- the oracle: eight digits of 32 bits ------------------------------------------------------ */
+/* ---- the oracle: eight digits of 32 bits ------------------------------------------------------
+ */
 
 typedef struct wide {
     uint32_t digits[8];
@@ -82,7 +86,8 @@ static uint64_t wide_low(wide a) {
     return (uint64_t)a.digits[1] << 32 | a.digits[0];
 }
 
-/* ---- checked.h -------------------------------------------------------------------------------- */
+/* ---- checked.h --------------------------------------------------------------------------------
+ */
 
 static void test_checked(void **state) {
     (void)state;
@@ -103,10 +108,12 @@ static void test_checked(void **state) {
         size_t size = 7;
         const wide whole = wide_mul(wide_of(x), y), total = wide_add(wide_of(x), wide_of(y));
         if (x > SIZE_MAX || y > SIZE_MAX) continue;
-        assert_int_equal(attend__mul_size((size_t)x, (size_t)y, &size), !wide_above(whole, SIZE_MAX));
+        assert_int_equal(attend__mul_size((size_t)x, (size_t)y, &size),
+                         !wide_above(whole, SIZE_MAX));
         assert_true(size == (wide_above(whole, SIZE_MAX) ? 7 : (size_t)wide_low(whole)));
         size = 7;
-        assert_int_equal(attend__add_size((size_t)x, (size_t)y, &size), !wide_above(total, SIZE_MAX));
+        assert_int_equal(attend__add_size((size_t)x, (size_t)y, &size),
+                         !wide_above(total, SIZE_MAX));
         assert_true(size == (wide_above(total, SIZE_MAX) ? 7 : (size_t)wide_low(total)));
     }
     assert_true(overflows > 4000 && overflows < 36000);
@@ -117,7 +124,8 @@ static void test_checked(void **state) {
     assert_int_equal(untouched, -7);
 }
 
-/* ---- views ------------------------------------------------------------------------------------ */
+/* ---- views ------------------------------------------------------------------------------------
+ */
 
 static size_t allocations;
 
@@ -155,7 +163,8 @@ static attend_status expected(const attend_tensor *x) {
     for (int32_t i = 0; i < x->rank; i++) {
         if (wide_above(count, INT64_MAX)) return ATTEND_OVERFLOW;
         count = wide_mul(count, (uint64_t)x->sizes[i]);
-        last = wide_add(last, wide_mul(wide_of((uint64_t)x->strides[i]), (uint64_t)x->sizes[i] - 1));
+        last =
+            wide_add(last, wide_mul(wide_of((uint64_t)x->strides[i]), (uint64_t)x->sizes[i] - 1));
     }
     if (wide_above(count, INT64_MAX)) return ATTEND_OVERFLOW;
     const wide bytes = wide_mul(wide_add(last, wide_of(1)), element);
@@ -166,16 +175,19 @@ static attend_status expected(const attend_tensor *x) {
 static attend_tensor random_view(attend_buffer *buffer) {
     static const attend_type types[] = {ATTEND_F32, ATTEND_F16, ATTEND_I64, ATTEND_U8};
     const int bits = next() % 4 == 0 ? 8 : 63;
-    attend_tensor x = {.buffer = buffer, .type = types[next() % 4], .rank = (int32_t)(next() % 6) + 1};
+    attend_tensor x = {
+        .buffer = buffer, .type = types[next() % 4], .rank = (int32_t)(next() % 6) + 1};
     x.offset = (int64_t)number(next() % 4 == 0 ? 63 : 4);
     for (int32_t i = 0; i < x.rank; i++) {
-        x.sizes[i] = (int64_t)(number(next() % 3 == 0 ? bits : 2) | (next() % 16 != 0)); /* seldom 0 */
+        x.sizes[i] =
+            (int64_t)(number(next() % 3 == 0 ? bits : 2) | (next() % 16 != 0)); /* seldom 0 */
         x.strides[i] = (int64_t)number(next() % 3 == 0 ? bits : 6);
     }
     return x;
 }
 
-/* A view that fits the buffer by its strides may still repeat more elements than `most` bytes hold. */
+/* A view that fits the buffer by its strides may still repeat more elements than `most` bytes hold.
+ */
 static bool repeats_too_much(const attend_tensor *x, uint64_t most) {
     wide bytes = wide_of(attend_type_bytes(x->type));
     for (int32_t i = 0; i < x->rank; i++) {
@@ -186,7 +198,8 @@ static bool repeats_too_much(const attend_tensor *x, uint64_t most) {
     return wide_above(bytes, most);
 }
 
-/* The output has the sizes of x, so that x's own faults decide; it is told apart by its name in the sentence. */
+/* The output has the sizes of x, so that x's own faults decide; it is told apart by its name in the
+ * sentence. */
 static void test_views(void **state) {
     (void)state;
     attend_context *context = open();
@@ -201,7 +214,8 @@ static void test_views(void **state) {
         c.x = random_view(buffer);
         c.out = attend_tensor_nd(room, c.x.type, c.x.rank, c.x.sizes);
         for (int32_t i = 0; i < c.x.rank; i++) {
-            if (c.out.strides[i] < 0) c.out.strides[i] = 1; /* wrapped around in a view without elements */
+            if (c.out.strides[i] < 0)
+                c.out.strides[i] = 1; /* wrapped around in a view without elements */
         }
         const attend_status wanted = expected(&c.x);
         if (wanted == ATTEND_OK && repeats_too_much(&c.x, sizeof room)) continue;
@@ -245,7 +259,8 @@ static void test_helpers(void **state) {
     float nothing;
     assert_int_equal(attend_sinusoidal_positions(INT64_MAX, 2, &nothing), ATTEND_OVERFLOW);
     assert_int_equal(attend_sinusoidal_positions(INT64_MAX / 4 + 1, 1, &nothing), ATTEND_OVERFLOW);
-    assert_int_equal(attend_rope_tables(INT64_MAX / 2, 8, 10000, &nothing, &nothing), ATTEND_OVERFLOW);
+    assert_int_equal(attend_rope_tables(INT64_MAX / 2, 8, 10000, &nothing, &nothing),
+                     ATTEND_OVERFLOW);
     attend_t5_bias d = attend_t5_bias_default();
     d.table = d.bias = &nothing;
     d.heads = INT64_C(1) << 20;
@@ -255,6 +270,7 @@ static void test_helpers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_checked), cmocka_unit_test(test_views),
-                                       cmocka_unit_test(test_attention), cmocka_unit_test(test_helpers)};
+                                       cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_helpers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,20 +10,21 @@ attend_status attend_run(attend_context *context, const attend_attention *attent
     return attend__operation_call(context, ATTEND_OP_ATTENTION, attention, NULL, NULL);
 }
 
-attend_status attend_enqueue(attend_context *context, const attend_attention *attention, size_t wait_count,
-                             attend_event *const *waits, attend_event **done) {
+attend_status attend_enqueue(attend_context *context, const attend_attention *attention,
+                             size_t wait_count, attend_event *const *waits, attend_event **done) {
     return attend__operation_call(context, ATTEND_OP_ATTENTION, attention, NULL,
                                   &(attend__enqueueing){wait_count, waits, done});
 }
 
-#define STEP(run_form, enqueue_form, operation)                                                           \
-    attend_status run_form(attend_context *context, const attend_attention *attention) {                  \
-        return attend__operation_call(context, operation, attention, NULL, NULL);                         \
-    }                                                                                                     \
-    attend_status enqueue_form(attend_context *context, const attend_attention *attention,                \
-                               size_t wait_count, attend_event *const *waits, attend_event **done) {      \
-        return attend__operation_call(context, operation, attention, NULL,                                \
-                                      &(attend__enqueueing){wait_count, waits, done});                    \
+#define STEP(run_form, enqueue_form, operation)                                                    \
+    attend_status run_form(attend_context *context, const attend_attention *attention) {           \
+        return attend__operation_call(context, operation, attention, NULL, NULL);                  \
+    }                                                                                              \
+    attend_status enqueue_form(attend_context *context, const attend_attention *attention,         \
+                               size_t wait_count, attend_event *const *waits,                      \
+                               attend_event **done) {                                              \
+        return attend__operation_call(context, operation, attention, NULL,                         \
+                                      &(attend__enqueueing){wait_count, waits, done});             \
     }
 
 STEP(attend_scores, attend_scores_enqueue, ATTEND_OP_SCORES)
@@ -32,15 +33,19 @@ STEP(attend_mix, attend_mix_enqueue, ATTEND_OP_MIX)
 
 /* ---- plans ---------------------------------------------------------------------------------- */
 
-attend_status attend_plan_create(attend_context *context, const attend_attention *largest, attend_plan **plan) {
+attend_status attend_plan_create(attend_context *context, const attend_attention *largest,
+                                 attend_plan **plan) {
     attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
     if (plan == NULL) return attend__fail(ATTEND_NULL_POINTER, "plan: is NULL");
     *plan = NULL;
     attend__description completed;
-    attend__problem problem = {.operation = ATTEND_OP_ATTENTION, .values_checked = true, .without_memory = true};
-    status = attend__description_copy("largest", attend__operation_fields(ATTEND_OP_ATTENTION), largest, &completed);
-    if (status == ATTEND_OK) status = attend__validate(context, ATTEND_OP_ATTENTION, &completed, &problem);
+    attend__problem problem = {
+        .operation = ATTEND_OP_ATTENTION, .values_checked = true, .without_memory = true};
+    status = attend__description_copy("largest", attend__operation_fields(ATTEND_OP_ATTENTION),
+                                      largest, &completed);
+    if (status == ATTEND_OK)
+        status = attend__validate(context, ATTEND_OP_ATTENTION, &completed, &problem);
     if (status != ATTEND_OK) return status;
     attend__plan_key key;
     attend__plan_key_make(&problem, &completed, &key);
@@ -62,8 +67,9 @@ attend_status attend_plan_run(attend_plan *plan, const attend_attention *attenti
     return attend__operation_call(plan->context, ATTEND_OP_ATTENTION, attention, plan, NULL);
 }
 
-attend_status attend_plan_enqueue(attend_plan *plan, const attend_attention *attention, size_t wait_count,
-                                  attend_event *const *waits, attend_event **done) {
+attend_status attend_plan_enqueue(attend_plan *plan, const attend_attention *attention,
+                                  size_t wait_count, attend_event *const *waits,
+                                  attend_event **done) {
     const attend_status status = check_plan(plan);
     if (status != ATTEND_OK) return status;
     return attend__operation_call(plan->context, ATTEND_OP_ATTENTION, attention, plan,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The key/value cache of layer.h. Its types are fixed, so that descriptions need not change; this version answers
- * UNSUPPORTED. */
+ * The key/value cache of layer.h. Its types are fixed, so that descriptions need not change; this
+ * version answers UNSUPPORTED. */
 #include "error.h"
 #include "launch.h"
 
@@ -26,17 +26,18 @@ static attend_status answer(const attend_cache *cache) {
     return cache == NULL ? attend__fail(ATTEND_NULL_POINTER, "cache: is NULL") : refuse();
 }
 
-attend_status attend_cache_append(attend_cache *cache, const attend_tensor *k, const attend_tensor *v,
-                                  const attend_tensor *counts) {
+attend_status attend_cache_append(attend_cache *cache, const attend_tensor *k,
+                                  const attend_tensor *v, const attend_tensor *counts) {
     (void)k;
     (void)v;
     (void)counts;
     return answer(cache);
 }
 
-attend_status attend_cache_append_enqueue(attend_cache *cache, const attend_tensor *k, const attend_tensor *v,
-                                          const attend_tensor *counts, size_t wait_count,
-                                          attend_event *const *waits, attend_event **done) {
+attend_status attend_cache_append_enqueue(attend_cache *cache, const attend_tensor *k,
+                                          const attend_tensor *v, const attend_tensor *counts,
+                                          size_t wait_count, attend_event *const *waits,
+                                          attend_event **done) {
     (void)wait_count;
     (void)waits;
     if (done != NULL) *done = NULL;

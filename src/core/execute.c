@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The last step before the backend: addresses become what the device expects, waits and events are translated, and
- * the plan runs or is enqueued. Also attend__step, through which layers and compositions come here. */
+ * The last step before the backend: addresses become what the device expects, waits and events are
+ * translated, and the plan runs or is enqueued. Also attend__step, through which layers and
+ * compositions come here. */
 #include "compose.h"
 #include "error.h"
 #include "plan_cache.h"
 
 #include <string.h>
 
-/* Host-memory devices get plain pointers with the offset added, so that a backend has one thing to follow. */
+/* Host-memory devices get plain pointers with the offset added, so that a backend has one thing to
+ * follow. */
 static void use_pointers(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
         if (!attend__given(t)) continue;
         if (t->buffer != NULL) t->data = t->buffer->host;
         t->buffer = NULL;
-        if (t->data != NULL) t->data = (char *)t->data + (size_t)t->offset * attend_type_bytes(t->type);
+        if (t->data != NULL)
+            t->data = (char *)t->data + (size_t)t->offset * attend_type_bytes(t->type);
         t->offset = 0;
     }
 }
@@ -23,7 +26,8 @@ static void use_pointers(const attend__fields *fields, void *description) {
 static void use_device_buffers(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
-        if (attend__given(t) && t->buffer != NULL) t->buffer = (attend_buffer *)(void *)t->buffer->device;
+        if (attend__given(t) && t->buffer != NULL)
+            t->buffer = (attend_buffer *)(void *)t->buffer->device;
     }
 }
 
@@ -31,12 +35,13 @@ static attend_status check_workspace(const attend_plan *plan, const void *comple
     if (plan->key.operation > ATTEND_OP_MIX) return ATTEND_OK;
     const attend_tensor *w = &((const attend_attention *)completed)->workspace;
     if (!attend__given(w) || (uint64_t)w->sizes[0] >= plan->info.workspace_bytes) return ATTEND_OK;
-    return attend__fail(ATTEND_SHAPE, "workspace: %lld bytes, the plan needs %zu", (long long)w->sizes[0],
-                        plan->info.workspace_bytes);
+    return attend__fail(ATTEND_SHAPE, "workspace: %lld bytes, the plan needs %zu",
+                        (long long)w->sizes[0], plan->info.workspace_bytes);
 }
 
 /* What the next step waits for: the step before it, or the caller's events. */
-static attend_status enqueue_waiting(attend_plan *plan, const void *completed, const attend__sequence *sequence,
+static attend_status enqueue_waiting(attend_plan *plan, const void *completed,
+                                     const attend__sequence *sequence,
                                      attend_device_event **event) {
     attend_context *context = sequence->context;
     const size_t count = sequence->last != NULL ? 1 : sequence->wait_count;
@@ -44,7 +49,9 @@ static attend_status enqueue_waiting(attend_plan *plan, const void *completed, c
     if (count > sizeof few / sizeof *few) {
         size_t bytes = count * sizeof *waits; /* the caller's array has as many pointers */
         waits = attend__context_allocate(context, bytes);
-        if (waits == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "a list of %zu waits could not be copied", count);
+        if (waits == NULL)
+            return attend__fail(ATTEND_OUT_OF_MEMORY, "a list of %zu waits could not be copied",
+                                count);
     }
     for (size_t i = 0; i < count; i++)
         waits[i] = sequence->last != NULL ? sequence->last->device : sequence->waits[i]->device;
@@ -86,14 +93,16 @@ attend_status attend__plan_execute(attend_plan *plan, void *completed, attend__s
     return enqueue(plan, completed, sequence);
 }
 
-attend_status attend__step(attend__sequence *sequence, attend_operation operation, const void *description,
-                           attend_plan *plan) {
+attend_status attend__step(attend__sequence *sequence, attend_operation operation,
+                           const void *description, attend_plan *plan) {
     attend_context *context = sequence->context;
     attend__description completed;
-    /* arrays of lengths and indices were read when the call came in; here they may come out of a buffer */
+    /* arrays of lengths and indices were read when the call came in; here they may come out of a
+     * buffer */
     attend__problem problem = {.values_checked = true};
-    attend_status status = attend__description_copy(attend__operation_text(operation),
-                                                    attend__operation_fields(operation), description, &completed);
+    attend_status status =
+        attend__description_copy(attend__operation_text(operation),
+                                 attend__operation_fields(operation), description, &completed);
     if (status == ATTEND_OK) status = attend__validate(context, operation, &completed, &problem);
     if (status != ATTEND_OK || problem.empty) return status;
     if (plan != NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One list per operation says which members of its description are tensors, what they are for and which shape they
- * have. Validation, resolving, staging, copies at enqueue and keys of plans all read these lists. */
+ * One list per operation says which members of its description are tensors, what they are for and
+ * which shape they have. Validation, resolving, staging, copies at enqueue and keys of plans all
+ * read these lists. */
 #include "error.h"
 #include "validate.h"
 
@@ -23,111 +24,112 @@ enum {
 };
 
 /* What all steps of attention share: who may take part. */
-#define MASKING(X)                        \
-    X(query_offsets, SMALL | INDEX, "B")  \
-    X(query_lengths, SMALL | INDEX, "B")  \
-    X(key_lengths, SMALL | INDEX, "B")    \
-    X(mask, IN | TRUTH, "*BHLS")          \
-    X(bias, IN | FLOATS, "*BHLS")         \
-    X(key_mask, IN | TRUTH, "BS")         \
-    X(cu_query_lengths, SMALL | INDEX, "?") \
-    X(cu_key_lengths, SMALL | INDEX, "?") \
+#define MASKING(X)                                                                                 \
+    X(query_offsets, SMALL | INDEX, "B")                                                           \
+    X(query_lengths, SMALL | INDEX, "B")                                                           \
+    X(key_lengths, SMALL | INDEX, "B")                                                             \
+    X(mask, IN | TRUTH, "*BHLS")                                                                   \
+    X(bias, IN | FLOATS, "*BHLS")                                                                  \
+    X(key_mask, IN | TRUTH, "BS")                                                                  \
+    X(cu_query_lengths, SMALL | INDEX, "?")                                                        \
+    X(cu_key_lengths, SMALL | INDEX, "?")                                                          \
     X(workspace, WORK | BYTES, "?")
 
-#define ATTENTION_FIELDS(X)               \
-    X(q, NEED | FLOATS, "BHLD")           \
-    X(k, NEED | FLOATS, "BGSD")           \
-    X(v, NEED | FLOATS, "BGSE")           \
-    X(out, MUST | FLOATS, "BHLE")         \
-    X(weights, OUT | FLOATS, "BHLS")      \
-    X(weights_mean, OUT | FLOATS, "BLS")  \
-    X(scores, OUT | FLOATS, "BHLS")       \
-    X(lse, OUT | F32, "BHL")              \
-    X(alibi_slopes, SMALL | F32, "+BH")   \
-    X(sinks, SMALL | F32, "H")            \
+#define ATTENTION_FIELDS(X)                                                                        \
+    X(q, NEED | FLOATS, "BHLD")                                                                    \
+    X(k, NEED | FLOATS, "BGSD")                                                                    \
+    X(v, NEED | FLOATS, "BGSE")                                                                    \
+    X(out, MUST | FLOATS, "BHLE")                                                                  \
+    X(weights, OUT | FLOATS, "BHLS")                                                               \
+    X(weights_mean, OUT | FLOATS, "BLS")                                                           \
+    X(scores, OUT | FLOATS, "BHLS")                                                                \
+    X(lse, OUT | F32, "BHL")                                                                       \
+    X(alibi_slopes, SMALL | F32, "+BH")                                                            \
+    X(sinks, SMALL | F32, "H")                                                                     \
     MASKING(X)
 
-#define SCORES_FIELDS(X)                  \
-    X(q, NEED | FLOATS, "BHLD")           \
-    X(k, NEED | FLOATS, "BGSD")           \
-    X(scores, MUST | FLOATS, "BHLS")      \
-    X(alibi_slopes, SMALL | F32, "+BH")   \
+#define SCORES_FIELDS(X)                                                                           \
+    X(q, NEED | FLOATS, "BHLD")                                                                    \
+    X(k, NEED | FLOATS, "BGSD")                                                                    \
+    X(scores, MUST | FLOATS, "BHLS")                                                               \
+    X(alibi_slopes, SMALL | F32, "+BH")                                                            \
     MASKING(X)
 
-#define SOFTMAX_FIELDS(X)                 \
-    X(scores, NEED | FLOATS, "BHLS")      \
-    X(weights, MUST | FLOATS, "BHLS")     \
-    X(weights_mean, OUT | FLOATS, "BLS")  \
-    X(lse, OUT | F32, "BHL")              \
-    X(alibi_slopes, SMALL | F32, "+BH")   \
-    X(sinks, SMALL | F32, "H")            \
+#define SOFTMAX_FIELDS(X)                                                                          \
+    X(scores, NEED | FLOATS, "BHLS")                                                               \
+    X(weights, MUST | FLOATS, "BHLS")                                                              \
+    X(weights_mean, OUT | FLOATS, "BLS")                                                           \
+    X(lse, OUT | F32, "BHL")                                                                       \
+    X(alibi_slopes, SMALL | F32, "+BH")                                                            \
+    X(sinks, SMALL | F32, "H")                                                                     \
     MASKING(X)
 
 /* ALiBi needs no place here: a slope moves scores and excludes nothing. */
-#define MIX_FIELDS(X)                     \
-    X(weights, NEED | FLOATS, "BHLS")     \
-    X(v, NEED | FLOATS, "BGSE")           \
-    X(out, MUST | FLOATS, "BHLE")         \
+#define MIX_FIELDS(X)                                                                              \
+    X(weights, NEED | FLOATS, "BHLS")                                                              \
+    X(v, NEED | FLOATS, "BGSE")                                                                    \
+    X(out, MUST | FLOATS, "BHLE")                                                                  \
     MASKING(X)
 
-#define PROJECT_FIELDS(X)                 \
-    X(x, NEED | FLOATS, ".K")             \
-    X(w, IN | FLOATS, "NK")               \
-    X(bias, IN | FLOATS, "N")             \
-    X(multiplier, IN | FLOATS, ".N")      \
-    X(residual, IN | FLOATS | PLACE, ".N") \
+#define PROJECT_FIELDS(X)                                                                          \
+    X(x, NEED | FLOATS, ".K")                                                                      \
+    X(w, IN | FLOATS, "NK")                                                                        \
+    X(bias, IN | FLOATS, "N")                                                                      \
+    X(multiplier, IN | FLOATS, ".N")                                                               \
+    X(residual, IN | FLOATS | PLACE, ".N")                                                         \
     X(out, MUST | FLOATS, ".N")
 
-#define COPY_FIELDS(X)                    \
-    X(x, NEED, ".")                       \
+#define COPY_FIELDS(X)                                                                             \
+    X(x, NEED, ".")                                                                                \
     X(out, MUST, ".")
 
-#define NORM_FIELDS(X)                    \
-    X(x, NEED | FLOATS | PLACE, ".M")     \
-    X(residual, IN | FLOATS | PLACE, ".M") \
-    X(weight, IN | FLOATS, "M")           \
-    X(bias, IN | FLOATS, "M")             \
-    X(out, MUST | FLOATS, ".M")           \
+#define NORM_FIELDS(X)                                                                             \
+    X(x, NEED | FLOATS | PLACE, ".M")                                                              \
+    X(residual, IN | FLOATS | PLACE, ".M")                                                         \
+    X(weight, IN | FLOATS, "M")                                                                    \
+    X(bias, IN | FLOATS, "M")                                                                      \
+    X(out, MUST | FLOATS, ".M")                                                                    \
     X(sum, OUT | FLOATS, ".M")
 
-#define ACTIVATE_FIELDS(X)                \
-    X(x, NEED | FLOATS | PLACE, ".N")     \
-    X(multiplier, IN | FLOATS | PLACE, ".N") \
-    X(residual, IN | FLOATS | PLACE, ".N") \
+#define ACTIVATE_FIELDS(X)                                                                         \
+    X(x, NEED | FLOATS | PLACE, ".N")                                                              \
+    X(multiplier, IN | FLOATS | PLACE, ".N")                                                       \
+    X(residual, IN | FLOATS | PLACE, ".N")                                                         \
     X(out, MUST | FLOATS, ".N")
 
-#define ROPE_FIELDS(X)                    \
-    X(x, NEED | FLOATS | PLACE, "BHLD")   \
-    X(cos, NEED | FLOATS, "?")            \
-    X(sin, NEED | FLOATS, "?")            \
-    X(position_ids, IN | INDEX, "BL")     \
+#define ROPE_FIELDS(X)                                                                             \
+    X(x, NEED | FLOATS | PLACE, "BHLD")                                                            \
+    X(cos, NEED | FLOATS, "?")                                                                     \
+    X(sin, NEED | FLOATS, "?")                                                                     \
+    X(position_ids, IN | INDEX, "BL")                                                              \
     X(out, MUST | FLOATS, "BHLD")
 
-#define EMBED_FIELDS(X)                   \
-    X(table, NEED | FLOATS, "PM")         \
-    X(out, MUST | FLOATS, ".M")           \
-    X(ids, IN | INDEX, ".")               \
+#define EMBED_FIELDS(X)                                                                            \
+    X(table, NEED | FLOATS, "PM")                                                                  \
+    X(out, MUST | FLOATS, ".M")                                                                    \
+    X(ids, IN | INDEX, ".")                                                                        \
     X(x, IN | FLOATS | PLACE, ".M")
 
 /* The sizes a plan fixes, and those it has the largest of. */
-#define SIZES(X)                     \
-    X(ATTENTION, "DE", "BHGLS")      \
-    X(SCORES, "D", "BHGLS")          \
-    X(SOFTMAX, "", "BHLS")           \
-    X(MIX, "E", "BHGLS")             \
-    X(PROJECT, "KN", "R")            \
-    X(COPY, "", "R")                 \
-    X(NORM, "M", "R")                \
-    X(ACTIVATE, "N", "R")            \
-    X(ROPE, "DT", "BHLP")            \
+#define SIZES(X)                                                                                   \
+    X(ATTENTION, "DE", "BHGLS")                                                                    \
+    X(SCORES, "D", "BHGLS")                                                                        \
+    X(SOFTMAX, "", "BHLS")                                                                         \
+    X(MIX, "E", "BHGLS")                                                                           \
+    X(PROJECT, "KN", "R")                                                                          \
+    X(COPY, "", "R")                                                                               \
+    X(NORM, "M", "R")                                                                              \
+    X(ACTIVATE, "N", "R")                                                                          \
+    X(ROPE, "DT", "BHLP")                                                                          \
     X(EMBED, "M", "RP")
 
 #define FIELD(member, role, dims) {#member, offsetof(TYPE, member), (unsigned)(role)},
 #define DIMS(member, role, dims) dims,
-#define TABLES(op)                                                          \
-    static const attend__field op##_list[] = {op##_FIELDS(FIELD)};          \
-    static const char *const op##_dims[] = {op##_FIELDS(DIMS)};             \
-    static const attend__fields op##_fields = {sizeof(TYPE), op##_list, sizeof op##_list / sizeof *op##_list};
+#define TABLES(op)                                                                                 \
+    static const attend__field op##_list[] = {op##_FIELDS(FIELD)};                                 \
+    static const char *const op##_dims[] = {op##_FIELDS(DIMS)};                                    \
+    static const attend__fields op##_fields = {sizeof(TYPE), op##_list,                            \
+                                               sizeof op##_list / sizeof *op##_list};
 
 #define TYPE attend_attention
 TABLES(ATTENTION)
@@ -161,7 +163,7 @@ typedef struct row {
 } row;
 
 static const row rows[ATTEND_OP_COUNT] = {
-#define ATTEND_X(name, value, type, words) \
+#define ATTEND_X(name, value, type, words)                                                         \
     [value] = {.fields = &name##_fields, .dims = name##_dims, .text = words},
     ATTEND_OPERATION_LIST(ATTEND_X)
 #undef ATTEND_X
@@ -199,19 +201,22 @@ const char *attend__operation_largest(attend_operation operation) {
     return largest_sizes[operation];
 }
 
-attend_status attend__description_copy(const char *name, const attend__fields *fields, const void *description,
-                                       void *full) {
+attend_status attend__description_copy(const char *name, const attend__fields *fields,
+                                       const void *description, void *full) {
     if (description == NULL) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", name);
     size_t size;
     memcpy(&size, description, sizeof size);
     if (size < sizeof size)
-        return attend__fail(ATTEND_INVALID, "%s: size is %zu; start from its _default or _init function", name, size);
+        return attend__fail(ATTEND_INVALID,
+                            "%s: size is %zu; start from its _default or _init function", name,
+                            size);
     if (size >= fields->size) {
         const unsigned char *bytes = description;
         for (size_t i = fields->size; i < size; i++) {
             if (bytes[i] != 0)
-                return attend__fail(ATTEND_INVALID, "%s: sets a member that this version of the library does not know",
-                                    name);
+                return attend__fail(
+                    ATTEND_INVALID,
+                    "%s: sets a member that this version of the library does not know", name);
         }
         memcpy(full, description, fields->size);
     } else {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Defaults of every description: what the headers call default, everything else off. The caller may have been built
- * against an older header (a shorter structure) or a newer one (members this library does not know: they become 0). */
+ * Defaults of every description: what the headers call default, everything else off. The caller may
+ * have been built against an older header (a shorter structure) or a newer one (members this
+ * library does not know: they become 0). */
 #include "attend/attend.h"
 
 #include <string.h>
@@ -14,10 +15,10 @@ static void fill(void *target, size_t size, const void *defaults, size_t known) 
     memcpy(target, &size, sizeof size);
 }
 
-#define INIT(function, type, ...)                               \
-    void function(void *target, size_t size) {                  \
-        const type defaults = {__VA_ARGS__};                    \
-        fill(target, size, &defaults, sizeof defaults);         \
+#define INIT(function, type, ...)                                                                  \
+    void function(void *target, size_t size) {                                                     \
+        const type defaults = {__VA_ARGS__};                                                       \
+        fill(target, size, &defaults, sizeof defaults);                                            \
     }
 
 INIT(attend_attention_init, attend_attention, .window_left = -1, .window_right = -1,

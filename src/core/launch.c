@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Run and enqueue on devices that work on host memory. Where the device has memory of its own, launch_device.c takes
- * over. */
+ * Run and enqueue on devices that work on host memory. Where the device has memory of its own,
+ * launch_device.c takes over. */
 #include "launch.h"
 
 #include "error.h"
@@ -32,7 +32,8 @@ attend_status attend__launch_run(const attend__call *call, const void *arguments
 
 /* ---- enqueue -------------------------------------------------------------------------------- */
 
-/* One allocation: this head, the arguments, the buffers that are held, copies of small host arrays. */
+/* One allocation: this head, the arguments, the buffers that are held, copies of small host arrays.
+ */
 typedef struct job {
     attend__call call;
     size_t buffer_count;
@@ -70,7 +71,8 @@ static size_t small_bytes(const attend__fields *fields, const void *arguments) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor t, view;
         memcpy(&t, (const char *)arguments + fields->list[i].offset, sizeof t);
-        if (t.type != ATTEND_NO_TYPE && t.data != NULL) bytes += aligned(attend__compact_view(&t, &view));
+        if (t.type != ATTEND_NO_TYPE && t.data != NULL)
+            bytes += aligned(attend__compact_view(&t, &view));
     }
     return bytes;
 }
@@ -96,37 +98,45 @@ static void capture(job *j, char *room) {
     resolve_buffers(fields, &j->arguments);
 }
 
-/* The buffers of work that runs later must be seen by us: host memory may go before the work starts. */
+/* The buffers of work that runs later must be seen by us: host memory may go before the work
+ * starts. */
 static attend_status check_memory(const attend__fields *fields, const void *arguments) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor t;
         memcpy(&t, (const char *)arguments + fields->list[i].offset, sizeof t);
-        if (t.type == ATTEND_NO_TYPE || t.data == NULL || (fields->list[i].role & ATTEND__SMALL) != 0) continue;
+        if (t.type == ATTEND_NO_TYPE || t.data == NULL ||
+            (fields->list[i].role & ATTEND__SMALL) != 0)
+            continue;
         if (attend__elements(&t) == 0) continue;
-        return attend__fail(ATTEND_INVALID, "%s: lies in host memory; an enqueue call takes buffers",
+        return attend__fail(ATTEND_INVALID,
+                            "%s: lies in host memory; an enqueue call takes buffers",
                             fields->list[i].name);
     }
     return ATTEND_OK;
 }
 
-static attend_status enqueue_on_worker(const attend__call *call, const void *arguments, size_t wait_count,
-                                       attend_event *const *waits, attend_event *event) {
+static attend_status enqueue_on_worker(const attend__call *call, const void *arguments,
+                                       size_t wait_count, attend_event *const *waits,
+                                       attend_event *event) {
     const size_t small = small_bytes(call->fields, arguments);
     job *j = attend__context_allocate(call->context, aligned(sizeof *j) + small);
-    if (j == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
+    if (j == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
     j->call = *call;
     j->buffer_count = 0;
     memcpy(&j->arguments, arguments, call->fields->size);
     capture(j, (char *)j + aligned(sizeof *j));
     if (call->hold != NULL) call->hold(call->object);
     attend__context_retain(call->context);
-    const attend_status status = attend__worker_submit(call->context, wait_count, waits, work, j, event);
+    const attend_status status =
+        attend__worker_submit(call->context, wait_count, waits, work, j, event);
     if (status != ATTEND_OK) release_job(j);
     return status;
 }
 
-attend_status attend__launch_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
-                                     attend_event *const *waits, attend_event **done) {
+attend_status attend__launch_enqueue(const attend__call *call, const void *arguments,
+                                     size_t wait_count, attend_event *const *waits,
+                                     attend_event **done) {
     if (done != NULL) *done = NULL;
     attend_status status = attend__waits_check(call->context, wait_count, waits);
     if (status == ATTEND_OK) status = check_memory(call->fields, arguments);
@@ -134,7 +144,8 @@ attend_status attend__launch_enqueue(const attend__call *call, const void *argum
     attend_event *event = NULL;
     if (attend__host_memory(call->context)) {
         status = attend__event_create(call->context, NULL, &event);
-        if (status == ATTEND_OK) status = enqueue_on_worker(call, arguments, wait_count, waits, event);
+        if (status == ATTEND_OK)
+            status = enqueue_on_worker(call, arguments, wait_count, waits, event);
     } else {
         status = attend__device_enqueue(call, arguments, wait_count, waits, &event);
     }

@@ -6,18 +6,19 @@
  *     --body--> one or more steps (validated operations) --> finished, or an event
  *
  * Run on a host-memory device: buffers become pointers, the body's steps run one after the other.
- * Run on a device with memory of its own: large host tensors are packed and copied into buffers, the body's
- *   steps are enqueued, outputs come back and are scattered to their strides.
- * Enqueue on a host-memory device: the arguments (and small host arrays) are copied, the worker thread runs the
+ * Run on a device with memory of its own: large host tensors are packed and copied into buffers,
+ * the body's steps are enqueued, outputs come back and are scattered to their strides. Enqueue on a
+ * host-memory device: the arguments (and small host arrays) are copied, the worker thread runs the
  *   body when the waits are complete.
- * Enqueue on any other: the body's steps are enqueued; buffers and objects are held until the work ended. */
+ * Enqueue on any other: the body's steps are enqueued; buffers and objects are held until the work
+ * ended. */
 #ifndef ATTEND_CORE_LAUNCH_H
 #define ATTEND_CORE_LAUNCH_H
 
 #include "context.h"
 
-/* One list per description type says which members are tensors; validation, resolving, staging, copying at
- * enqueue and the keys of plans all read it. */
+/* One list per description type says which members are tensors; validation, resolving, staging,
+ * copying at enqueue and the keys of plans all read it. */
 enum {
     ATTEND__INPUT = 1,
     ATTEND__OUTPUT = 2,
@@ -25,7 +26,8 @@ enum {
     ATTEND__REQUIRED = 8,  /* attend__fields_check refuses a description without it */
     ATTEND__IN_PLACE = 16, /* of an input: an output may be exactly this view */
     ATTEND__SCRATCH = 32,  /* of an output: nobody reads it afterwards, so it is never copied */
-    /* A role may carry the allowed element types, a bit (1 << attend_type) each, shifted; none = any. */
+    /* A role may carry the allowed element types, a bit (1 << attend_type) each, shifted; none =
+       any. */
     ATTEND__TYPES_SHIFT = 8,
     ATTEND__FLOATS = (1 << ATTEND_F32 | 1 << ATTEND_F16 | 1 << ATTEND_BF16) << ATTEND__TYPES_SHIFT,
     ATTEND__ONLY_F32 = 1 << ATTEND_F32 << ATTEND__TYPES_SHIFT,
@@ -55,8 +57,8 @@ static inline bool attend__given(const attend_tensor *tensor) {
 /* The fields of an operation's description (fields.c). */
 const attend__fields *attend__operation_fields(attend_operation operation);
 
-/* Steps in their order. Running: each has finished when attend__step returns. Enqueuing: each waits for the one
- * before, the first for the caller's events. */
+/* Steps in their order. Running: each has finished when attend__step returns. Enqueuing: each waits
+ * for the one before, the first for the caller's events. */
 typedef struct attend__sequence {
     attend_context *context;
     bool enqueue;
@@ -65,13 +67,13 @@ typedef struct attend__sequence {
     attend_event *last; /* of the last enqueued step; NULL before */
 } attend__sequence;
 
-/* Validates `description` (whose tensors are host memory on a host-memory device, else buffers), finds or makes the
- * plan, runs or enqueues it. plan NULL = the context's cache of plans. */
-attend_status attend__step(attend__sequence *sequence, attend_operation operation, const void *description,
-                           attend_plan *plan);
+/* Validates `description` (whose tensors are host memory on a host-memory device, else buffers),
+ * finds or makes the plan, runs or enqueues it. plan NULL = the context's cache of plans. */
+attend_status attend__step(attend__sequence *sequence, attend_operation operation,
+                           const void *description, attend_plan *plan);
 
-/* Makes the steps of a call out of resolved arguments. `object` is the layer or plan; for enqueued work it is
- * held by `hold` until the end and then given to `drop` (both may be NULL). */
+/* Makes the steps of a call out of resolved arguments. `object` is the layer or plan; for enqueued
+ * work it is held by `hold` until the end and then given to `drop` (both may be NULL). */
 typedef struct attend__call {
     attend_context *context;
     const attend__fields *fields;
@@ -82,33 +84,40 @@ typedef struct attend__call {
 } attend__call;
 
 attend_status attend__launch_run(const attend__call *call, const void *arguments);
-attend_status attend__launch_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
-                                     attend_event *const *waits, attend_event **done);
+attend_status attend__launch_enqueue(const attend__call *call, const void *arguments,
+                                     size_t wait_count, attend_event *const *waits,
+                                     attend_event **done);
 
-/* Gives back what ended work of a device with memory of its own still holds; with `all`, waits for the rest.
- * attend_finish and the closing of a context call it with `all` before the device goes. */
+/* Gives back what ended work of a device with memory of its own still holds; with `all`, waits for
+ * the rest. attend_finish and the closing of a context call it with `all` before the device goes.
+ */
 void attend__retired_reap(attend_context *context, bool all);
 
-/* The common head of every public description: not NULL, `size` not 0. Copies it into `full` (of fields->size
- * bytes), newer members off; INVALID if a newer caller set members this library does not know. */
-attend_status attend__description_copy(const char *name, const attend__fields *fields, const void *description,
-                                       void *full);
+/* The common head of every public description: not NULL, `size` not 0. Copies it into `full` (of
+ * fields->size bytes), newer members off; INVALID if a newer caller set members this library does
+ * not know. */
+attend_status attend__description_copy(const char *name, const attend__fields *fields,
+                                       const void *description, void *full);
 
-/* For layers, which check all of their arguments before anything runs or is enqueued (validate.c). Both take public
- * arguments: host memory or buffers, on any device.
- * fields_check: what each tensor that is given must hold by itself (type, rank, sizes, strides, memory or a buffer of
- * this context and its bounds; no stride 0 in an output, no element of it written twice), required tensors and types
- * where the roles name them, and that outputs overlap nothing; how the shapes fit together is the caller's.
- * operation_check: the validation of one operation, as its entry point does it, but for memory, which tensors need not
- * have yet (intermediate results); nothing is compiled or run. */
-attend_status attend__fields_check(attend_context *context, const attend__fields *fields, const void *description);
-attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description);
+/* For layers, which check all of their arguments before anything runs or is enqueued (validate.c).
+ * Both take public arguments: host memory or buffers, on any device. fields_check: what each tensor
+ * that is given must hold by itself (type, rank, sizes, strides, memory or a buffer of this context
+ * and its bounds; no stride 0 in an output, no element of it written twice), required tensors and
+ * types where the roles name them, and that outputs overlap nothing; how the shapes fit together is
+ * the caller's. operation_check: the validation of one operation, as its entry point does it, but
+ * for memory, which tensors need not have yet (intermediate results); nothing is compiled or run.
+ */
+attend_status attend__fields_check(attend_context *context, const attend__fields *fields,
+                                   const void *description);
+attend_status attend__operation_check(attend_context *context, attend_operation operation,
+                                      const void *description);
 /* Whether two valid tensors may share memory; whether they are one and the same view. */
 bool attend__tensors_overlap(const attend_tensor *a, const attend_tensor *b);
 bool attend__tensors_same(const attend_tensor *a, const attend_tensor *b);
 
-/* Device memory for intermediate results as a tensor: host memory on a host-memory device, else a buffer. Pools keep
- * what was given back (at most `most` at once), so that repeated calls do not allocate. */
+/* Device memory for intermediate results as a tensor: host memory on a host-memory device, else a
+ * buffer. Pools keep what was given back (at most `most` at once), so that repeated calls do not
+ * allocate. */
 typedef struct attend__scratch_pool attend__scratch_pool;
 typedef struct attend__scratch {
     attend_buffer *buffer;
@@ -117,7 +126,8 @@ typedef struct attend__scratch {
 attend_status attend__scratch_pool_create(attend_context *context, size_t bytes, size_t most,
                                           attend__scratch_pool **pool);
 void attend__scratch_pool_release(attend__scratch_pool *pool);
-attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes, attend__scratch *scratch);
+attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
+                                  attend__scratch *scratch);
 /* A contiguous tensor out of the scratch, 64-byte aligned. OUT_OF_MEMORY past its end. */
 attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type, int32_t rank,
                                      const int64_t *sizes, attend_tensor *tensor);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Devices with memory of their own. Running: host tensors are packed into buffers, the steps are enqueued, outputs
- * come back packed and are put where the caller's strides say. Enqueuing: the steps are enqueued, and what they use
- * is held until the last of them has ended. */
+ * Devices with memory of their own. Running: host tensors are packed into buffers, the steps are
+ * enqueued, outputs come back packed and are put where the caller's strides say. Enqueuing: the
+ * steps are enqueued, and what they use is held until the last of them has ended. */
 #include "launch_device.h"
 
 #include "error.h"
@@ -29,7 +29,8 @@ static attend_status write_input(stage *s, staged *one) {
         return attend_buffer_write(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
     void *packed = attend__context_allocate(s->context, one->bytes);
     if (packed == NULL)
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to pack an input could not be had", one->bytes);
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to pack an input could not be had",
+                            one->bytes);
     attend__gather(&one->host, &one->view, packed);
     const attend_status status = attend_buffer_write(one->buffer, 0, packed, one->bytes);
     attend__context_free(s->context, packed);
@@ -41,7 +42,8 @@ static attend_status read_output(stage *s, staged *one) {
         return attend_buffer_read(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
     void *packed = attend__context_allocate(s->context, one->bytes);
     if (packed == NULL)
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to unpack an output could not be had", one->bytes);
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to unpack an output could not be had",
+                            one->bytes);
     const attend_status status = attend_buffer_read(one->buffer, 0, packed, one->bytes);
     if (status == ATTEND_OK) attend__scatter(&one->host, &one->view, packed);
     attend__context_free(s->context, packed);
@@ -72,7 +74,8 @@ static attend_status stage_all(stage *s, const attend__fields *fields, void *arg
         attend_tensor *t = attend__field_tensor(arguments, &fields->list[i]);
         if (t->type == ATTEND_NO_TYPE || t->data == NULL || (role & ATTEND__SMALL) != 0) continue;
         if ((role & ATTEND__SCRATCH) != 0)
-            memset(t, 0, sizeof *t); /* host memory is no scratch for this device: it uses its own */
+            memset(t, 0,
+                   sizeof *t); /* host memory is no scratch for this device: it uses its own */
         else
             status = stage_tensor(s, t, (role & ATTEND__OUTPUT) != 0);
     }
@@ -113,19 +116,22 @@ static void hold_buffers(attend__retired *record, const attend__fields *fields, 
     }
 }
 
-attend_status attend__device_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
-                                     attend_event *const *waits, attend_event **event) {
+attend_status attend__device_enqueue(const attend__call *call, const void *arguments,
+                                     size_t wait_count, attend_event *const *waits,
+                                     attend_event **event) {
     attend_context *context = call->context;
     attend__retired_reap(context, false);
     attend__retired *record = attend__retired_create(context, call->fields->count);
-    if (record == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
+    if (record == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
     attend__arguments copy;
     memcpy(&copy, arguments, call->fields->size);
     hold_buffers(record, call->fields, &copy);
     if (call->hold != NULL) call->hold(call->object);
     record->object = call->object;
     record->drop = call->drop;
-    attend__sequence sequence = {.context = context, .enqueue = true, .wait_count = wait_count, .waits = waits};
+    attend__sequence sequence = {
+        .context = context, .enqueue = true, .wait_count = wait_count, .waits = waits};
     attend_status status = call->body(call->object, &copy, &sequence);
     if (sequence.last == NULL) { /* nothing was enqueued: refused, or nothing to do */
         attend__retired_release(context, record);

@@ -18,7 +18,8 @@ typedef union attend__arguments {
 
 attend_status attend__device_run(const attend__call *call, const void *arguments);
 /* Waits and memory have been checked. */
-attend_status attend__device_enqueue(const attend__call *call, const void *arguments, size_t wait_count,
-                                     attend_event *const *waits, attend_event **event);
+attend_status attend__device_enqueue(const attend__call *call, const void *arguments,
+                                     size_t wait_count, attend_event *const *waits,
+                                     attend_event **event);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The whole way of a public call of one operation: copy of the description, checks, plan, launch, decision record. */
+ * The whole way of a public call of one operation: copy of the description, checks, plan, launch,
+ * decision record. */
 #include "error.h"
 #include "launch_device.h"
 #include "plan_cache.h"
@@ -8,7 +9,8 @@
 
 #include <string.h>
 
-/* What an operation needs until it has ended. On the stack while running; on the heap, counted, once enqueued. */
+/* What an operation needs until it has ended. On the stack while running; on the heap, counted,
+ * once enqueued. */
 typedef struct held {
     atomic_int references;
     attend_context *context;
@@ -34,14 +36,16 @@ static attend_status execute(void *object, const void *arguments, attend__sequen
     const held *h = object;
     if (h->plan == NULL) return ATTEND_OK; /* no output has an element */
     attend__description completed;
-    memcpy(&completed, arguments, attend__operation_fields((attend_operation)h->plan->key.operation)->size);
+    memcpy(&completed, arguments,
+           attend__operation_fields((attend_operation)h->plan->key.operation)->size);
     return attend__plan_execute(h->plan, &completed, sequence);
 }
 
 static attend_status enqueue(attend__call *call, const held *needs, const void *completed,
                              const attend__enqueueing *enqueueing) {
     held *h = attend__context_allocate(call->context, sizeof *h);
-    if (h == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
+    if (h == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
     atomic_init(&h->references, 1);
     h->context = needs->context;
     h->plan = needs->plan;
@@ -51,14 +55,14 @@ static attend_status enqueue(attend__call *call, const held *needs, const void *
     call->object = h;
     call->hold = hold;
     call->drop = drop;
-    const attend_status status = attend__launch_enqueue(call, completed, enqueueing->wait_count, enqueueing->waits,
-                                                        enqueueing->done);
+    const attend_status status = attend__launch_enqueue(call, completed, enqueueing->wait_count,
+                                                        enqueueing->waits, enqueueing->done);
     drop(h);
     return status;
 }
 
-static attend_status find_plan(attend_context *context, const attend__problem *problem, const void *completed,
-                               attend_plan **plan) {
+static attend_status find_plan(attend_context *context, const attend__problem *problem,
+                               const void *completed, attend_plan **plan) {
     if (problem->empty) {
         *plan = NULL;
         return ATTEND_OK;
@@ -68,8 +72,9 @@ static attend_status find_plan(attend_context *context, const attend__problem *p
     return ATTEND_OK;
 }
 
-attend_status attend__operation_call(attend_context *context, attend_operation operation, const void *description,
-                                     attend_plan *plan, const attend__enqueueing *enqueueing) {
+attend_status attend__operation_call(attend_context *context, attend_operation operation,
+                                     const void *description, attend_plan *plan,
+                                     const attend__enqueueing *enqueueing) {
     if (enqueueing != NULL && enqueueing->done != NULL) *enqueueing->done = NULL;
     attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
@@ -78,7 +83,8 @@ attend_status attend__operation_call(attend_context *context, attend_operation o
     attend__problem problem = {.operation = operation};
     status = attend__description_copy("description", fields, description, &completed);
     if (status == ATTEND_OK) status = attend__validate(context, operation, &completed, &problem);
-    if (status == ATTEND_OK && plan != NULL) status = attend__plan_admits(plan, &problem, &completed);
+    if (status == ATTEND_OK && plan != NULL)
+        status = attend__plan_admits(plan, &problem, &completed);
     if (status == ATTEND_OK) status = find_plan(context, &problem, &completed, &plan);
     if (status != ATTEND_OK) return status;
 

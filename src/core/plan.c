@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plans: what they were made for, whether they may run a call, and how they run it on the device. */
+ * Plans: what they were made for, whether they may run a call, and how they run it on the device.
+ */
 #include "plan.h"
 
 #include "compose.h"
@@ -10,16 +11,20 @@
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-void attend__plan_key_make(const attend__problem *problem, const void *completed, attend__plan_key *key) {
+void attend__plan_key_make(const attend__problem *problem, const void *completed,
+                           attend__plan_key *key) {
     memset(key, 0, sizeof *key);
     key->operation = (uint32_t)problem->operation;
     key->settings = problem->settings;
-    key->options = problem->options & ~ATTEND_OPTION_WORKSPACE; /* it comes and goes without changing a kernel */
+    key->options = problem->options &
+                   ~ATTEND_OPTION_WORKSPACE; /* it comes and goes without changing a kernel */
     const attend__fields *fields = attend__operation_fields(problem->operation);
     for (size_t i = 0; i < fields->count; i++) {
         if ((fields->list[i].role & ATTEND__SCRATCH) != 0) continue;
         attend_type type;
-        memcpy(&type, (const char *)completed + fields->list[i].offset + offsetof(attend_tensor, type), sizeof type);
+        memcpy(&type,
+               (const char *)completed + fields->list[i].offset + offsetof(attend_tensor, type),
+               sizeof type);
         key->types[i / 16] |= (uint64_t)type << i % 16 * 4;
     }
     const char *letters = attend__operation_fixed(problem->operation);
@@ -45,7 +50,8 @@ void attend__plan_key_round(attend__plan_key *key) {
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-static int64_t planned_size(const attend__problem *problem, const attend__plan_key *key, char letter) {
+static int64_t planned_size(const attend__problem *problem, const attend__plan_key *key,
+                            char letter) {
     const char *letters = attend__operation_largest(problem->operation);
     const char *at = strchr(letters, letter);
     return at != NULL ? key->largest[at - letters] : attend__size_of(problem, letter);
@@ -74,7 +80,8 @@ static void set_planned(attend_tensor *t, const char *dims, const attend__proble
 }
 
 /* The description with the sizes of `key` and no memory. */
-static void make_largest(const attend__problem *problem, const attend__plan_key *key, void *description) {
+static void make_largest(const attend__problem *problem, const attend__plan_key *key,
+                         void *description) {
     const attend__fields *fields = attend__operation_fields(problem->operation);
     const char *const *dims = attend__operation_dims(problem->operation);
     for (size_t i = 0; i < fields->count; i++) {
@@ -89,15 +96,18 @@ static void make_largest(const attend__problem *problem, const attend__plan_key 
     }
 }
 
-void attend__problem_shape(const attend__problem *problem, const void *completed, attend__shape *shape) {
+void attend__problem_shape(const attend__problem *problem, const void *completed,
+                           attend__shape *shape) {
     static const char *const letters[ATTEND_OP_COUNT] = {
-        [ATTEND_OP_ATTENTION] = "BHGLSDE", [ATTEND_OP_SCORES] = "BHGLSD", [ATTEND_OP_SOFTMAX] = "BHLS",
-        [ATTEND_OP_MIX] = "BHGLSE",        [ATTEND_OP_PROJECT] = "RKN",   [ATTEND_OP_COPY] = "R",
-        [ATTEND_OP_NORM] = "RM",           [ATTEND_OP_ACTIVATE] = "RN",   [ATTEND_OP_ROPE] = "BHLD",
-        [ATTEND_OP_EMBED] = "RM"};
+        [ATTEND_OP_ATTENTION] = "BHGLSDE", [ATTEND_OP_SCORES] = "BHGLSD",
+        [ATTEND_OP_SOFTMAX] = "BHLS",      [ATTEND_OP_MIX] = "BHGLSE",
+        [ATTEND_OP_PROJECT] = "RKN",       [ATTEND_OP_COPY] = "R",
+        [ATTEND_OP_NORM] = "RM",           [ATTEND_OP_ACTIVATE] = "RN",
+        [ATTEND_OP_ROPE] = "BHLD",         [ATTEND_OP_EMBED] = "RM"};
     const attend__fields *fields = attend__operation_fields(problem->operation);
     shape->operation = problem->operation;
-    memcpy(&shape->type, (const char *)completed + fields->list[0].offset + offsetof(attend_tensor, type),
+    memcpy(&shape->type,
+           (const char *)completed + fields->list[0].offset + offsetof(attend_tensor, type),
            sizeof shape->type);
     shape->letters = letters[problem->operation];
     for (int i = 0; shape->letters[i] != '\0'; i++)
@@ -105,8 +115,9 @@ void attend__problem_shape(const attend__problem *problem, const void *completed
     shape->options = problem->options;
 }
 
-attend_status attend__plan_make(attend_context *context, const attend__problem *problem, const void *completed,
-                                const attend__plan_key *key, attend_plan **result) {
+attend_status attend__plan_make(attend_context *context, const attend__problem *problem,
+                                const void *completed, const attend__plan_key *key,
+                                attend_plan **result) {
     *result = NULL;
     attend_plan *plan = attend__context_allocate(context, sizeof *plan);
     if (plan == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "a plan could not be allocated");
@@ -124,12 +135,14 @@ attend_status attend__plan_make(attend_context *context, const attend__problem *
     if ((context->table.operations >> problem->operation & 1u) == 0)
         status = attend__composition_make(plan, problem, &largest.attention);
     else
-        status = context->table.plan_create(context->device, problem->operation, &largest, &plan->info, &plan->device);
+        status = context->table.plan_create(context->device, problem->operation, &largest,
+                                            &plan->info, &plan->device);
     if (status != ATTEND_OK) {
         attend__context_free(context, plan);
         return status;
     }
-    plan->info.kernel[sizeof plan->info.kernel - 1] = plan->info.note[sizeof plan->info.note - 1] = '\0';
+    plan->info.kernel[sizeof plan->info.kernel - 1] = plan->info.note[sizeof plan->info.note - 1] =
+        '\0';
     *result = plan;
     return ATTEND_OK;
 }
@@ -139,7 +152,8 @@ void attend__plan_hold(attend_plan *plan) {
 }
 
 void attend__plan_drop(attend_plan *plan) {
-    if (plan == NULL || atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) != 1) return;
+    if (plan == NULL || atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) != 1)
+        return;
     attend_context *context = plan->context;
     const bool holds = plan->holds_context;
     if (plan->composed != NULL) attend__composition_release(context, plan->composed);
@@ -152,8 +166,8 @@ void attend__plan_drop(attend_plan *plan) {
 /* ---- admitting ------------------------------------------------------------------------------ */
 
 static attend_status check_options(uint64_t lacking) {
-#define ATTEND_X(name, bit, text)                                                                         \
-    if ((lacking & ATTEND_OPTION_##name) != 0)                                                            \
+#define ATTEND_X(name, bit, text)                                                                  \
+    if ((lacking & ATTEND_OPTION_##name) != 0)                                                     \
         return attend__fail(ATTEND_INVALID, "%s: the plan was made without this option", text);
     ATTEND_OPTION_LIST(ATTEND_X)
 #undef ATTEND_X
@@ -164,31 +178,36 @@ static attend_status check_sizes(const attend__plan_key *has, const attend__plan
     const char *letters = attend__operation_fixed((attend_operation)has->operation);
     for (int i = 0; letters[i] != '\0'; i++) {
         if (needs->fixed[i] != has->fixed[i])
-            return attend__fail(ATTEND_SHAPE, "%c: the plan was made for %lld, the call has %lld", letters[i],
-                                (long long)has->fixed[i], (long long)needs->fixed[i]);
+            return attend__fail(ATTEND_SHAPE, "%c: the plan was made for %lld, the call has %lld",
+                                letters[i], (long long)has->fixed[i], (long long)needs->fixed[i]);
     }
     letters = attend__operation_largest((attend_operation)has->operation);
     for (int i = 0; letters[i] != '\0'; i++) {
         if (needs->largest[i] > has->largest[i])
-            return attend__fail(ATTEND_SHAPE, "%c: the plan was made for at most %lld, the call has %lld", letters[i],
-                                (long long)has->largest[i], (long long)needs->largest[i]);
+            return attend__fail(
+                ATTEND_SHAPE, "%c: the plan was made for at most %lld, the call has %lld",
+                letters[i], (long long)has->largest[i], (long long)needs->largest[i]);
     }
     return ATTEND_OK;
 }
 
-attend_status attend__plan_admits(const attend_plan *plan, const attend__problem *problem, const void *completed) {
+attend_status attend__plan_admits(const attend_plan *plan, const attend__problem *problem,
+                                  const void *completed) {
     attend__plan_key needs;
     attend__plan_key_make(problem, completed, &needs);
-    if (needs.operation != plan->key.operation) return attend__fail(ATTEND_INVALID, "plan: made for another operation");
+    if (needs.operation != plan->key.operation)
+        return attend__fail(ATTEND_INVALID, "plan: made for another operation");
     attend_status status = check_options(needs.options & ~plan->key.options);
     if (status != ATTEND_OK) return status;
     const attend__fields *fields = attend__operation_fields(problem->operation);
     for (size_t i = 0; i < fields->count; i++) {
         const unsigned shift = i % 16 * 4;
-        const unsigned wanted = needs.types[i / 16] >> shift & 15u, made = plan->key.types[i / 16] >> shift & 15u;
+        const unsigned wanted = needs.types[i / 16] >> shift & 15u,
+                       made = plan->key.types[i / 16] >> shift & 15u;
         if (wanted != 0 && wanted != made)
-            return attend__fail(ATTEND_TYPE, "%s: the plan was made for %s, the call has %s", fields->list[i].name,
-                                attend_type_text((attend_type)made), attend_type_text((attend_type)wanted));
+            return attend__fail(ATTEND_TYPE, "%s: the plan was made for %s, the call has %s",
+                                fields->list[i].name, attend_type_text((attend_type)made),
+                                attend_type_text((attend_type)wanted));
     }
     return check_sizes(&plan->key, &needs);
 }

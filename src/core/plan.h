@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a plan is inside: the device's plan (or, composed, the plans of the steps) and what it was made for. */
+ * What a plan is inside: the device's plan (or, composed, the plans of the steps) and what it was
+ * made for. */
 #ifndef ATTEND_CORE_PLAN_H
 #define ATTEND_CORE_PLAN_H
 
@@ -29,32 +30,40 @@ struct attend_plan {
     char shape[160];
 };
 
-void attend__plan_key_make(const attend__problem *problem, const void *completed, attend__plan_key *key);
-/* For the cache: lengths, batch and rows rounded up to powers of two, so that few plans serve many sizes. */
+void attend__plan_key_make(const attend__problem *problem, const void *completed,
+                           attend__plan_key *key);
+/* For the cache: lengths, batch and rows rounded up to powers of two, so that few plans serve many
+ * sizes. */
 void attend__plan_key_round(attend__plan_key *key);
 
 /* A plan with one reference, made on the device for the sizes of `key`. */
-attend_status attend__plan_make(attend_context *context, const attend__problem *problem, const void *completed,
-                                const attend__plan_key *key, attend_plan **plan);
+attend_status attend__plan_make(attend_context *context, const attend__problem *problem,
+                                const void *completed, const attend__plan_key *key,
+                                attend_plan **plan);
 void attend__plan_hold(attend_plan *plan);
 void attend__plan_drop(attend_plan *plan);
 
 /* Whether `plan` may run this problem: INVALID, TYPE or SHAPE with a sentence where not. */
-attend_status attend__plan_admits(const attend_plan *plan, const attend__problem *problem, const void *completed);
+attend_status attend__plan_admits(const attend_plan *plan, const attend__problem *problem,
+                                  const void *completed);
 
 /* Sizes and options of a call for the decision record. */
-void attend__problem_shape(const attend__problem *problem, const void *completed, attend__shape *shape);
+void attend__problem_shape(const attend__problem *problem, const void *completed,
+                           attend__shape *shape);
 
-/* Runs or enqueues a validated, resolved description (execute.c); its addresses become the device's. */
+/* Runs or enqueues a validated, resolved description (execute.c); its addresses become the
+ * device's. */
 attend_status attend__plan_execute(attend_plan *plan, void *completed, attend__sequence *sequence);
 
-/* The whole way of one public call of one operation: copy, check, plan, launch. plan NULL = the cache. */
+/* The whole way of one public call of one operation: copy, check, plan, launch. plan NULL = the
+ * cache. */
 typedef struct attend__enqueueing {
     size_t wait_count;
     attend_event *const *waits;
     attend_event **done;
 } attend__enqueueing;
-attend_status attend__operation_call(attend_context *context, attend_operation operation, const void *description,
-                                     attend_plan *plan, const attend__enqueueing *enqueueing);
+attend_status attend__operation_call(attend_context *context, attend_operation operation,
+                                     const void *description, attend_plan *plan,
+                                     const attend__enqueueing *enqueueing);
 
 #endif

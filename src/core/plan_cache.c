@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A small table of plans searched by the hash of their keys. A hit costs one short lock. Making a plan happens
- * outside the lock, since it may compile; if two threads miss at once, the later one drops its own plan. */
+ * A small table of plans searched by the hash of their keys. A hit costs one short lock. Making a
+ * plan happens outside the lock, since it may compile; if two threads miss at once, the later one
+ * drops its own plan. */
 #include "plan_cache.h"
 
 #include "error.h"
@@ -21,7 +22,8 @@ struct attend__plan_cache {
 
 attend_status attend__plan_cache_create(attend_context *context) {
     attend__plan_cache *cache = attend__context_allocate(context, sizeof *cache);
-    if (cache == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "the cache of plans could not be allocated");
+    if (cache == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "the cache of plans could not be allocated");
     memset(cache, 0, sizeof *cache);
     if (!attend__mutex_create(&cache->lock)) {
         attend__context_free(context, cache);
@@ -55,7 +57,8 @@ static uint64_t hash_key(const attend__plan_key *key) {
 /* Under the lock: the plan with a reference for the caller, or NULL. */
 static attend_plan *find(attend__plan_cache *cache, uint64_t hash, const attend__plan_key *key) {
     for (int32_t i = 0; i < cache->used; i++) {
-        if (cache->hashes[i] != hash || memcmp(&cache->plans[i]->key, key, sizeof *key) != 0) continue;
+        if (cache->hashes[i] != hash || memcmp(&cache->plans[i]->key, key, sizeof *key) != 0)
+            continue;
         cache->last_use[i] = ++cache->clock;
         attend__plan_hold(cache->plans[i]);
         return cache->plans[i];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weight matrices prepared once: by the device if it has a better order for them, else kept as a contiguous copy. */
+ * Weight matrices prepared once: by the device if it has a better order for them, else kept as a
+ * contiguous copy. */
 #include "prepared.h"
 
 #include "base/checked.h"
@@ -38,7 +39,9 @@ static attend_status keep_copy(attend_weights *weights, const attend_tensor *w) 
     if (status != ATTEND_OK) return status;
     weights->plain.buffer = weights->buffer;
     void *packed = attend__context_allocate(context, bytes);
-    if (packed == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "w: %zu bytes for a copy could not be had", bytes);
+    if (packed == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "w: %zu bytes for a copy could not be had",
+                            bytes);
     attend__gather(w, &weights->plain, packed);
     status = attend_buffer_write(weights->buffer, 0, packed, bytes);
     attend__context_free(context, packed);
@@ -52,9 +55,11 @@ static attend_status keep_copy_of_buffer(attend_weights *weights, const attend_t
     host.buffer = NULL;
     host.offset = 0;
     host.data = attend__context_allocate(context, bytes);
-    if (host.data == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "w: %zu bytes for a copy could not be had", bytes);
-    attend_status status =
-        attend_buffer_read(w->buffer, (size_t)w->offset * attend_type_bytes(w->type), host.data, bytes);
+    if (host.data == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "w: %zu bytes for a copy could not be had",
+                            bytes);
+    attend_status status = attend_buffer_read(
+        w->buffer, (size_t)w->offset * attend_type_bytes(w->type), host.data, bytes);
     if (status == ATTEND_OK) status = keep_copy(weights, &host);
     attend__context_free(context, host.data);
     return status;
@@ -63,31 +68,38 @@ static attend_status keep_copy_of_buffer(attend_weights *weights, const attend_t
 static attend_status check_matrix(attend_context *context, const attend_tensor *w) {
     attend_status status = attend__fields_check(context, &matrix_fields, w);
     if (status != ATTEND_OK) return status;
-    if (w->rank != 2) return attend__fail(ATTEND_SHAPE, "w: rank %d, but [N, K] has rank 2", (int)w->rank);
+    if (w->rank != 2)
+        return attend__fail(ATTEND_SHAPE, "w: rank %d, but [N, K] has rank 2", (int)w->rank);
     int64_t bytes = 0;
     if (!attend__mul_i64(attend__elements(w), (int64_t)attend_type_bytes(w->type), &bytes) ||
         (uint64_t)bytes > PTRDIFF_MAX)
-        return attend__fail(ATTEND_OVERFLOW, "w: a contiguous copy does not fit into the address space");
+        return attend__fail(ATTEND_OVERFLOW,
+                            "w: a contiguous copy does not fit into the address space");
     if ((context->table.operations >> ATTEND_OP_PROJECT & 1u) == 0)
-        return attend__fail(ATTEND_UNSUPPORTED, "project: the backend %s cannot do this", context->backend_name);
+        return attend__fail(ATTEND_UNSUPPORTED, "project: the backend %s cannot do this",
+                            context->backend_name);
     if ((context->table.types >> w->type & 1u) == 0)
-        return attend__fail(ATTEND_UNSUPPORTED, "w: the backend %s does not compute with %s", context->backend_name,
-                            attend_type_text(w->type));
+        return attend__fail(ATTEND_UNSUPPORTED, "w: the backend %s does not compute with %s",
+                            context->backend_name, attend_type_text(w->type));
     return ATTEND_OK;
 }
 
 static attend_status fill(attend_weights *weights, const attend_tensor *w) {
     weights->plain = attend_tensor_nd(NULL, w->type, 2, w->sizes);
-    if (attend__elements(w) == 0) return ATTEND_OK; /* nothing to prepare: a matrix without memory */
+    if (attend__elements(w) == 0)
+        return ATTEND_OK; /* nothing to prepare: a matrix without memory */
     if (weights->context->table.weights_create != NULL) {
-        const attend__call call = {
-            .context = weights->context, .fields = &matrix_fields, .body = prepare, .object = weights};
+        const attend__call call = {.context = weights->context,
+                                   .fields = &matrix_fields,
+                                   .body = prepare,
+                                   .object = weights};
         return attend__launch_run(&call, w);
     }
     return w->buffer != NULL ? keep_copy_of_buffer(weights, w) : keep_copy(weights, w);
 }
 
-attend_status attend_weights_create(attend_context *context, const attend_tensor *w, attend_weights **result) {
+attend_status attend_weights_create(attend_context *context, const attend_tensor *w,
+                                    attend_weights **result) {
     attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
     if (result == NULL) return attend__fail(ATTEND_NULL_POINTER, "weights: is NULL");
@@ -96,7 +108,8 @@ attend_status attend_weights_create(attend_context *context, const attend_tensor
     status = check_matrix(context, w);
     if (status != ATTEND_OK) return status;
     attend_weights *weights = attend__context_allocate(context, sizeof *weights);
-    if (weights == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "weights could not be allocated");
+    if (weights == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "weights could not be allocated");
     memset(weights, 0, sizeof *weights);
     atomic_init(&weights->references, 1);
     weights->context = context;
@@ -117,7 +130,9 @@ void attend__weights_hold(attend_weights *weights) {
 }
 
 void attend_weights_release(attend_weights *weights) {
-    if (weights == NULL || atomic_fetch_sub_explicit(&weights->references, 1, memory_order_acq_rel) != 1) return;
+    if (weights == NULL ||
+        atomic_fetch_sub_explicit(&weights->references, 1, memory_order_acq_rel) != 1)
+        return;
     attend_context *context = weights->context;
     if (weights->device != NULL && context->table.weights_release != NULL)
         context->table.weights_release(context->device, weights->device);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prepared weights inside: what the device made of a matrix, or a plain contiguous copy where it makes nothing. */
+ * Prepared weights inside: what the device made of a matrix, or a plain contiguous copy where it
+ * makes nothing. */
 #ifndef ATTEND_CORE_PREPARED_H
 #define ATTEND_CORE_PREPARED_H
 
@@ -13,7 +14,8 @@ struct attend_weights {
     int64_t rows, columns;         /* N, K */
     attend_device_weights *device; /* NULL: `plain` is used */
     attend_buffer *buffer;         /* of `plain` */
-    attend_tensor plain;           /* as steps expect it: host memory on a host-memory device, else the buffer */
+    attend_tensor
+        plain; /* as steps expect it: host memory on a host-memory device, else the buffer */
 };
 void attend__weights_hold(attend_weights *weights);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What enqueued work of a device with memory of its own still needs: held until its event is complete. */
+ * What enqueued work of a device with memory of its own still needs: held until its event is
+ * complete. */
 #ifndef ATTEND_CORE_RETIRED_H
 #define ATTEND_CORE_RETIRED_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pools of device memory for intermediate results. A block that work on the device still uses stays with the records
- * of enqueued work (retired.h) and comes back to its pool when that work has ended. Blocks are buffers without a
- * reference to the context: a pool may belong to a plan that the context itself keeps. */
+ * Pools of device memory for intermediate results. A block that work on the device still uses stays
+ * with the records of enqueued work (retired.h) and comes back to its pool when that work has
+ * ended. Blocks are buffers without a reference to the context: a pool may belong to a plan that
+ * the context itself keeps. */
 #include "base/checked.h"
 #include "error.h"
 #include "launch.h"
@@ -28,7 +29,8 @@ struct attend__scratch_pool {
 static attend_status create_block(attend__scratch_pool *pool, size_t bytes, block **result) {
     attend_context *context = pool->context;
     block *b = attend__context_allocate(context, sizeof *b);
-    if (b == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "scratch memory could not be allocated");
+    if (b == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "scratch memory could not be allocated");
     memset(b, 0, sizeof *b);
     atomic_init(&b->buffer.references, 1);
     b->buffer.context = context;
@@ -38,7 +40,8 @@ static attend_status create_block(attend__scratch_pool *pool, size_t bytes, bloc
     if (attend__host_memory(context)) {
         b->buffer.host = context->host.allocate(context->host.self, bytes, 64);
         if (b->buffer.host == NULL)
-            status = attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes of scratch memory could not be had", bytes);
+            status = attend__fail(ATTEND_OUT_OF_MEMORY,
+                                  "%zu bytes of scratch memory could not be had", bytes);
     } else {
         status = context->table.buffer_create(context->device, bytes, &b->buffer.device);
     }
@@ -71,7 +74,9 @@ attend_status attend__scratch_pool_create(attend_context *context, size_t bytes,
                                           attend__scratch_pool **result) {
     *result = NULL;
     attend__scratch_pool *pool = attend__context_allocate(context, sizeof *pool);
-    if (pool == NULL) return attend__fail(ATTEND_OUT_OF_MEMORY, "a pool of scratch memory could not be allocated");
+    if (pool == NULL)
+        return attend__fail(ATTEND_OUT_OF_MEMORY,
+                            "a pool of scratch memory could not be allocated");
     memset(pool, 0, sizeof *pool);
     atomic_init(&pool->references, 1);
     pool->context = context;
@@ -97,7 +102,8 @@ void attend__scratch_pool_release(attend__scratch_pool *pool) {
     if (pool != NULL) drop_pool(pool);
 }
 
-attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes, attend__scratch *scratch) {
+attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
+                                  attend__scratch *scratch) {
     memset(scratch, 0, sizeof *scratch);
     attend__mutex_lock(&pool->lock);
     if (pool->bytes < bytes) pool->bytes = bytes;
@@ -130,7 +136,8 @@ attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type,
     fits = fits && attend__add_size(scratch->used_bytes, 63, &start);
     start = start / 64 * 64;
     if (!fits || !attend__add_size(start, bytes, &end) || end > scratch->buffer->bytes)
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "scratch of %zu bytes is too small", scratch->buffer->bytes);
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "scratch of %zu bytes is too small",
+                            scratch->buffer->bytes);
     scratch->used_bytes = end;
     *tensor = attend_tensor_nd(NULL, type, rank, sizes);
     if (scratch->buffer->host != NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packing of host tensors. The order of strides is kept, so that a dense array stays dense whatever the order of its
- * dimensions, and needs no packing at all. */
+ * Packing of host tensors. The order of strides is kept, so that a dense array stays dense whatever
+ * the order of its dimensions, and needs no packing at all. */
 #include "staging.h"
 
 #include <string.h>
@@ -45,8 +45,8 @@ bool attend__is_compact(const attend_tensor *tensor, const attend_tensor *view) 
     return true;
 }
 
-/* One level of a strided copy; levels count down to the dimension with the smallest stride in the packed view, which
- * says too which dimensions are stored once. */
+/* One level of a strided copy; levels count down to the dimension with the smallest stride in the
+ * packed view, which says too which dimensions are stored once. */
 typedef struct walk {
     int32_t order[ATTEND_MAX_RANK];
     const int64_t *sizes, *from_strides, *to_strides;
@@ -69,8 +69,9 @@ static void copy_elements(const walk *w, int32_t level, const char *from, char *
         copy_elements(w, level - 1, from + (size_t)i * from_step, to + (size_t)i * to_step);
 }
 
-static void copy(const attend_tensor *tensor, const attend_tensor *view, const int64_t *from_strides, const char *from,
-                 const int64_t *to_strides, char *to) {
+static void copy(const attend_tensor *tensor, const attend_tensor *view,
+                 const int64_t *from_strides, const char *from, const int64_t *to_strides,
+                 char *to) {
     for (int32_t i = 0; i < tensor->rank; i++) {
         if (tensor->sizes[i] == 0) return;
     }

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checks of public arguments, and their completion to the form that plugin.h promises to backends. Pure: nothing is
- * allocated, compiled, or written but the description that is completed. */
+ * Checks of public arguments, and their completion to the form that plugin.h promises to backends.
+ * Pure: nothing is allocated, compiled, or written but the description that is completed. */
 #ifndef ATTEND_CORE_VALIDATE_H
 #define ATTEND_CORE_VALIDATE_H
 
 #include "launch.h"
 
-/* Shapes are written as letters, one a dimension: B batch, H heads, G key/value heads, L, S lengths, D, E head sizes,
- * K, N columns and rows of a weight matrix, M row size, P table rows, T half of the rotated elements.
- * A first character says how a shape is compared:
+/* Shapes are written as letters, one a dimension: B batch, H heads, G key/value heads, L, S
+ * lengths, D, E head sizes, K, N columns and rows of a weight matrix, M row size, P table rows, T
+ * half of the rotated elements. A first character says how a shape is compared:
  *   '*' right-aligned, dimensions of 1 broadcast, the last may be shorter ("*BHLS")
  *   '+' right-aligned, leading dimensions may be missing ("+BH")
  *   '.' any leading dimensions ("rows"), the same for all tensors with this mark (".N")
  *   '?' compared by the operation's own check. */
 const char *const *attend__operation_dims(attend_operation operation);
 
-/* Letters whose sizes a plan fixes, and letters of which it has the largest; R stands for the product of the rows. */
+/* Letters whose sizes a plan fixes, and letters of which it has the largest; R stands for the
+ * product of the rows. */
 const char *attend__operation_fixed(attend_operation operation);
 const char *attend__operation_largest(attend_operation operation);
 const char *attend__operation_text(attend_operation operation);
@@ -29,13 +30,14 @@ typedef struct attend__problem {
     uint32_t settings; /* enum values and the like that a kernel may be made for, packed */
     uint64_t options;  /* ATTEND_OPTION_* in use */
     int64_t sizes[ATTEND__LETTERS];
-    const char *owner[ATTEND__LETTERS]; /* the tensor a size was taken from; NULL = size not known */
+    const char
+        *owner[ATTEND__LETTERS]; /* the tensor a size was taken from; NULL = size not known */
     const char *rows_owner;
     int32_t rows_rank;
     int64_t rows[ATTEND_MAX_RANK];
-    attend_type query_type; /* of steps that do not use q, for the types they may write */
+    attend_type query_type;  /* of steps that do not use q, for the types they may write */
     attend_weights *weights; /* of a projection: what the completed description points into */
-    bool empty;             /* no output has an element: the call succeeds without reaching the device */
+    bool empty; /* no output has an element: the call succeeds without reaching the device */
     /* Set by the caller: */
     bool values_checked; /* arrays of lengths and indices need no reading */
     bool without_memory; /* only types and shapes count, no tensor needs memory yet */
@@ -59,27 +61,32 @@ static inline int64_t attend__size_of(const attend__problem *problem, char lette
     return problem->sizes[letter - 'A'];
 }
 
-/* Checks `description` (a full copy of operation's type), completes it in place, fills *problem. Tensors that the
- * operation does not use become "not given". */
-attend_status attend__validate(attend_context *context, attend_operation operation, void *description,
-                               attend__problem *problem);
+/* Checks `description` (a full copy of operation's type), completes it in place, fills *problem.
+ * Tensors that the operation does not use become "not given". */
+attend_status attend__validate(attend_context *context, attend_operation operation,
+                               void *description, attend__problem *problem);
 
 /* Its parts. What can be said without looking at tensors: */
 attend_status attend__validate_options(const attend_attention *a);
-attend_status attend__validate_weights(attend_context *context, attend_projection *p, attend__problem *problem);
+attend_status attend__validate_weights(attend_context *context, attend_projection *p,
+                                       attend__problem *problem);
 /* How the tensors fit together, once each is valid by itself; completes. */
-attend_status attend__validate_shapes(attend_operation operation, void *description, attend__problem *problem);
+attend_status attend__validate_shapes(attend_operation operation, void *description,
+                                      attend__problem *problem);
 attend_status attend__validate_attention(attend_attention *a, attend__problem *problem);
 attend_status attend__validate_stage(void *description, attend__problem *problem);
 /* UNSUPPORTED, naming what the device lacks (support.c). */
-attend_status attend__validate_support(attend_context *context, void *description, attend__problem *problem);
+attend_status attend__validate_support(attend_context *context, void *description,
+                                       attend__problem *problem);
 
 /* attend__fields_check for tensors that need no memory yet. */
-attend_status attend__forms_check(attend_context *context, const attend__fields *fields, const void *description);
+attend_status attend__forms_check(attend_context *context, const attend__fields *fields,
+                                  const void *description);
 
-/* Every value of a host array of I32 or I64 lies in lowest..highest; arrays in buffers pass. `name` is its own, `what`
- * the limit's name in the sentence. */
-attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest, int64_t highest);
+/* Every value of a host array of I32 or I64 lies in lowest..highest; arrays in buffers pass. `name`
+ * is its own, `what` the limit's name in the sentence. */
+attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest,
+                                  int64_t highest);
 
 /* Elements of a valid tensor; bytes from its first element to the end of its last. */
 int64_t attend__elements(const attend_tensor *tensor);

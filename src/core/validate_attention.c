@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The rules of attend_attention beyond shapes: values of options, types that go together, the position rule; and the
- * completion to the one form that backends see (attend/plugin.h). */
+ * The rules of attend_attention beyond shapes: values of options, types that go together, the
+ * position rule; and the completion to the one form that backends see (attend/plugin.h). */
 #include "error.h"
 #include "validate.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Positions and windows are added and subtracted in int64 by backends; offsets up to here leave room for that. */
+/* Positions and windows are added and subtracted in int64 by backends; offsets up to here leave
+ * room for that. */
 static const int64_t farthest = INT64_C(1) << 60;
 
 static attend_status check_numbers(const attend_attention *a) {
-    if (a->has_scale && !isfinite(a->scale)) return attend__fail(ATTEND_INVALID, "scale: %g is not finite", a->scale);
+    if (a->has_scale && !isfinite(a->scale))
+        return attend__fail(ATTEND_INVALID, "scale: %g is not finite", a->scale);
     if (!isfinite(a->softcap) || a->softcap < 0)
-        return attend__fail(ATTEND_INVALID, "softcap: %g is neither 0 nor finite and positive", a->softcap);
+        return attend__fail(ATTEND_INVALID, "softcap: %g is neither 0 nor finite and positive",
+                            a->softcap);
     if (a->window_left < -1)
-        return attend__fail(ATTEND_INVALID, "window_left: %lld is less than -1", (long long)a->window_left);
+        return attend__fail(ATTEND_INVALID, "window_left: %lld is less than -1",
+                            (long long)a->window_left);
     if (a->window_right < -1)
-        return attend__fail(ATTEND_INVALID, "window_right: %lld is less than -1", (long long)a->window_right);
+        return attend__fail(ATTEND_INVALID, "window_right: %lld is less than -1",
+                            (long long)a->window_right);
     if (a->precision != ATTEND_PRECISION_DEFAULT && a->precision != ATTEND_PRECISION_FAST)
-        return attend__fail(ATTEND_INVALID, "precision: %d is no attend_precision", (int)a->precision);
+        return attend__fail(ATTEND_INVALID, "precision: %d is no attend_precision",
+                            (int)a->precision);
     if ((int)a->scores_stage < ATTEND_SCORES_RAW || a->scores_stage > ATTEND_SCORES_MASKED)
-        return attend__fail(ATTEND_INVALID, "scores_stage: %d is no attend_scores_stage", (int)a->scores_stage);
+        return attend__fail(ATTEND_INVALID, "scores_stage: %d is no attend_scores_stage",
+                            (int)a->scores_stage);
     if (a->reserved_flags != 0)
         return attend__fail(ATTEND_INVALID, "reserved_flags: %d is not 0", (int)a->reserved_flags);
     return ATTEND_OK;
@@ -42,22 +49,28 @@ static attend_status check_position_kind(const attend_attention *a) {
 }
 
 attend_status attend__validate_options(const attend_attention *a) {
-    if (a->cache != NULL) return attend__fail(ATTEND_UNSUPPORTED, "cache: this version has no key/value cache");
-    const bool packed_queries = attend__given(&a->cu_query_lengths), packed_keys = attend__given(&a->cu_key_lengths);
+    if (a->cache != NULL)
+        return attend__fail(ATTEND_UNSUPPORTED, "cache: this version has no key/value cache");
+    const bool packed_queries = attend__given(&a->cu_query_lengths),
+               packed_keys = attend__given(&a->cu_key_lengths);
     if (packed_queries != packed_keys)
-        return attend__fail(ATTEND_INVALID, "%s: must be given with %s", packed_queries ? "cu_query_lengths" : "cu_key_lengths",
+        return attend__fail(ATTEND_INVALID, "%s: must be given with %s",
+                            packed_queries ? "cu_query_lengths" : "cu_key_lengths",
                             packed_queries ? "cu_key_lengths" : "cu_query_lengths");
     if (packed_queries && (attend__given(&a->query_lengths) || attend__given(&a->key_lengths)))
-        return attend__fail(ATTEND_INVALID, "cu_query_lengths: excludes query_lengths and key_lengths");
+        return attend__fail(ATTEND_INVALID,
+                            "cu_query_lengths: excludes query_lengths and key_lengths");
     if (packed_queries)
-        return attend__fail(ATTEND_UNSUPPORTED, "cu_query_lengths: this version has no packed batches");
+        return attend__fail(ATTEND_UNSUPPORTED,
+                            "cu_query_lengths: this version has no packed batches");
     const attend_status status = check_numbers(a);
     return status != ATTEND_OK ? status : check_position_kind(a);
 }
 
 /* ---- types ---------------------------------------------------------------------------------- */
 
-static attend_status check_output_type(const char *name, const attend_tensor *t, const attend_type *also) {
+static attend_status check_output_type(const char *name, const attend_tensor *t,
+                                       const attend_type *also) {
     if (!attend__given(t) || t->type == ATTEND_F32) return ATTEND_OK;
     for (int i = 0; i < 3; i++) {
         if (t->type == also[i]) return ATTEND_OK;
@@ -68,27 +81,31 @@ static attend_status check_output_type(const char *name, const attend_tensor *t,
 
 static attend_status check_types(const attend_attention *a, const attend__problem *problem) {
     if (attend__given(&a->v) && attend__given(&a->k) && a->v.type != a->k.type)
-        return attend__fail(ATTEND_TYPE, "v: type %s does not match k's %s", attend_type_text(a->v.type),
-                            attend_type_text(a->k.type));
+        return attend__fail(ATTEND_TYPE, "v: type %s does not match k's %s",
+                            attend_type_text(a->v.type), attend_type_text(a->k.type));
     if (attend__given(&a->q) && a->q.type != a->k.type && a->q.type != ATTEND_F32)
-        return attend__fail(ATTEND_TYPE, "k: type %s does not go with q's %s", attend_type_text(a->k.type),
-                            attend_type_text(a->q.type));
-    /* whole attention and the scores have q; steps take the type of what they read, or of a q beside it */
+        return attend__fail(ATTEND_TYPE, "k: type %s does not go with q's %s",
+                            attend_type_text(a->k.type), attend_type_text(a->q.type));
+    /* whole attention and the scores have q; steps take the type of what they read, or of a q
+     * beside it */
     const attend_operation operation = problem->operation;
     attend_type also[3] = {a->q.type, problem->query_type, ATTEND_NO_TYPE};
     if (operation == ATTEND_OP_SOFTMAX) also[2] = a->scores.type;
     if (operation == ATTEND_OP_MIX) also[2] = a->v.type;
     attend_status status = check_output_type("out", &a->out, also);
-    if (status == ATTEND_OK && operation != ATTEND_OP_MIX) status = check_output_type("weights", &a->weights, also);
+    if (status == ATTEND_OK && operation != ATTEND_OP_MIX)
+        status = check_output_type("weights", &a->weights, also);
     if (status == ATTEND_OK) status = check_output_type("weights_mean", &a->weights_mean, also);
-    if (status == ATTEND_OK && operation != ATTEND_OP_SOFTMAX) status = check_output_type("scores", &a->scores, also);
+    if (status == ATTEND_OK && operation != ATTEND_OP_SOFTMAX)
+        status = check_output_type("scores", &a->scores, also);
     return status;
 }
 
 /* ---- positions and lengths ------------------------------------------------------------------ */
 
 static bool uses_position(const attend_attention *a) {
-    return a->causal || a->window_left >= 0 || a->window_right >= 0 || attend__given(&a->alibi_slopes);
+    return a->causal || a->window_left >= 0 || a->window_right >= 0 ||
+           attend__given(&a->alibi_slopes);
 }
 
 static attend_status complete_position(attend_attention *a, const attend__problem *problem) {
@@ -102,7 +119,8 @@ static attend_status complete_position(attend_attention *a, const attend__proble
     if (a->position != ATTEND_POSITION_UNSET) return ATTEND_OK;
     const int64_t queries = attend__size_of(problem, 'L'), keys = attend__size_of(problem, 'S');
     if (queries != keys)
-        return attend__fail(ATTEND_INVALID, "position: must be set, as query length %lld is not key length %lld",
+        return attend__fail(ATTEND_INVALID,
+                            "position: must be set, as query length %lld is not key length %lld",
                             (long long)queries, (long long)keys);
     if (attend__given(&a->query_lengths) || attend__given(&a->key_lengths))
         return attend__fail(ATTEND_INVALID, "position: must be set, as lengths are given");
@@ -120,7 +138,8 @@ static int64_t offset_reach(const attend_attention *a, const attend__problem *pr
     if (a->query_offsets.data == NULL) return -1;
     int64_t reach = 0;
     for (int64_t b = 0; b < a->query_offsets.sizes[0]; b++) {
-        int64_t own = attend_tensor_index(&a->query_offsets, b); /* unchecked if it came out of a buffer */
+        int64_t own =
+            attend_tensor_index(&a->query_offsets, b); /* unchecked if it came out of a buffer */
         if (own < -farthest) own = -farthest;
         if (own > farthest) own = farthest;
         const int64_t size = common + own < 0 ? -(common + own) : common + own;
@@ -135,20 +154,25 @@ static void complete_windows(attend_attention *a, const attend__problem *problem
     if (problem->without_memory || (a->window_left < 0 && a->window_right < 0)) return;
     const int64_t reach = offset_reach(a, problem);
     const int64_t queries = attend__size_of(problem, 'L'), keys = attend__size_of(problem, 'S');
-    const int64_t limit = reach < 0 || queries > farthest || keys > farthest ? INT64_MAX / 2 : queries + keys + reach;
+    const int64_t limit =
+        reach < 0 || queries > farthest || keys > farthest ? INT64_MAX / 2 : queries + keys + reach;
     if (a->window_left >= limit) a->window_left = -1;
     if (a->window_right >= limit) a->window_right = -1;
 }
 
 static attend_status check_values(const attend_attention *a, const attend__problem *problem) {
     if (a->query_offset < -farthest || a->query_offset > farthest)
-        return attend__fail(ATTEND_OUT_OF_RANGE, "query_offset: %lld is beyond 2^60", (long long)a->query_offset);
+        return attend__fail(ATTEND_OUT_OF_RANGE, "query_offset: %lld is beyond 2^60",
+                            (long long)a->query_offset);
     if (problem->values_checked) return ATTEND_OK;
-    attend_status status = attend__index_check("query_offsets", &a->query_offsets, -farthest, farthest);
+    attend_status status =
+        attend__index_check("query_offsets", &a->query_offsets, -farthest, farthest);
     if (status == ATTEND_OK)
-        status = attend__index_check("query_lengths", &a->query_lengths, 0, attend__size_of(problem, 'L'));
+        status = attend__index_check("query_lengths", &a->query_lengths, 0,
+                                     attend__size_of(problem, 'L'));
     if (status == ATTEND_OK)
-        status = attend__index_check("key_lengths", &a->key_lengths, 0, attend__size_of(problem, 'S'));
+        status =
+            attend__index_check("key_lengths", &a->key_lengths, 0, attend__size_of(problem, 'S'));
     return status;
 }
 
@@ -162,7 +186,8 @@ static attend_status complete_scale(attend_attention *a, const attend__problem *
     } else if (!a->has_scale) {
         const bool known = problem->owner['D' - 'A'] != NULL;
         if (!known && a->scores_stage == ATTEND_SCORES_RAW)
-            return attend__fail(ATTEND_INVALID, "has_scale: must be set to scale raw scores without q");
+            return attend__fail(ATTEND_INVALID,
+                                "has_scale: must be set to scale raw scores without q");
         const int64_t size = attend__size_of(problem, 'D');
         a->scale = size == 0 ? 1.0 : 1.0 / sqrt((double)size);
     }
@@ -186,16 +211,21 @@ static uint64_t options_in_use(const attend_attention *a, const attend__problem 
         {attend__given(&a->alibi_slopes), ATTEND_OPTION_ALIBI},
         {attend__given(&a->sinks), ATTEND_OPTION_SINKS},
         {a->softcap > 0, ATTEND_OPTION_SOFTCAP},
-        {attend__given(&a->weights) && problem->operation == ATTEND_OP_ATTENTION, ATTEND_OPTION_WEIGHTS},
+        {attend__given(&a->weights) && problem->operation == ATTEND_OP_ATTENTION,
+         ATTEND_OPTION_WEIGHTS},
         {attend__given(&a->weights_mean), ATTEND_OPTION_WEIGHTS_MEAN},
-        {attend__given(&a->scores) && problem->operation == ATTEND_OP_ATTENTION, ATTEND_OPTION_SCORES_OUT},
+        {attend__given(&a->scores) && problem->operation == ATTEND_OP_ATTENTION,
+         ATTEND_OPTION_SCORES_OUT},
         {attend__given(&a->lse), ATTEND_OPTION_LSE},
         {a->precision == ATTEND_PRECISION_FAST, ATTEND_OPTION_FAST},
-        {problem->owner['G' - 'A'] != NULL && attend__size_of(problem, 'G') != attend__size_of(problem, 'H'),
+        {problem->owner['G' - 'A'] != NULL &&
+             attend__size_of(problem, 'G') != attend__size_of(problem, 'H'),
          ATTEND_OPTION_GROUPED},
-        {problem->operation == ATTEND_OP_ATTENTION && attend__size_of(problem, 'E') != attend__size_of(problem, 'D'),
+        {problem->operation == ATTEND_OP_ATTENTION &&
+             attend__size_of(problem, 'E') != attend__size_of(problem, 'D'),
          ATTEND_OPTION_VALUE_SIZE},
-        {attend__given(&a->q) && attend__given(&a->k) && a->q.type != a->k.type, ATTEND_OPTION_MIXED_TYPES},
+        {attend__given(&a->q) && attend__given(&a->k) && a->q.type != a->k.type,
+         ATTEND_OPTION_MIXED_TYPES},
         {attend__given(&a->workspace), ATTEND_OPTION_WORKSPACE},
     };
     uint64_t options = 0;
@@ -209,7 +239,8 @@ static attend_status check_heads(const attend__problem *problem) {
     if (problem->owner['G' - 'A'] == NULL || heads == 0) return ATTEND_OK;
     if (groups == 0 || heads % groups != 0)
         return attend__fail(ATTEND_SHAPE, "%s: %lld key/value heads do not divide %s's %lld heads",
-                            problem->owner['G' - 'A'], (long long)groups, problem->owner['H' - 'A'], (long long)heads);
+                            problem->owner['G' - 'A'], (long long)groups, problem->owner['H' - 'A'],
+                            (long long)heads);
     return ATTEND_OK;
 }
 
@@ -233,7 +264,8 @@ attend_status attend__validate_attention(attend_attention *a, attend__problem *p
     if (status != ATTEND_OK) return status;
     complete_windows(a, problem);
     problem->options = options_in_use(a, problem);
-    problem->settings = (uint32_t)a->position | (uint32_t)a->scores_stage << 8 | (uint32_t)a->precision << 16;
+    problem->settings =
+        (uint32_t)a->position | (uint32_t)a->scores_stage << 8 | (uint32_t)a->precision << 16;
     problem->empty = attend__size_of(problem, 'B') == 0 || attend__size_of(problem, 'H') == 0 ||
                      attend__size_of(problem, 'L') == 0;
     return ATTEND_OK;

@@ -1,36 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whether the shapes of one call fit together, read from the letters of fields.c: the first tensor with a letter
- * gives its size, every later one must agree. Then the whole validation of one operation. */
+ * Whether the shapes of one call fit together, read from the letters of fields.c: the first tensor
+ * with a letter gives its size, every later one must agree. Then the whole validation of one
+ * operation. */
 #include "base/checked.h"
 #include "error.h"
 #include "validate.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *letter_text(char letter) {
     switch (letter) {
-    case 'B': return "batch";
-    case 'H': return "number of heads";
-    case 'G': return "number of key/value heads";
-    case 'L': return "query length";
-    case 'S': return "key length";
-    case 'D': return "head size";
-    case 'E': return "value head size";
-    case 'K': return "number of inputs";
-    case 'N': return "number of outputs";
-    case 'M': return "row size";
-    default: return "size";
+    case 'B':
+        return "batch";
+    case 'H':
+        return "number of heads";
+    case 'G':
+        return "number of key/value heads";
+    case 'L':
+        return "query length";
+    case 'S':
+        return "key length";
+    case 'D':
+        return "head size";
+    case 'E':
+        return "value head size";
+    case 'K':
+        return "number of inputs";
+    case 'N':
+        return "number of outputs";
+    case 'M':
+        return "row size";
+    default:
+        return "size";
     }
 }
 
-/* "[B, H, L, D]" */
+/* "[B, H, L, D]"; `text` has room for it. */
 static const char *shape_text(const char *dims, char *text) {
     char *end = text;
-    for (const char *d = dims; *d != '\0'; d++)
-        end += sprintf(end, "%s%c", d == dims ? "[" : ", ", *d);
-    strcpy(end, "]");
+    *end++ = '[';
+    for (const char *d = dims; *d != '\0'; d++) {
+        *end++ = *d;
+        *end++ = d[1] != '\0' ? ',' : ']';
+        if (d[1] != '\0') *end++ = ' ';
+    }
+    *end = '\0';
     return text;
 }
 
@@ -43,14 +58,15 @@ static attend_status agree(const char *name, char letter, int64_t size, attend__
     }
     if (problem->sizes[at] == size) return ATTEND_OK;
     /* q's head size is D and v's is E, yet both are "head size" in plain words */
-    return attend__fail(ATTEND_SHAPE, "%s: %s %lld does not match %s's %lld", name, letter_text(letter),
-                        (long long)size, problem->owner[at], (long long)problem->sizes[at]);
+    return attend__fail(ATTEND_SHAPE, "%s: %s %lld does not match %s's %lld", name,
+                        letter_text(letter), (long long)size, problem->owner[at],
+                        (long long)problem->sizes[at]);
 }
 
 static attend_status check_exact(const char *name, const char *dims, const attend_tensor *t,
                                  attend__problem *problem) {
     const int32_t rank = (int32_t)strlen(dims);
-    char text[32];
+    char text[3 * ATTEND_MAX_RANK + 2];
     if (t->rank != rank)
         return attend__fail(ATTEND_SHAPE, "%s: rank %d, but %s has rank %d", name, (int)t->rank,
                             shape_text(dims, text), (int)rank);
@@ -66,30 +82,35 @@ static attend_status check_rows(const char *name, const char *dims, const attend
     const int32_t tail = (int32_t)strlen(dims);
     const int32_t most = problem->operation == ATTEND_OP_COPY ? ATTEND_MAX_RANK : 4;
     if (t->rank < tail || t->rank > most)
-        return attend__fail(ATTEND_SHAPE, "%s: rank %d is not in 1..%d", name, (int)t->rank, (int)most);
+        return attend__fail(ATTEND_SHAPE, "%s: rank %d is not in 1..%d", name, (int)t->rank,
+                            (int)most);
     const int32_t rank = t->rank - tail;
     if (problem->rows_owner == NULL) {
         problem->rows_owner = name;
         problem->rows_rank = rank;
         memcpy(problem->rows, t->sizes, sizeof problem->rows);
     } else if (problem->rows_rank != rank) {
-        return attend__fail(ATTEND_SHAPE, "%s: rank %d does not match %s's", name, (int)t->rank, problem->rows_owner);
+        return attend__fail(ATTEND_SHAPE, "%s: rank %d does not match %s's", name, (int)t->rank,
+                            problem->rows_owner);
     }
     for (int32_t i = 0; i < rank; i++) {
         if (t->sizes[i] != problem->rows[i])
-            return attend__fail(ATTEND_SHAPE, "%s: size %lld of dimension %d does not match %s's %lld", name,
-                                (long long)t->sizes[i], (int)i, problem->rows_owner, (long long)problem->rows[i]);
+            return attend__fail(
+                ATTEND_SHAPE, "%s: size %lld of dimension %d does not match %s's %lld", name,
+                (long long)t->sizes[i], (int)i, problem->rows_owner, (long long)problem->rows[i]);
     }
     return tail == 0 ? ATTEND_OK : agree(name, dims[0], t->sizes[rank], problem);
 }
 
-/* Expands a right-aligned tensor to the full rank of `dims`, with stride 0 where it broadcasts. A last dimension that is
- * neither 1 nor full covers the first keys only. */
-static attend_status expand(const char *name, const char *dims, attend_tensor *t, const attend__problem *problem) {
+/* Expands a right-aligned tensor to the full rank of `dims`, with stride 0 where it broadcasts. A
+ * last dimension that is neither 1 nor full covers the first keys only. */
+static attend_status expand(const char *name, const char *dims, attend_tensor *t,
+                            const attend__problem *problem) {
     const bool broadcasts = dims[0] == '*';
     dims++;
     const int32_t rank = (int32_t)strlen(dims), missing = rank - t->rank;
-    if (missing < 0) return attend__fail(ATTEND_SHAPE, "%s: rank %d is above %d", name, (int)t->rank, (int)rank);
+    if (missing < 0)
+        return attend__fail(ATTEND_SHAPE, "%s: rank %d is above %d", name, (int)t->rank, (int)rank);
     attend_tensor full = *t;
     full.rank = rank;
     for (int32_t i = 0; i < rank; i++) {
@@ -99,14 +120,16 @@ static attend_status expand(const char *name, const char *dims, attend_tensor *t
         full.sizes[i] = spread ? wanted : size;
         full.strides[i] = spread ? 0 : t->strides[i - missing];
         if (spread || size == wanted || (broadcasts && i == rank - 1 && size < wanted)) continue;
-        return attend__fail(ATTEND_SHAPE, "%s: %s %lld does not match %s's %lld", name, letter_text(dims[i]),
-                            (long long)size, problem->owner[dims[i] - 'A'], (long long)wanted);
+        return attend__fail(ATTEND_SHAPE, "%s: %s %lld does not match %s's %lld", name,
+                            letter_text(dims[i]), (long long)size, problem->owner[dims[i] - 'A'],
+                            (long long)wanted);
     }
     *t = full;
     return ATTEND_OK;
 }
 
-attend_status attend__validate_shapes(attend_operation operation, void *description, attend__problem *problem) {
+attend_status attend__validate_shapes(attend_operation operation, void *description,
+                                      attend__problem *problem) {
     const attend__fields *fields = attend__operation_fields(operation);
     const char *const *dims = attend__operation_dims(operation);
     for (size_t i = 0; i < fields->count; i++) {
@@ -126,15 +149,17 @@ attend_status attend__validate_shapes(attend_operation operation, void *descript
         rows = problem->rows[i] == 0 ? 0 : rows;
     for (int32_t i = 0; i < problem->rows_rank && rows != 0; i++) {
         if (!attend__mul_i64(rows, problem->rows[i], &rows))
-            return attend__fail(ATTEND_OVERFLOW, "%s: the number of rows does not fit", problem->rows_owner);
+            return attend__fail(ATTEND_OVERFLOW, "%s: the number of rows does not fit",
+                                problem->rows_owner);
     }
     *attend__size(problem, 'R') = rows;
     return ATTEND_OK;
 }
 
-/* Members that a step of attention does not use must not reach a backend. Of q, the softmax still needs the head size
- * (for the default scale), and steps the type, which their outputs may have. */
-static void keep_used(attend_operation operation, attend_attention *description, attend__problem *problem) {
+/* Members that a step of attention does not use must not reach a backend. Of q, the softmax still
+ * needs the head size (for the default scale), and steps the type, which their outputs may have. */
+static void keep_used(attend_operation operation, attend_attention *description,
+                      attend__problem *problem) {
     if (attend__given(&description->q) && description->q.rank == 4) {
         problem->query_type = description->q.type;
         if (operation == ATTEND_OP_SOFTMAX) {
@@ -148,7 +173,8 @@ static void keep_used(attend_operation operation, attend_attention *description,
         bool listed = false;
         for (size_t k = 0; k < used->count && !listed; k++)
             listed = used->list[k].offset == all->list[i].offset;
-        if (!listed) memset(attend__field_tensor(description, &all->list[i]), 0, sizeof(attend_tensor));
+        if (!listed)
+            memset(attend__field_tensor(description, &all->list[i]), 0, sizeof(attend_tensor));
     }
 }
 
@@ -156,7 +182,8 @@ static bool writes_nothing(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         const unsigned role = fields->list[i].role;
         const attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
-        if ((role & ATTEND__OUTPUT) == 0 || (role & ATTEND__SCRATCH) != 0 || !attend__given(t)) continue;
+        if ((role & ATTEND__OUTPUT) == 0 || (role & ATTEND__SCRATCH) != 0 || !attend__given(t))
+            continue;
         bool elements = true;
         for (int32_t d = 0; d < t->rank; d++)
             elements = elements && t->sizes[d] != 0;
@@ -165,8 +192,8 @@ static bool writes_nothing(const attend__fields *fields, void *description) {
     return true;
 }
 
-attend_status attend__validate(attend_context *context, attend_operation operation, void *description,
-                               attend__problem *problem) {
+attend_status attend__validate(attend_context *context, attend_operation operation,
+                               void *description, attend__problem *problem) {
     const bool of_attention = operation <= ATTEND_OP_MIX;
     const attend__fields *fields = attend__operation_fields(operation);
     attend_status status = ATTEND_OK;
@@ -188,10 +215,11 @@ attend_status attend__validate(attend_context *context, attend_operation operati
     return status;
 }
 
-attend_status attend__operation_check(attend_context *context, attend_operation operation, const void *description) {
+attend_status attend__operation_check(attend_context *context, attend_operation operation,
+                                      const void *description) {
     attend__description full;
     attend__problem problem = {.operation = operation, .without_memory = true};
-    const attend_status status = attend__description_copy(attend__operation_text(operation),
-                                                          attend__operation_fields(operation), description, &full);
+    const attend_status status = attend__description_copy(
+        attend__operation_text(operation), attend__operation_fields(operation), description, &full);
     return status != ATTEND_OK ? status : attend__validate(context, operation, &full, &problem);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The rules of stage.h beyond shapes: types that go together, values of options, tables of positions. */
+ * The rules of stage.h beyond shapes: types that go together, values of options, tables of
+ * positions. */
 #include "error.h"
-#include "validate.h"
 #include "prepared.h"
+#include "validate.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,18 +13,20 @@ static bool is_float(attend_type type) {
     return type == ATTEND_F32 || type == ATTEND_F16 || type == ATTEND_BF16;
 }
 
-static attend_status same_type(const char *name, const attend_tensor *t, const char *of, attend_type type) {
+static attend_status same_type(const char *name, const attend_tensor *t, const char *of,
+                               attend_type type) {
     if (!attend__given(t) || t->type == type) return ATTEND_OK;
-    return attend__fail(ATTEND_TYPE, "%s: type %s does not match %s's %s", name, attend_type_text(t->type), of,
-                        attend_type_text(type));
+    return attend__fail(ATTEND_TYPE, "%s: type %s does not match %s's %s", name,
+                        attend_type_text(t->type), of, attend_type_text(type));
 }
 
 /* All of `count` fields from the first on have the type of `reference`. */
-static attend_status same_types(attend_operation operation, void *description, const char *of, attend_type type) {
+static attend_status same_types(attend_operation operation, void *description, const char *of,
+                                attend_type type) {
     const attend__fields *fields = attend__operation_fields(operation);
     for (size_t i = 0; i < fields->count; i++) {
-        const attend_status status =
-            same_type(fields->list[i].name, attend__field_tensor(description, &fields->list[i]), of, type);
+        const attend_status status = same_type(
+            fields->list[i].name, attend__field_tensor(description, &fields->list[i]), of, type);
         if (status != ATTEND_OK) return status;
     }
     return ATTEND_OK;
@@ -41,7 +44,8 @@ static attend_status check_activation(attend_activation activation) {
 
 /* ---- projection ----------------------------------------------------------------------------- */
 
-attend_status attend__validate_weights(attend_context *context, attend_projection *p, attend__problem *problem) {
+attend_status attend__validate_weights(attend_context *context, attend_projection *p,
+                                       attend__problem *problem) {
     if (p->weights == NULL) {
         if (attend__given(&p->w)) return ATTEND_OK;
         return attend__fail(ATTEND_NULL_POINTER, "w: neither w nor weights is given");
@@ -62,8 +66,9 @@ static attend_status check_projection(attend_projection *p, attend__problem *pro
     if (status != ATTEND_OK) return status;
     const attend_type type = p->x.type, weights = p->weights != NULL ? p->weights->type : p->w.type;
     if (weights != type && type != ATTEND_F32)
-        return attend__fail(ATTEND_TYPE, "%s: type %s does not go with x's %s", p->weights != NULL ? "weights" : "w",
-                            attend_type_text(weights), attend_type_text(type));
+        return attend__fail(ATTEND_TYPE, "%s: type %s does not go with x's %s",
+                            p->weights != NULL ? "weights" : "w", attend_type_text(weights),
+                            attend_type_text(type));
     status = same_type("bias", &p->bias, "x", type);
     if (status == ATTEND_OK) status = same_type("multiplier", &p->multiplier, "x", type);
     if (status == ATTEND_OK) status = same_type("residual", &p->residual, "x", type);
@@ -72,7 +77,8 @@ static attend_status check_projection(attend_projection *p, attend__problem *pro
     problem->settings = (uint32_t)p->activation;
     if (p->weights == NULL) return ATTEND_OK;
     if (p->weights->device != NULL) {
-        problem->settings |= 1u << 8 | (uint32_t)weights << 16; /* another kernel than for a plain matrix */
+        problem->settings |= 1u << 8 | (uint32_t)weights
+                                           << 16; /* another kernel than for a plain matrix */
         p->weights = (attend_weights *)(void *)p->weights->device;
     } else {
         p->w = p->weights->plain;
@@ -85,9 +91,10 @@ static attend_status check_projection(attend_projection *p, attend__problem *pro
 
 static attend_status check_copy(const attend_copy *c, attend__problem *problem) {
     problem->settings = (uint32_t)c->x.rank;
-    if (c->x.type == c->out.type || (is_float(c->x.type) && is_float(c->out.type))) return ATTEND_OK;
-    return attend__fail(ATTEND_TYPE, "out: type %s cannot hold x's %s", attend_type_text(c->out.type),
-                        attend_type_text(c->x.type));
+    if (c->x.type == c->out.type || (is_float(c->x.type) && is_float(c->out.type)))
+        return ATTEND_OK;
+    return attend__fail(ATTEND_TYPE, "out: type %s cannot hold x's %s",
+                        attend_type_text(c->out.type), attend_type_text(c->x.type));
 }
 
 static attend_status check_norm(attend_norm *n, attend__problem *problem) {
@@ -114,11 +121,12 @@ static attend_status check_elementwise(attend_elementwise *e, attend__problem *p
 static attend_status complete_rotary_dim(attend_rope *r, attend__problem *problem) {
     const int64_t head_size = attend__size_of(problem, 'D');
     if (r->rotary_dim < 0 || r->rotary_dim > head_size || r->rotary_dim % 2 != 0)
-        return attend__fail(ATTEND_INVALID, "rotary_dim: %lld is odd or not in 0..%lld", (long long)r->rotary_dim,
-                            (long long)head_size);
+        return attend__fail(ATTEND_INVALID, "rotary_dim: %lld is odd or not in 0..%lld",
+                            (long long)r->rotary_dim, (long long)head_size);
     if (r->rotary_dim == 0) r->rotary_dim = head_size;
     if (r->rotary_dim % 2 != 0)
-        return attend__fail(ATTEND_INVALID, "rotary_dim: 0 stands for the head size, and %lld is odd",
+        return attend__fail(ATTEND_INVALID,
+                            "rotary_dim: 0 stands for the head size, and %lld is odd",
                             (long long)head_size);
     *attend__size(problem, 'T') = r->rotary_dim / 2;
     return ATTEND_OK;
@@ -127,16 +135,18 @@ static attend_status complete_rotary_dim(attend_rope *r, attend__problem *proble
 static attend_status check_table(const char *name, const attend_tensor *t, const attend_rope *r,
                                  const attend__problem *problem) {
     if (t->type != ATTEND_F32 && t->type != r->x.type)
-        return attend__fail(ATTEND_TYPE, "%s: type %s is neither f32 nor x's %s", name, attend_type_text(t->type),
-                            attend_type_text(r->x.type));
+        return attend__fail(ATTEND_TYPE, "%s: type %s is neither f32 nor x's %s", name,
+                            attend_type_text(t->type), attend_type_text(r->x.type));
     if (t->rank != 2 && t->rank != 3)
-        return attend__fail(ATTEND_SHAPE, "%s: rank %d is neither 2, [P, n], nor 3, [B, L, n]", name, (int)t->rank);
+        return attend__fail(ATTEND_SHAPE, "%s: rank %d is neither 2, [P, n], nor 3, [B, L, n]",
+                            name, (int)t->rank);
     const int64_t half = attend__size_of(problem, 'T'), columns = t->sizes[t->rank - 1];
     if (columns != half)
-        return attend__fail(ATTEND_SHAPE, "%s: %lld columns do not match half of rotary_dim, %lld", name,
-                            (long long)columns, (long long)half);
+        return attend__fail(ATTEND_SHAPE, "%s: %lld columns do not match half of rotary_dim, %lld",
+                            name, (long long)columns, (long long)half);
     if (t->rank == 2) return ATTEND_OK;
-    if (t->sizes[0] != attend__size_of(problem, 'B') || t->sizes[1] != attend__size_of(problem, 'L'))
+    if (t->sizes[0] != attend__size_of(problem, 'B') ||
+        t->sizes[1] != attend__size_of(problem, 'L'))
         return attend__fail(ATTEND_SHAPE, "%s: batch and length do not match x's", name);
     return ATTEND_OK;
 }
@@ -145,16 +155,23 @@ static attend_status check_table(const char *name, const attend_tensor *t, const
 static attend_status check_table_rows(const attend_rope *r, attend__problem *problem) {
     const bool own_rows = r->cos.rank == 3, ids = attend__given(&r->position_ids);
     if (r->position_offset < 0)
-        return attend__fail(ATTEND_INVALID, "position_offset: %lld is negative", (long long)r->position_offset);
-    if (ids && own_rows) return attend__fail(ATTEND_INVALID, "position_ids: given, but cos has rank 3");
+        return attend__fail(ATTEND_INVALID, "position_offset: %lld is negative",
+                            (long long)r->position_offset);
+    if (ids && own_rows)
+        return attend__fail(ATTEND_INVALID, "position_ids: given, but cos has rank 3");
     if (r->position_offset != 0 && (ids || own_rows))
-        return attend__fail(ATTEND_INVALID, "position_offset: only without position_ids and with tables of rank 2");
+        return attend__fail(ATTEND_INVALID,
+                            "position_offset: only without position_ids and with tables of rank 2");
     if (own_rows) return ATTEND_OK;
     const int64_t table = r->cos.sizes[0], length = attend__size_of(problem, 'L');
     *attend__size(problem, 'P') = table;
-    if (ids) return problem->values_checked ? ATTEND_OK : attend__index_check("position_ids", &r->position_ids, 0, table - 1);
+    if (ids)
+        return problem->values_checked
+                   ? ATTEND_OK
+                   : attend__index_check("position_ids", &r->position_ids, 0, table - 1);
     if (length > table || r->position_offset > table - length)
-        return attend__fail(ATTEND_OUT_OF_RANGE, "position_offset: %lld + %lld rows exceed cos's %lld",
+        return attend__fail(ATTEND_OUT_OF_RANGE,
+                            "position_offset: %lld + %lld rows exceed cos's %lld",
                             (long long)r->position_offset, (long long)length, (long long)table);
     return ATTEND_OK;
 }
@@ -177,10 +194,11 @@ static attend_status check_rope(attend_rope *r, attend__problem *problem) {
 /* ---- embedding ------------------------------------------------------------------------------ */
 
 static attend_status check_embedding(const attend_embedding *e, attend__problem *problem) {
-    if (!isfinite(e->scale)) return attend__fail(ATTEND_INVALID, "scale: %g is not finite", e->scale);
+    if (!isfinite(e->scale))
+        return attend__fail(ATTEND_INVALID, "scale: %g is not finite", e->scale);
     if (e->table.type != e->out.type && e->out.type != ATTEND_F32)
-        return attend__fail(ATTEND_TYPE, "table: type %s does not go with out's %s", attend_type_text(e->table.type),
-                            attend_type_text(e->out.type));
+        return attend__fail(ATTEND_TYPE, "table: type %s does not go with out's %s",
+                            attend_type_text(e->table.type), attend_type_text(e->out.type));
     const attend_status status = same_type("x", &e->x, "out", e->out.type);
     if (status != ATTEND_OK) return status;
     const int64_t table = attend__size_of(problem, 'P');
@@ -189,10 +207,12 @@ static attend_status check_embedding(const attend_embedding *e, attend__problem 
         return attend__fail(ATTEND_INVALID, "id_offset: %lld is negative", (long long)e->id_offset);
     if (attend__given(&e->ids)) {
         if (e->id_offset != 0) return attend__fail(ATTEND_INVALID, "id_offset: only without ids");
-        return problem->values_checked ? ATTEND_OK : attend__index_check("ids", &e->ids, 0, table - 1);
+        return problem->values_checked ? ATTEND_OK
+                                       : attend__index_check("ids", &e->ids, 0, table - 1);
     }
     if (problem->rows_rank == 0)
-        return attend__fail(ATTEND_SHAPE, "out: rank 1, but without ids its second-last dimension counts rows");
+        return attend__fail(ATTEND_SHAPE,
+                            "out: rank 1, but without ids its second-last dimension counts rows");
     const int64_t length = problem->rows[problem->rows_rank - 1];
     if (length > table || e->id_offset > table - length)
         return attend__fail(ATTEND_OUT_OF_RANGE, "id_offset: %lld + %lld rows exceed table's %lld",
@@ -202,12 +222,19 @@ static attend_status check_embedding(const attend_embedding *e, attend__problem 
 
 attend_status attend__validate_stage(void *description, attend__problem *problem) {
     switch (problem->operation) {
-    case ATTEND_OP_PROJECT: return check_projection(description, problem);
-    case ATTEND_OP_COPY: return check_copy(description, problem);
-    case ATTEND_OP_NORM: return check_norm(description, problem);
-    case ATTEND_OP_ACTIVATE: return check_elementwise(description, problem);
-    case ATTEND_OP_ROPE: return check_rope(description, problem);
-    case ATTEND_OP_EMBED: return check_embedding(description, problem);
-    default: return attend__fail(ATTEND_INTERNAL, "operation %d is no stage", (int)problem->operation);
+    case ATTEND_OP_PROJECT:
+        return check_projection(description, problem);
+    case ATTEND_OP_COPY:
+        return check_copy(description, problem);
+    case ATTEND_OP_NORM:
+        return check_norm(description, problem);
+    case ATTEND_OP_ACTIVATE:
+        return check_elementwise(description, problem);
+    case ATTEND_OP_ROPE:
+        return check_rope(description, problem);
+    case ATTEND_OP_EMBED:
+        return check_embedding(description, problem);
+    default:
+        return attend__fail(ATTEND_INTERNAL, "operation %d is no stage", (int)problem->operation);
     }
 }
