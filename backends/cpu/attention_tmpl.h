@@ -199,35 +199,60 @@ static void mix(const attend__mix *t) {
 
 /* ---- softmax -------------------------------------------------------------------------------- */
 
-static void soften_row(float *x, int32_t n, float *highest, float *sum, float *shrink) {
-    const vf excluded = vf_set(-INFINITY);
+/* The highest score of a row and of what came before. Lanes from n on become -inf. */
+static float highest_of(float *x, int32_t n, float before) {
     const int32_t whole = n / VF_LANES * VF_LANES;
+    const vf excluded = vf_set(-INFINITY);
     if (whole < n)
         vf_store(x + whole, vf_select(vm_first(n - whole), vf_load(x + whole), excluded));
-    vf most = vf_set(*highest);
+    vf most = vf_set(before);
     for (int32_t i = 0; i < n; i += VF_LANES)
         most = vf_max(most, vf_load(x + i));
-    const float before = *highest, after = vf_highest(most);
-    /* With no score above -inf yet, any finite reference gives the weights 0 that are meant. */
-    const float reference = after == -INFINITY ? 0.0f : after;
+    return vf_highest(most);
+}
+
+/* Scores become exp(score - reference); their sum, lane by lane and then over lanes. */
+static float weigh(float *x, int32_t n, float reference) {
     const vf from = vf_set(reference);
     vf total = vf_zero();
-    for (int32_t i = 0; i < n; i += VF_LANES) {
-        const vf w = vf_exp(vf_sub(vf_load(x + i), from));
-        vf_store(x + i, w);
-        total = vf_add(total, w);
+    int32_t i = 0;
+    for (; i + VF_ABREAST * VF_LANES <= n; i += VF_ABREAST * VF_LANES) {
+        vf w[VF_ABREAST];
+        VF_UNROLL for (int v = 0; v < VF_ABREAST; v++) {
+            w[v] = vf_sub(vf_load(x + i + v * VF_LANES), from);
+        }
+        vf_exp_below(w, VF_ABREAST);
+        VF_UNROLL for (int v = 0; v < VF_ABREAST; v++) {
+            vf_store(x + i + v * VF_LANES, w[v]);
+            total = vf_add(total, w[v]);
+        }
     }
-    float factor[VF_LANES];
-    vf_store(factor, vf_exp(vf_set(before - reference)));
-    *shrink = factor[0];
-    *sum = *sum * factor[0] + vf_sum(total);
-    *highest = after;
+    for (; i < n; i += VF_LANES) {
+        vf w[1] = {vf_sub(vf_load(x + i), from)};
+        vf_exp_below(w, 1);
+        vf_store(x + i, w[0]);
+        total = vf_add(total, w[0]);
+    }
+    return vf_sum(total);
 }
 
 static void soften(const attend__soften *t) {
-    for (int32_t r = 0; r < t->rows; r++)
-        soften_row(t->scores + r * ATTEND__SCORE_STRIDE + t->from, t->to - t->from, &t->highest[r],
-                   &t->sum[r], &t->shrink[r]);
+    float reference[ATTEND__STRIP_MOST + VF_LANES], change[ATTEND__STRIP_MOST + VF_LANES] = {0};
+    for (int32_t r = 0; r < t->rows; r++) {
+        float *const x = t->scores + r * ATTEND__SCORE_STRIDE + t->from;
+        const float before = t->highest[r], after = highest_of(x, t->to - t->from, before);
+        /* With no score above -inf yet, any finite reference gives the weights 0 that are meant. */
+        reference[r] = after == -INFINITY ? 0.0f : after;
+        change[r] = before - reference[r];
+        t->highest[r] = after;
+    }
+    for (int32_t r = 0; r < t->rows; r += VF_LANES)
+        vf_store(change + r, vf_exp(vf_load(change + r)));
+    for (int32_t r = 0; r < t->rows; r++) {
+        float *const x = t->scores + r * ATTEND__SCORE_STRIDE + t->from;
+        t->shrink[r] = change[r];
+        t->sum[r] = t->sum[r] * change[r] + weigh(x, t->to - t->from, reference[r]);
+    }
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */

@@ -16,21 +16,38 @@
 #ifndef ATTEND_CPU_VEC_MATH_H
 #define ATTEND_CPU_VEC_MATH_H
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two parts, of which the
- * first has so few bits that n times it is exact. The bounds are where the result is 0 or infinite
- * anyway; NaN passes them. */
+enum { VF_ABREAST = VF_REGISTERS / 8 }; /* most vectors of one vf_exp_below */
+
+/* exp of `count` vectors of numbers up to 89, or NaN: exp(x) = 2^n exp(r), n = round(x / ln 2),
+ * r = x - n ln 2 with ln 2 in two parts, of which the first has so few bits that n times it is
+ * exact. Adding 1.5 * 2^23 rounds, as in vf_round. Below -104 the result is 0 anyway; NaN passes
+ * that bound. The vectors go through side by side, because a chain of dependent operations at a
+ * time would fill the processor's queue with waiting ones (16 vectors in a row: 1.6 ns each
+ * against 2.1). */
+VF_INLINE void vf_exp_below(vf *x, const int count) {
+    const vf shift = vf_set(12582912.0f);
+    vf n[VF_ABREAST], r[VF_ABREAST], p[VF_ABREAST];
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_max(vf_set(-104.0f), x[i]);
+        n[i] = vf_sub(vf_fma(x[i], vf_set(0x1.715476p+0f), shift), shift);
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) r[i] = vf_fma(n[i], vf_set(-0x1.62e4p-1f), x[i]);
+    VF_UNROLL for (int i = 0; i < count; i++) r[i] = vf_fma(n[i], vf_set(-0x1.7f7d1cp-20f), r[i]);
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        p[i] = vf_fma(vf_set(0x1.6a23cep-10f), r[i], vf_set(0x1.123a2p-7f));
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], r[i], vf_set(0x1.5558f2p-5f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], r[i], vf_set(0x1.555492p-3f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], r[i], vf_set(0x1.fffffcp-2f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], vf_mul(r[i], r[i]), r[i]);
+    VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_scale2(vf_add(p[i], vf_set(1.0f)), n[i]);
+}
+
+/* The bound is where the result is infinite anyway; NaN passes it. */
 static inline vf vf_exp(vf x) {
-    const vf bounded = vf_min(vf_set(89.0f), vf_max(vf_set(-104.0f), x));
-    const vf n = vf_round(vf_mul(bounded, vf_set(0x1.715476p+0f)));
-    vf r = vf_fma(n, vf_set(-0x1.62e4p-1f), bounded);
-    r = vf_fma(n, vf_set(-0x1.7f7d1cp-20f), r);
-    vf p = vf_set(0x1.6a23cep-10f);
-    p = vf_fma(p, r, vf_set(0x1.123a2p-7f));
-    p = vf_fma(p, r, vf_set(0x1.5558f2p-5f));
-    p = vf_fma(p, r, vf_set(0x1.555492p-3f));
-    p = vf_fma(p, r, vf_set(0x1.fffffcp-2f));
-    p = vf_fma(p, vf_mul(r, r), r);
-    return vf_scale2(vf_add(p, vf_set(1.0f)), n);
+    vf bounded[1] = {vf_min(vf_set(89.0f), x)};
+    vf_exp_below(bounded, 1);
+    return bounded[0];
 }
 
 /* |x| < 0.625: x + x^3 P(x^2). Beyond: 1 - 2 / (exp(2 |x|) + 1), without cancellation there. */
