@@ -109,8 +109,7 @@ void problem_free(problem *p) {
     p->count = 0;
 }
 
-/* ---- running and comparing ----------------------------------------------------------------------
- */
+/* ---- running and comparing ------------------------------------------------------------------- */
 
 void problem_run(const problem *p) {
     const attend_status status = attend_run(problem_context, &p->a);

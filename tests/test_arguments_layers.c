@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Every bad argument of the layers: its status, a sentence that names it, no layer made, nothing
- * written. Each line of a list below spoils one member of a description that works. Over budget: the
- * lists are the test. */
+ * written. Each line of a list below spoils one member of a description that works. Over budget:
+ * the lists are the test. */
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -243,8 +243,8 @@ static void overlap_residual(arguments *a) {
     X(TYPE, "lse", a->x.lse.type = ATTEND_F16)                                                     \
     X(SHAPE, "lse", a->x.lse.rank = 2)                                                             \
     X(UNSUPPORTED, "cache", a->x.cache = (attend_cache *)(void *)zeros)                            \
-    X(INVALID, "x_q", a->x.x_q = attend_tensor_in(a->foreign, 0, ATTEND_F32, 3,   \
-                                                                   (int64_t[]){B, L, M}, NULL))
+    X(INVALID, "x_q",                                                                              \
+      a->x.x_q = attend_tensor_in(a->foreign, 0, ATTEND_F32, 3, (int64_t[]){B, L, M}, NULL))
 
 #define BAD_FEEDFORWARD(X)                                                                         \
     X(NULL_POINTER, "w_1", a->inner.w_1 = none)                                                    \
@@ -294,8 +294,9 @@ static void overlap_residual(arguments *a) {
     X(SHAPE, "cross_attention: w_o", a->cross.w_o = matrix(M + 1, H * E); a->cross.b_o = none)     \
     X(SHAPE, "feedforward: w_1", a->inner.w_1 = a->inner.w_gate = matrix(F, M + 1))                \
     X(SHAPE, "feedforward: w_2", a->inner.w_2 = matrix(M + 1, F); a->inner.b_2 = none)             \
-    X(TYPE, "feedforward", a->inner.w_1.type = a->inner.w_gate.type = a->inner.w_2.type =          \
-      a->inner.b_1.type = a->inner.b_gate.type = a->inner.b_2.type = ATTEND_F16)                   \
+    X(TYPE, "feedforward",                                                                         \
+      a->inner.w_1.type = a->inner.w_gate.type = a->inner.w_2.type = a->inner.b_1.type =           \
+          a->inner.b_gate.type = a->inner.b_2.type = ATTEND_F16)                                   \
     X(SHAPE, "norm_self_weight", a->block.norm_self_weight = vector(M - 1))                        \
     X(SHAPE, "norm_self_bias", a->block.norm_self_bias = matrix(1, M))                             \
     X(SHAPE, "norm_cross_weight", a->block.norm_cross_weight = vector(W))                          \
@@ -378,7 +379,8 @@ typedef struct fixture {
 static void fill_for(arguments *a, const fixture *f) {
     fill(a);
     a->foreign = f->foreign;
-    for (size_t i = 0; i < sizeof result / sizeof *result; i++) result[i] = 7;
+    for (size_t i = 0; i < sizeof result / sizeof *result; i++)
+        result[i] = 7;
 }
 
 static void expect(const bad_row *row, attend_status status) {

@@ -241,8 +241,7 @@ static void with_own_rows(attend_rope *d) {
 CASES(X)
 #undef X
 
-/* ---- calling ----------------------------------------------------------------------------------
- */
+/* ---- calling --------------------------------------------------------------------------------- */
 
 static attend_status ended(attend_status status, attend_event *done) {
     assert_true((status == ATTEND_OK) == (done != NULL));

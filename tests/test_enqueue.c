@@ -125,8 +125,7 @@ static void check_pending(attend_event *event) {
     assert_int_equal(attend_event_wait(event, 1000000), ATTEND_TIMEOUT);
 }
 
-/* ---- results and order ------------------------------------------------------------------------
- */
+/* ---- results and order ----------------------------------------------------------------------- */
 
 static void test_same_as_run(void **state) {
     (void)state;
@@ -229,8 +228,7 @@ static void test_finish(void **state) {
     release(&p);
 }
 
-/* ---- failures ---------------------------------------------------------------------------------
- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void test_failed_wait(void **state) {
     (void)state;
@@ -267,8 +265,7 @@ static void test_refused(void **state) {
     release(&p);
 }
 
-/* ---- nothing to do, and the other operations ---------------------------------------------------
- */
+/* ---- nothing to do, and the other operations ------------------------------------------------- */
 
 static void test_no_output(void **state) {
     (void)state;

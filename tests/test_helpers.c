@@ -12,8 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- ALiBi -------------------------------------------------------------------------------------
- */
+/* ---- ALiBi ----------------------------------------------------------------------------------- */
 
 /* The recipe of the paper's own code: a power of two gives a geometric series from 2^(-8/n); other
  * numbers take the series of the next lower power, then every other element of that of the next
@@ -37,8 +36,7 @@ static void test_alibi(void **state) {
     assert_int_equal(attend_alibi_slopes(4, NULL), ATTEND_NULL_POINTER);
 }
 
-/* ---- T5 -----------------------------------------------------------------------------------------
- */
+/* ---- T5 -------------------------------------------------------------------------------------- */
 
 /* Runs of equal buckets by distance 0, 1, 2, .. as transformers' T5 computes them for 32 buckets
  * and 128. */

@@ -62,8 +62,7 @@ static attend_encoding *encode(void **state, const char *text,
     return e;
 }
 
-/* ---- against the case file --------------------------------------------------------------------
- */
+/* ---- against the case file ------------------------------------------------------------------- */
 
 typedef struct tolerance {
     double absolute, relative;
@@ -162,8 +161,7 @@ static void similar_sentences_are_close(void **state) {
     attend_encoding_release(c);
 }
 
-/* ---- what is kept -----------------------------------------------------------------------------
- */
+/* ---- what is kept ---------------------------------------------------------------------------- */
 
 static void keeps_what_was_asked_for(void **state) {
     attend_encoding *const all = encode(state, tired, NULL);

@@ -21,8 +21,7 @@
 static char folder[512];
 static attend_context *context;
 
-/* ---- writing a folder -------------------------------------------------------------------------
- */
+/* ---- writing a folder ------------------------------------------------------------------------ */
 
 static void write_file(const char *name, const void *bytes, size_t size) {
     char path[1024];
@@ -68,8 +67,7 @@ static void assert_refused(attend_status status, const char *said) {
                  attend_status_name(got), attend_error_text());
 }
 
-/* ---- tests ------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static const char text[] = "the \xe5\xa4\xa9 unbelievable a-b [MASK]";
 

@@ -23,8 +23,7 @@ static float values[MOST];
 static const int32_t lengths[B] = {7, 5};
 static const attend_tensor none;
 
-/* ---- an allocator that counts ------------------------------------------------------------------
- */
+/* ---- an allocator that counts ---------------------------------------------------------------- */
 
 static atomic_size_t allocations;
 
@@ -63,8 +62,7 @@ static bool copies(void) {
     return strcmp(decision.backend, "cpu") != 0 && strcmp(decision.backend, "reference") != 0;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 typedef struct sizes {
     int64_t b, h, g, l, s, d, e;
@@ -245,8 +243,7 @@ static void test_decision(void **state) {
     attend_plan_release(plan);
 }
 
-/* ---- allocating, threads, life ------------------------------------------------------------------
- */
+/* ---- allocating, threads, life --------------------------------------------------------------- */
 
 static void test_allocates_nothing(void **state) {
     (void)state;

@@ -10,8 +10,7 @@
 
 static const problem_sizes sizes = {2, 4, 2, 45, 290, 24, 20};
 
-/* ---- ways to exclude key j for some rows --------------------------------------------------------
- */
+/* ---- ways to exclude key j for some rows ----------------------------------------------------- */
 
 typedef enum way {
     BY_MASK,
@@ -85,8 +84,7 @@ static void exclude(problem *p, way w, int64_t j) {
     }
 }
 
-/* ---- poison -------------------------------------------------------------------------------------
- */
+/* ---- poison ---------------------------------------------------------------------------------- */
 
 static void poison(attend_tensor *t, int64_t j, double value) {
     for (int64_t b = 0; b < t->sizes[0]; b++)
@@ -200,8 +198,7 @@ static void test_bias_of_excluded_keys(void **state) {
     problem_free(&dirty);
 }
 
-/* ---- what must come through ---------------------------------------------------------------------
- */
+/* ---- what must come through ------------------------------------------------------------------ */
 
 /* A NaN in one query row makes that row NaN and changes no other bit. */
 static void test_nan_query_row(void **state) {

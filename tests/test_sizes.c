@@ -38,8 +38,7 @@ static uint64_t number(int bits) {
     }
 }
 
-/* ---- the oracle: eight digits of 32 bits ------------------------------------------------------
- */
+/* ---- the oracle: eight digits of 32 bits ----------------------------------------------------- */
 
 typedef struct wide {
     uint32_t digits[8];
@@ -86,8 +85,7 @@ static uint64_t wide_low(wide a) {
     return (uint64_t)a.digits[1] << 32 | a.digits[0];
 }
 
-/* ---- checked.h --------------------------------------------------------------------------------
- */
+/* ---- checked.h ------------------------------------------------------------------------------- */
 
 static void test_checked(void **state) {
     (void)state;
@@ -124,8 +122,7 @@ static void test_checked(void **state) {
     assert_int_equal(untouched, -7);
 }
 
-/* ---- views ------------------------------------------------------------------------------------
- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static size_t allocations;
 

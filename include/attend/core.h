@@ -85,7 +85,8 @@ ATTEND_API const char *attend_status_text(attend_status status);
 /* The sentence of the calling thread's last failure, "" before the first; never NULL. Owned by the
  * library; valid until the thread's next call into it. Any thread. */
 ATTEND_API const char *attend_error_text(void);
-/* For libraries built on this one, so that their failures read like its own: stores `text` (copied; NULL is
+/* For libraries built on this one, so that their failures read like its own: stores `text` (copied;
+ * NULL is
  * "") as the calling thread's sentence and returns `status`. Any thread. */
 ATTEND_API attend_status attend_error_set(attend_status status, const char *text);
 
@@ -176,8 +177,8 @@ typedef enum attend_log_level {
 
 /* Receives what the library would like to say. `topic` is one of "load", "select", "dispatch",
  * "build", "config"; texts are one line without line end, valid during the call. May be called from
- * any thread, several at once; must not call the library back. Tensor data is never logged. Lines of
- * the topic "dispatch", one a call, come only where `verbose` or ATTEND_VERBOSE names it. */
+ * any thread, several at once; must not call the library back. Tensor data is never logged. Lines
+ * of the topic "dispatch", one a call, come only where `verbose` or ATTEND_VERBOSE names it. */
 typedef void attend_log_fn(void *user, attend_log_level level, const char *topic, const char *text);
 
 /* An application's own thread pool: calls task(argument, i) once for each i in 0..count-1, possibly
@@ -203,8 +204,8 @@ typedef struct attend_options {
     const char *device;  /* as ATTEND_DEVICE: an id, a part of a name, "gpu" or "cpu" */
     const char *plugin_path; /* as ATTEND_PLUGIN_PATH: folders of modules, ':' (';') between */
     const char *isa;         /* as ATTEND_ISA: "scalar", "avx2", "avx512"; only lowers */
-    int32_t threads; /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
-    const char *verbose; /* as ATTEND_VERBOSE: topics, "all"; with `log` they go there alone */
+    int32_t threads;         /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
+    const char *verbose;     /* as ATTEND_VERBOSE: topics, "all"; with `log` they go there alone */
     int32_t ignore_environment; /* 1: no ATTEND_* variable is read for this context */
     attend_log_fn *log;
     void *log_user;

@@ -173,8 +173,7 @@ ATTEND_API attend_status attend_feedforward_enqueue(attend_feedforward *layer,
                                                     attend_event **done);
 ATTEND_API void attend_feedforward_release(attend_feedforward *layer); /* NULL is allowed */
 
-/* ---- encoder and decoder layers ---------------------------------------------------------------
- */
+/* ---- encoder and decoder layers -------------------------------------------------------------- */
 
 /* One block of a transformer. Encoder: self-attention and feed-forward; decoder: with
  * cross-attention over the encoder's output between them. With t a sub-layer and n its norm: norm

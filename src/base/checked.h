@@ -24,7 +24,8 @@ static inline bool attend__add_size(size_t a, size_t b, size_t *result) {
 
 /* For values that are not negative, as sizes, strides and offsets of valid tensors are. */
 static inline bool attend__mul_i64(int64_t a, int64_t b, int64_t *result) {
-    if ((((uint64_t)a | (uint64_t)b) >> 31) == 0) { /* spares the division for nearly every caller */
+    if ((((uint64_t)a | (uint64_t)b) >> 31) ==
+        0) { /* spares the division for nearly every caller */
         *result = a * b;
         return true;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dynlib.h on Windows. A module's own dependencies are searched in its folder and the system's only. */
+ * dynlib.h on Windows. A module's own dependencies are searched in its folder and the system's
+ * only. */
 #include "base/dynlib.h"
 
 #include <stdio.h>
@@ -9,8 +10,8 @@
 #include <windows.h>
 
 void *attend__dynlib_open(const char *path, char *error, size_t error_bytes) {
-    HMODULE library = LoadLibraryExA(
-        path, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
+    HMODULE library =
+        LoadLibraryExA(path, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
     if (library == NULL)
         (void)snprintf(error, error_bytes, "%s: Windows error %lu", path, GetLastError());
     return (void *)library;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * environment.h. "Elevated" is what the kernel says at program start (AT_SECURE) where it can be had, otherwise
- * different real and effective ids. On Windows rights are not inherited by way of the file, and an administrator's
- * shell passes its own variables on purpose: nothing is refused there. */
+ * environment.h. "Elevated" is what the kernel says at program start (AT_SECURE) where it can be
+ * had, otherwise different real and effective ids. On Windows rights are not inherited by way of
+ * the file, and an administrator's shell passes its own variables on purpose: nothing is refused
+ * there. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* environ, and issetugid on BSD systems */
 #endif

@@ -25,8 +25,8 @@ typedef struct attend__file_facts {
 /* Follows links. */
 attend__file_facts attend__file_look(const char *path);
 
-/* Names (without the folder) in the order of their bytes, to be released with attend__folder_release. false if the
- * folder cannot be read; then *names is NULL and *count 0. */
+/* Names (without the folder) in the order of their bytes, to be released with
+ * attend__folder_release. false if the folder cannot be read; then *names is NULL and *count 0. */
 bool attend__folder_list(const char *path, char ***names, size_t *count);
 void attend__folder_release(char **names, size_t count);
 

@@ -7,7 +7,8 @@
 typedef struct attend__folder_step attend__folder_step;
 
 attend__folder_step *attend__folder_open(const char *path); /* NULL if it cannot be read */
-const char *attend__folder_next(attend__folder_step *step); /* NULL at the end; valid until the next call */
+const char *
+attend__folder_next(attend__folder_step *step); /* NULL at the end; valid until the next call */
 void attend__folder_close(attend__folder_step *step);
 
 #endif

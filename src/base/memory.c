@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * memory.h. C11's aligned_alloc is missing on Windows and wants sizes that are multiples of the alignment. */
+ * memory.h. C11's aligned_alloc is missing on Windows and wants sizes that are multiples of the
+ * alignment. */
 #include "base/memory.h"
 
 #include <stdlib.h>

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/* alignment: a power of two. 0 bytes give a pointer of their own. NULL if there is no memory. Not cleared. */
+/* alignment: a power of two. 0 bytes give a pointer of their own. NULL if there is no memory. Not
+ * cleared. */
 void *attend__aligned_allocate(size_t bytes, size_t alignment);
 void attend__aligned_free(void *memory); /* NULL is allowed */
 

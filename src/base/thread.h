@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads, locks and conditions of POSIX and Windows under one set of names. Failing to make a lock is reported;
- * locking a lock that was made cannot fail. */
+ * Threads, locks and conditions of POSIX and Windows under one set of names. Failing to make a lock
+ * is reported; locking a lock that was made cannot fail. */
 #ifndef ATTEND_BASE_THREAD_H
 #define ATTEND_BASE_THREAD_H
 
@@ -9,12 +9,23 @@
 #include <stdint.h>
 
 #ifdef _WIN32
-typedef struct attend__mutex { void *handle; } attend__mutex;         /* SRWLOCK */
-typedef struct attend__condition { void *handle; } attend__condition; /* CONDITION_VARIABLE */
-typedef struct attend__thread { void *handle; unsigned long id; } attend__thread;
-typedef struct attend__once { void *handle; } attend__once;           /* INIT_ONCE */
-#define ATTEND__MUTEX_INIT {0}
-#define ATTEND__ONCE_INIT {0}
+typedef struct attend__mutex {
+    void *handle;
+} attend__mutex; /* SRWLOCK */
+typedef struct attend__condition {
+    void *handle;
+} attend__condition; /* CONDITION_VARIABLE */
+typedef struct attend__thread {
+    void *handle;
+    unsigned long id;
+} attend__thread;
+typedef struct attend__once {
+    void *handle;
+} attend__once; /* INIT_ONCE */
+#define ATTEND__MUTEX_INIT                                                                         \
+    { 0 }
+#define ATTEND__ONCE_INIT                                                                          \
+    { 0 }
 #else
 #include <pthread.h>
 typedef pthread_mutex_t attend__mutex;
@@ -34,7 +45,8 @@ bool attend__condition_create(attend__condition *condition);
 void attend__condition_destroy(attend__condition *condition);
 void attend__condition_wait(attend__condition *condition, attend__mutex *mutex);
 /* false once `nanoseconds` have passed; negative = without end. */
-bool attend__condition_wait_for(attend__condition *condition, attend__mutex *mutex, int64_t nanoseconds);
+bool attend__condition_wait_for(attend__condition *condition, attend__mutex *mutex,
+                                int64_t nanoseconds);
 void attend__condition_wake_all(attend__condition *condition);
 
 bool attend__thread_start(attend__thread *thread, void (*run)(void *argument), void *argument);

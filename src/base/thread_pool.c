@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * thread_pool.h. One 64-bit word publishes a job: its generation in the upper half, the tasks not yet claimed in the
- * lower. A thread claims a task by lowering the word, so a thread that comes late finds nothing left, or another
- * generation, and can never touch a job that is over: the caller need not wait for threads that had no task.
+ * thread_pool.h. One 64-bit word publishes a job: its generation in the upper half, the tasks not
+ * yet claimed in the lower. A thread claims a task by lowering the word, so a thread that comes
+ * late finds nothing left, or another generation, and can never touch a job that is over: the
+ * caller need not wait for threads that had no task.
  *
- * Idle threads look at the word for a short time before they sleep, and so does a caller whose last tasks run
- * elsewhere: a layer forks and joins dozens of times within microseconds, and waking a thread costs more than that. */
+ * Idle threads look at the word for a short time before they sleep, and so does a caller whose last
+ * tasks run elsewhere: a layer forks and joins dozens of times within microseconds, and waking a
+ * thread costs more than that. */
 #include "base/thread_pool.h"
 #include "base/memory.h"
 #include "base/thread.h"
@@ -86,8 +88,9 @@ static bool job_done(const attend__thread_pool *pool, uint64_t seen) {
     return atomic_load_explicit(&pool->unfinished, memory_order_acquire) == 0;
 }
 
-/* `sleeping` is raised before the word is read again, the caller writes the word before it reads `sleeping`; both in
- * one order for all threads, so one of the two sees the other. The same holds for caller_sleeps and unfinished. */
+/* `sleeping` is raised before the word is read again, the caller writes the word before it reads
+ * `sleeping`; both in one order for all threads, so one of the two sees the other. The same holds
+ * for caller_sleeps and unfinished. */
 static void sleep_until_job(attend__thread_pool *pool, uint64_t seen) {
     attend__mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleeping, 1);

@@ -30,7 +30,8 @@ void attend__mutex_unlock(attend__mutex *mutex) {
 }
 
 bool attend__condition_create(attend__condition *condition) {
-#ifdef __APPLE__ /* has no clock attribute; attend__condition_wait_for uses a relative wait there */
+#ifdef __APPLE__ /* has no clock attribute; attend__condition_wait_for uses a relative wait there  \
+                  */
     return pthread_cond_init(condition, NULL) == 0;
 #else
     pthread_condattr_t attributes;

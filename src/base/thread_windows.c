@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * thread.h on Windows: slim locks, condition variables and one-time initialisation, all of which are one pointer wide
- * and need no release. */
+ * thread.h on Windows: slim locks, condition variables and one-time initialisation, all of which
+ * are one pointer wide and need no release. */
 #include "base/thread.h"
 
 #include <limits.h>
@@ -10,7 +10,8 @@
 #include <windows.h>
 
 _Static_assert(sizeof(SRWLOCK) == sizeof(attend__mutex), "a lock is one pointer");
-_Static_assert(sizeof(CONDITION_VARIABLE) == sizeof(attend__condition), "a condition is one pointer");
+_Static_assert(sizeof(CONDITION_VARIABLE) == sizeof(attend__condition),
+               "a condition is one pointer");
 _Static_assert(sizeof(INIT_ONCE) == sizeof(attend__once), "a one-time lock is one pointer");
 
 bool attend__mutex_create(attend__mutex *mutex) {

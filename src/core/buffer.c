@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Buffers: memory of the context's device, or memory of the application's that the device can use as it is. */
+ * Buffers: memory of the context's device, or memory of the application's that the device can use
+ * as it is. */
 #include "context.h"
 #include "error.h"
 #include "worker.h"
@@ -30,7 +31,8 @@ attend_status attend_buffer_create(attend_context *context, size_t bytes, attend
     if (attend__host_memory(context)) {
         b->host = attend__context_allocate(context, bytes);
         b->owned = true;
-        if (!b->host) status = attend__fail(ATTEND_OUT_OF_MEMORY, "buffer: no memory for %zu bytes", bytes);
+        if (!b->host)
+            status = attend__fail(ATTEND_OUT_OF_MEMORY, "buffer: no memory for %zu bytes", bytes);
     } else {
         status = context->table.buffer_create(context->device, bytes, &b->device);
     }
@@ -50,9 +52,11 @@ static attend_status import(attend_buffer *b, const char *kind, void *native, si
         return ATTEND_OK;
     }
     if (attend__host_memory(context) || !context->table.buffer_import)
-        return attend__fail(ATTEND_UNSUPPORTED, "buffer: %s cannot use memory of kind \"%.40s\" without a copy",
+        return attend__fail(ATTEND_UNSUPPORTED,
+                            "buffer: %s cannot use memory of kind \"%.40s\" without a copy",
                             context->backend_name, kind);
-    return context->table.buffer_import(context->device, kind, native, byte_offset, b->bytes, &b->device);
+    return context->table.buffer_import(context->device, kind, native, byte_offset, b->bytes,
+                                        &b->device);
 }
 
 attend_status attend_buffer_import(attend_context *context, const char *kind, void *native,
@@ -60,9 +64,11 @@ attend_status attend_buffer_import(attend_context *context, const char *kind, vo
     attend_buffer *b = NULL;
     attend_status status = check_new(context, buffer);
     if (status != ATTEND_OK) return status;
-    if (!kind || !native) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
+    if (!kind || !native)
+        return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
     if (byte_offset > SIZE_MAX - bytes)
-        return attend__fail(ATTEND_OVERFLOW, "byte_offset: %zu and %zu bytes overflow", byte_offset, bytes);
+        return attend__fail(ATTEND_OVERFLOW, "byte_offset: %zu and %zu bytes overflow", byte_offset,
+                            bytes);
     status = make(context, bytes, &b);
     if (status != ATTEND_OK) return status;
     status = import(b, kind, native, byte_offset);
@@ -75,34 +81,40 @@ attend_status attend_buffer_import(attend_context *context, const char *kind, vo
     return ATTEND_OK;
 }
 
-static attend_status check_range(const attend_buffer *b, size_t offset, const void *data, size_t bytes) {
+static attend_status check_range(const attend_buffer *b, size_t offset, const void *data,
+                                 size_t bytes) {
     if (!b) return attend__fail(ATTEND_NULL_POINTER, "buffer: is NULL");
     const attend_status status = attend__context_check(b->context);
     if (status != ATTEND_OK) return status;
     if (bytes && !data) return attend__fail(ATTEND_NULL_POINTER, "data: is NULL");
     if (offset > b->bytes || bytes > b->bytes - offset)
-        return attend__fail(ATTEND_OUT_OF_RANGE, "offset_bytes: %zu and %zu bytes lie beyond the buffer's %zu",
-                            offset, bytes, b->bytes);
+        return attend__fail(ATTEND_OUT_OF_RANGE,
+                            "offset_bytes: %zu and %zu bytes lie beyond the buffer's %zu", offset,
+                            bytes, b->bytes);
     return ATTEND_OK;
 }
 
-attend_status attend_buffer_write(attend_buffer *buffer, size_t offset_bytes, const void *data, size_t bytes) {
+attend_status attend_buffer_write(attend_buffer *buffer, size_t offset_bytes, const void *data,
+                                  size_t bytes) {
     const attend_status status = check_range(buffer, offset_bytes, data, bytes);
     if (status != ATTEND_OK || bytes == 0) return status;
     attend_context *context = buffer->context;
     if (buffer->device)
-        return context->table.buffer_write(context->device, buffer->device, offset_bytes, data, bytes);
+        return context->table.buffer_write(context->device, buffer->device, offset_bytes, data,
+                                           bytes);
     attend__worker_drain(context);
     memcpy((char *)buffer->host + offset_bytes, data, bytes);
     return ATTEND_OK;
 }
 
-attend_status attend_buffer_read(attend_buffer *buffer, size_t offset_bytes, void *data, size_t bytes) {
+attend_status attend_buffer_read(attend_buffer *buffer, size_t offset_bytes, void *data,
+                                 size_t bytes) {
     const attend_status status = check_range(buffer, offset_bytes, data, bytes);
     if (status != ATTEND_OK || bytes == 0) return status;
     attend_context *context = buffer->context;
     if (buffer->device)
-        return context->table.buffer_read(context->device, buffer->device, offset_bytes, data, bytes);
+        return context->table.buffer_read(context->device, buffer->device, offset_bytes, data,
+                                          bytes);
     attend__worker_drain(context);
     memcpy(data, (const char *)buffer->host + offset_bytes, bytes);
     return ATTEND_OK;

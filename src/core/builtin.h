@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The backends that are part of libattend, in the order of the listing. The registry loads them through the
- * same entry function that a module exports. */
+ * The backends that are part of libattend, in the order of the listing. The registry loads them
+ * through the same entry function that a module exports. */
 #ifndef ATTEND_CORE_BUILTIN_H
 #define ATTEND_CORE_BUILTIN_H
 
 #include "attend/plugin.h"
 
-#define ATTEND__BUILTIN_LIST(X) \
-    X(cpu)                      \
+#define ATTEND__BUILTIN_LIST(X)                                                                    \
+    X(cpu)                                                                                         \
     X(reference)
 
 #define ATTEND_X(name) attend_plugin_entry_fn attend__##name##_entry;

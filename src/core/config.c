@@ -59,7 +59,8 @@ const char *attend__settings_find(const attend__settings *settings, const char *
 static void warn_unknown(void *argument, const char *name, size_t length) {
     for (int i = 0; i < ATTEND__SETTING_COUNT; i++)
         if (strlen(names[i]) == length && !strncmp(names[i], name, length)) return;
-    static const char *const tools[] = {"ATTEND_TEST_", "ATTEND_ORACLE_"}; /* of tests and scripts */
+    static const char *const tools[] = {"ATTEND_TEST_",
+                                        "ATTEND_ORACLE_"}; /* of tests and scripts */
     for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
         if (!strncmp(name, tools[i], strlen(tools[i]))) return;
     attend__log(argument, ATTEND_LOG_WARNING, "config", "%.*s: no such setting", (int)length, name);
@@ -71,7 +72,8 @@ static attend_status take(attend__settings *s, const char *const from_api[ATTEND
         s->from_api[i] = value != NULL;
         if (!value && !s->options.ignore_environment) value = attend__environment_get(names[i]);
         s->values[i] = attend__string_copy(value);
-        if (value && !s->values[i]) return attend__fail(ATTEND_OUT_OF_MEMORY, "%s: no memory", names[i]);
+        if (value && !s->values[i])
+            return attend__fail(ATTEND_OUT_OF_MEMORY, "%s: no memory", names[i]);
     }
     return ATTEND_OK;
 }
@@ -80,13 +82,15 @@ static attend_status take_threads(attend__settings *s) {
     const char *text = s->values[ATTEND__SETTING_NUM_THREADS];
     s->threads = s->options.threads;
     if (s->threads < 0 || s->threads > MOST_THREADS)
-        return attend__fail(ATTEND_INVALID, "threads: %d is not in 0..%d", (int)s->threads, MOST_THREADS);
+        return attend__fail(ATTEND_INVALID, "threads: %d is not in 0..%d", (int)s->threads,
+                            MOST_THREADS);
     if (s->threads == 0 && text) {
         char *end;
         const long n = strtol(text, &end, 10);
         if (*end || n < 1 || n > MOST_THREADS)
-            return attend__fail(ATTEND_INVALID, "ATTEND_NUM_THREADS: \"%.80s\" is not a number in 1..%d",
-                                text, MOST_THREADS);
+            return attend__fail(ATTEND_INVALID,
+                                "ATTEND_NUM_THREADS: \"%.80s\" is not a number in 1..%d", text,
+                                MOST_THREADS);
         s->threads = (int32_t)n;
     }
     if (s->threads == 0) s->threads = attend__processor_count();
@@ -103,12 +107,14 @@ static attend_status fill(attend__settings *s) {
     };
     attend_status status = take(s, from_api);
     if (status == ATTEND_OK) status = take_threads(s);
-    if (status == ATTEND_OK) status = attend__log_topics(s->values[ATTEND__SETTING_VERBOSE], &s->topics);
+    if (status == ATTEND_OK)
+        status = attend__log_topics(s->values[ATTEND__SETTING_VERBOSE], &s->topics);
     const char *file = s->values[ATTEND__SETTING_LOG_FILE];
     if (status == ATTEND_OK && file && s->topics) status = attend__log_check_file(file);
     const char *cache = s->values[ATTEND__SETTING_CACHE];
     if (status == ATTEND_OK && cache && strcmp(cache, "off") != 0 && strcmp(cache, "on") != 0)
-        status = attend__fail(ATTEND_INVALID, "ATTEND_CACHE: \"%.80s\" is neither \"on\" nor \"off\"", cache);
+        status = attend__fail(ATTEND_INVALID,
+                              "ATTEND_CACHE: \"%.80s\" is neither \"on\" nor \"off\"", cache);
     static atomic_flag warned = ATOMIC_FLAG_INIT;
     if (status == ATTEND_OK && !s->options.ignore_environment && attend__log_wanted(s, "config") &&
         !atomic_flag_test_and_set(&warned))
@@ -120,18 +126,22 @@ attend_status attend__settings_create(const attend_options *options, attend__set
     static const attend__fields fields = {sizeof(attend_options), NULL, 0};
     *settings = NULL;
     attend_options full = {.size = sizeof full};
-    attend_status status = options ? attend__description_copy("options", &fields, options, &full) : ATTEND_OK;
+    attend_status status =
+        options ? attend__description_copy("options", &fields, options, &full) : ATTEND_OK;
     if (status != ATTEND_OK) return status;
     attend_allocator allocator = {plain_allocate, plain_release, NULL};
     if (full.allocator) allocator = *full.allocator;
     if (!allocator.allocate || !allocator.release)
-        return attend__fail(ATTEND_NULL_POINTER, "allocator: allocate and release must both be given");
+        return attend__fail(ATTEND_NULL_POINTER,
+                            "allocator: allocate and release must both be given");
     attend__settings *s = allocator.allocate(allocator.user, sizeof *s, 64);
     if (!s) return attend__fail(ATTEND_OUT_OF_MEMORY, "options: no memory");
     *s = (attend__settings){.options = full, .allocator = allocator};
     status = fill(s);
-    if (status != ATTEND_OK) attend__settings_release(s);
-    else *settings = s;
+    if (status != ATTEND_OK)
+        attend__settings_release(s);
+    else
+        *settings = s;
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the application and the environment ask for: API before environment before default, read once when a
- * context is opened. */
+ * What the application and the environment ask for: API before environment before default, read
+ * once when a context is opened. */
 #ifndef ATTEND_CORE_CONFIG_H
 #define ATTEND_CORE_CONFIG_H
 
@@ -31,8 +31,8 @@ typedef enum attend__setting {
 typedef struct attend__settings {
     char *values[ATTEND__SETTING_COUNT]; /* NULL = unset; own copies */
     bool from_api[ATTEND__SETTING_COUNT];
-    int32_t threads; /* at least 1 */
-    unsigned topics; /* bit per topic that ATTEND_VERBOSE names (log.c) */
+    int32_t threads;        /* at least 1 */
+    unsigned topics;        /* bit per topic that ATTEND_VERBOSE names (log.c) */
     attend_options options; /* callbacks; its strings are not used */
     attend_allocator allocator;
 } attend__settings;

@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "error.h"
-#include "log.h"
 #include "launch.h"
+#include "log.h"
 #include "plan_cache.h"
 #include "retired.h"
 #include "select.h"
@@ -20,7 +20,8 @@ static atomic_uint_fast64_t serials;
 static atomic_bool shut_down;
 static attend__mutex life = ATTEND__MUTEX_INIT; /* guards the two below, and changes of shut_down */
 static int open_contexts;
-static int64_t counting_process; /* a forked child's count starts anew: it cannot close its parent's */
+static int64_t
+    counting_process; /* a forked child's count starts anew: it cannot close its parent's */
 
 static attend_status count_open(void) {
     attend__mutex_lock(&life);
@@ -40,7 +41,7 @@ static void count_closed(void) {
     attend__mutex_unlock(&life);
 }
 
-/* ---- the table that a device gets --------------------------------------------------------------- */
+/* ---- the table that a device gets ------------------------------------------------------------ */
 
 static void host_log(void *self, attend_log_level level, const char *topic, const char *text) {
     attend__log(((attend_context *)self)->settings, level, topic, "%s", text);
@@ -62,8 +63,10 @@ static void host_parallel(void *self, int32_t count, void (*task)(void *argument
                           void *argument) {
     attend_context *context = self;
     const attend_options *options = &context->settings->options;
-    if (options->parallel) options->parallel(options->parallel_user, count, task, argument);
-    else attend__thread_pool_run(context->pool, count, task, argument);
+    if (options->parallel)
+        options->parallel(options->parallel_user, count, task, argument);
+    else
+        attend__thread_pool_run(context->pool, count, task, argument);
 }
 static const char *host_config(void *self, const char *name) {
     return attend__settings_find(((attend_context *)self)->settings, name);
@@ -82,7 +85,7 @@ static attend_host host_of(attend_context *context) {
                          .config = host_config};
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void *attend__context_allocate(attend_context *context, size_t bytes) {
     return attend__settings_allocate(context->settings, bytes, 64);
@@ -147,7 +150,9 @@ attend_status attend_finish(attend_context *context) {
     const attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
     const attend_status work = wait_for_work(context);
-    return work == ATTEND_OK ? work : attend__fail(work, "enqueued work failed: %s", attend_status_text(work));
+    return work == ATTEND_OK
+               ? work
+               : attend__fail(work, "enqueued work failed: %s", attend_status_text(work));
 }
 
 attend_status attend_shutdown(void) {
@@ -160,7 +165,7 @@ attend_status attend_shutdown(void) {
     return ATTEND_OK;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* A context without a device; takes the settings over, also when it fails. */
 static attend_status make(attend__settings *settings, attend_context **made) {
@@ -195,7 +200,8 @@ static attend_status note_choice(attend_context *context, const attend__choice *
     context->device_name = attend__string_copy(choice->info.name);
     context->reason = attend__string_copy(choice->reason);
     context->refused = attend__string_copy(choice->refused);
-    if (context->backend_name && context->device_name && context->reason && context->refused) return ATTEND_OK;
+    if (context->backend_name && context->device_name && context->reason && context->refused)
+        return ATTEND_OK;
     return attend__fail(ATTEND_OUT_OF_MEMORY, "context: no memory");
 }
 
@@ -221,8 +227,9 @@ static attend_status open_device(void *argument, const attend__choice *choice) {
     const attend_status status =
         choice->module->plugin.device_open(choice->device, &context->host, &table, &device);
     if (status == ATTEND_OK) return adopt_device(context, choice->module, &table, device);
-    return *attend_error_text() ? status
-                                : attend__fail(status, "%s: %s", choice->info.id, attend_status_text(status));
+    return *attend_error_text()
+               ? status
+               : attend__fail(status, "%s: %s", choice->info.id, attend_status_text(status));
 }
 
 static attend_status open_chosen(attend_context *context) {
@@ -231,15 +238,16 @@ static attend_status open_chosen(attend_context *context) {
     if (status == ATTEND_OK) status = note_choice(context, &choice);
     if (status == ATTEND_OK) status = attend__plan_cache_create(context);
     if (status == ATTEND_OK)
-        attend__log(context->settings, ATTEND_LOG_INFO, "select", "%s on %s: %s", choice.info.id, choice.info.name,
-                    choice.reason);
+        attend__log(context->settings, ATTEND_LOG_INFO, "select", "%s on %s: %s", choice.info.id,
+                    choice.info.name, choice.reason);
     return status;
 }
 
 static attend_status adopt_native(attend_context *context, const char *kind, const void *native) {
     size_t count;
     attend__module **modules = attend__registry_all(context->settings, &count);
-    attend_status status = attend__fail(ATTEND_UNSUPPORTED, "kind: no backend knows \"%.40s\"", kind);
+    attend_status status =
+        attend__fail(ATTEND_UNSUPPORTED, "kind: no backend knows \"%.40s\"", kind);
     for (size_t i = 0; i < count && status == ATTEND_UNSUPPORTED; i++) {
         attend__module *m = modules[i];
         if (m->status != ATTEND_OK || !m->plugin.device_adopt) continue;
@@ -247,7 +255,8 @@ static attend_status adopt_native(attend_context *context, const char *kind, con
         attend_device *device = NULL;
         status = m->plugin.device_adopt(kind, native, &context->host, &table, &device);
         if (status != ATTEND_OK) continue;
-        attend__choice choice = {.module = m, .info.name = kind, .reason = "the application's own objects"};
+        attend__choice choice = {
+            .module = m, .info.name = kind, .reason = "the application's own objects"};
         status = note_choice(context, &choice);
         if (status == ATTEND_OK) status = adopt_device(context, m, &table, device);
     }
@@ -263,9 +272,12 @@ static attend_status open_with(const char *kind, const void *native, const atten
     attend_status status = attend__settings_create(options, &settings);
     if (status != ATTEND_OK) return status;
     status = make(settings, &context);
-    if (status == ATTEND_OK) status = kind ? adopt_native(context, kind, native) : open_chosen(context);
-    if (status == ATTEND_OK) *opened = context;
-    else if (context) destroy(context);
+    if (status == ATTEND_OK)
+        status = kind ? adopt_native(context, kind, native) : open_chosen(context);
+    if (status == ATTEND_OK)
+        *opened = context;
+    else if (context)
+        destroy(context);
     return status;
 }
 
@@ -274,10 +286,11 @@ attend_status attend_open(const attend_options *options, attend_context **contex
     return open_with(NULL, NULL, options, context);
 }
 
-attend_status attend_open_native(const char *kind, const void *native, const attend_options *options,
-                                 attend_context **context) {
+attend_status attend_open_native(const char *kind, const void *native,
+                                 const attend_options *options, attend_context **context) {
     if (!context) return attend__fail(ATTEND_NULL_POINTER, "context: is NULL");
     *context = NULL;
-    if (!kind || !native) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
+    if (!kind || !native)
+        return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
     return open_with(kind, native, options, context);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a context, a buffer and an event are inside. A context is one opened device of one backend with its
- * host table; everything made from it holds a reference. */
+ * What a context, a buffer and an event are inside. A context is one opened device of one backend
+ * with its host table; everything made from it holds a reference. */
 #ifndef ATTEND_CORE_CONTEXT_H
 #define ATTEND_CORE_CONTEXT_H
 
@@ -22,10 +22,11 @@ struct attend_context {
     attend_host host;
     attend_device *device;
     attend_device_table table;
-    struct attend__module *module;  /* registry.h */
-    struct attend__settings *settings; /* config.h: what API and environment asked for; owns its strings */
-    struct attend__thread_pool *pool;  /* base/thread_pool.h; started at the first parallel call */
-    struct attend__worker *worker;     /* host-memory devices: started at the first enqueue */
+    struct attend__module *module; /* registry.h */
+    struct attend__settings
+        *settings; /* config.h: what API and environment asked for; owns its strings */
+    struct attend__thread_pool *pool; /* base/thread_pool.h; started at the first parallel call */
+    struct attend__worker *worker;    /* host-memory devices: started at the first enqueue */
     struct attend__plan_cache *plans;
     struct attend__retired *retired;
     attend__mutex lock; /* guards worker, retired and their creation */
@@ -68,10 +69,13 @@ struct attend_event {
     attend_status status;
     char sentence[256]; /* why the work failed, for the thread that waits */
 };
-attend_status attend__event_create(attend_context *context, attend_device_event *device, attend_event **event);
+attend_status attend__event_create(attend_context *context, attend_device_event *device,
+                                   attend_event **event);
 void attend__event_retain(attend_event *event);
 void attend__event_complete(attend_event *event, attend_status status);
-/* OK, or why these cannot be waited for by work of the context: NULL among them, or another context's. */
-attend_status attend__waits_check(const attend_context *context, size_t count, attend_event *const *waits);
+/* OK, or why these cannot be waited for by work of the context: NULL among them, or another
+ * context's. */
+attend_status attend__waits_check(const attend_context *context, size_t count,
+                                  attend_event *const *waits);
 
 #endif

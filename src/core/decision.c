@@ -20,7 +20,8 @@ static _Thread_local record records[PLACES];
 
 static _Thread_local char shape_store[256], line_store[512];
 
-void attend__decision_note(attend_context *context, const char *kernel, const attend__shape *shape) {
+void attend__decision_note(attend_context *context, const char *kernel,
+                           const attend__shape *shape) {
     record *last = &records[context->serial % PLACES];
     last->serial = context->serial;
     const size_t length = strlen(kernel);
@@ -31,8 +32,8 @@ void attend__decision_note(attend_context *context, const char *kernel, const at
     if (!attend__log_wanted(context->settings, "dispatch")) return;
     char text[256];
     attend__shape_text(shape, text, sizeof text);
-    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name, last->kernel,
-                text);
+    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name,
+                last->kernel, text);
 }
 
 static const char *const operation_texts[ATTEND_OP_COUNT] = {
@@ -56,8 +57,10 @@ void attend__shape_text(const attend__shape *shape, char *text, size_t bytes) {
     if (shape->operation != ATTEND_OP_ATTENTION)
         at += (size_t)snprintf(text, bytes, "%s ", operation_texts[shape->operation]);
     for (int i = 0; shape->letters[i] && at < bytes; i++)
-        at += (size_t)snprintf(text + at, bytes - at, "%c%lld ", shape->letters[i], (long long)shape->values[i]);
-    if (at < bytes) at += (size_t)snprintf(text + at, bytes - at, "%s", attend_type_text(shape->type));
+        at += (size_t)snprintf(text + at, bytes - at, "%c%lld ", shape->letters[i],
+                               (long long)shape->values[i]);
+    if (at < bytes)
+        at += (size_t)snprintf(text + at, bytes - at, "%s", attend_type_text(shape->type));
     for (size_t i = 0; i < sizeof option_texts / sizeof *option_texts; i++)
         if ((shape->options & ~implied) >> i & 1 && at < bytes)
             at += (size_t)snprintf(text + at, bytes - at, " %s", option_texts[i]);
@@ -92,7 +95,7 @@ attend_status attend_context_decision(const attend_context *context, attend_deci
 const char *attend_describe(const attend_context *context) {
     attend_decision d = {.size = sizeof d};
     if (attend_context_decision(context, &d) != ATTEND_OK) return attend_error_text();
-    snprintf(line_store, sizeof line_store, "%s: %s%s%s; %s", d.backend, d.device, *d.kernel ? ", kernel " : "",
-             d.kernel, d.reason);
+    snprintf(line_store, sizeof line_store, "%s: %s%s%s; %s", d.backend, d.device,
+             *d.kernel ? ", kernel " : "", d.kernel, d.reason);
     return line_store;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The decision record of the calling thread: which kernel ran last on a context, and for what shape. Noted after
- * every run, so noting copies numbers only; the texts are made when somebody asks. */
+ * The decision record of the calling thread: which kernel ran last on a context, and for what
+ * shape. Noted after every run, so noting copies numbers only; the texts are made when somebody
+ * asks. */
 #ifndef ATTEND_CORE_DECISION_H
 #define ATTEND_CORE_DECISION_H
 
@@ -18,15 +19,15 @@ typedef struct attend__shape {
     uint64_t options; /* bits of ATTEND_OPTION_LIST, named after the type */
 } attend__shape;
 
-/* Remembers kernel (copied, at most 95 bytes) and shape for this thread and context, and writes the dispatch line if
- * ATTEND_VERBOSE asked for it. Never fails; does not allocate. */
+/* Remembers kernel (copied, at most 95 bytes) and shape for this thread and context, and writes the
+ * dispatch line if ATTEND_VERBOSE asked for it. Never fails; does not allocate. */
 void attend__decision_note(attend_context *context, const char *kernel, const attend__shape *shape);
 
 /* "B1 H8 .. f32 causal", cut to `bytes`. */
 void attend__shape_text(const attend__shape *shape, char *text, size_t bytes);
 
-/* Fills the caller's structure up to its `size` (INVALID if that is 0): for attend_context_decision and
- * attend_plan_decision. `full` holds all members. */
+/* Fills the caller's structure up to its `size` (INVALID if that is 0): for attend_context_decision
+ * and attend_plan_decision. `full` holds all members. */
 attend_status attend__decision_give(const attend_decision *full, attend_decision *decision);
 
 #endif

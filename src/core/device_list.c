@@ -82,10 +82,13 @@ size_t attend_device_list_count(const attend_device_list *list) {
     return list ? list->count : 0;
 }
 
-attend_status attend_device_list_get(const attend_device_list *list, size_t index, attend_device_info *info) {
-    if (!list || !info) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", list ? "info" : "list");
+attend_status attend_device_list_get(const attend_device_list *list, size_t index,
+                                     attend_device_info *info) {
+    if (!list || !info)
+        return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", list ? "info" : "list");
     if (index >= list->count)
-        return attend__fail(ATTEND_OUT_OF_RANGE, "index: %zu, the list has %zu devices", index, list->count);
+        return attend__fail(ATTEND_OUT_OF_RANGE, "index: %zu, the list has %zu devices", index,
+                            list->count);
     const size_t size = info->size;
     if (size < sizeof size) return attend__fail(ATTEND_INVALID, "info: size is not set");
     memcpy(info, &list->items[index], size < sizeof *info ? size : sizeof *info);

@@ -12,8 +12,8 @@
 #define ATTEND__PRINTF(text, first)
 #endif
 
-/* Stores the sentence and returns `status`, so that a check reads `return attend__fail(ATTEND_SHAPE, "..")`.
- * A sentence longer than the store (1023 bytes) is cut. */
+/* Stores the sentence and returns `status`, so that a check reads `return
+ * attend__fail(ATTEND_SHAPE, "..")`. A sentence longer than the store (1023 bytes) is cut. */
 attend_status attend__fail(attend_status status, const char *format, ...) ATTEND__PRINTF(2, 3);
 void attend__set_error(const char *text);
 

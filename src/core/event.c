@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Events. Those of a device with a queue of its own wrap the device's; the others are a flag, a status and a condition. */
+ * Events. Those of a device with a queue of its own wrap the device's; the others are a flag, a
+ * status and a condition. */
 #include "context.h"
 #include "error.h"
 #include "launch.h"
@@ -11,7 +12,8 @@ static attend_status check(const attend_event *event) {
     return attend__context_check(event->context);
 }
 
-attend_status attend__event_create(attend_context *context, attend_device_event *device, attend_event **event) {
+attend_status attend__event_create(attend_context *context, attend_device_event *device,
+                                   attend_event **event) {
     attend_event *e = attend__context_allocate(context, sizeof *e);
     if (!e) return attend__fail(ATTEND_OUT_OF_MEMORY, "event: no memory");
     *e = (attend_event){.context = context, .device = device};
@@ -84,7 +86,8 @@ attend_status attend_event_wait(attend_event *event, int64_t nanoseconds) {
     status = event->status;
     attend__mutex_unlock(&event->lock);
     if (!complete)
-        return attend__fail(ATTEND_TIMEOUT, "event: not complete after %lld ns", (long long)nanoseconds);
+        return attend__fail(ATTEND_TIMEOUT, "event: not complete after %lld ns",
+                            (long long)nanoseconds);
     return ended(event, status);
 }
 
@@ -104,12 +107,13 @@ attend_status attend_event_query(attend_event *event, int32_t *complete) {
 attend_status attend_event_native(attend_event *event, const char *kind, void **native) {
     const attend_status status = check(event);
     if (status != ATTEND_OK) return status;
-    if (!kind || !native) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
+    if (!kind || !native)
+        return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
     *native = NULL;
     attend_context *context = event->context;
     if (!event->device || !context->table.event_native)
-        return attend__fail(ATTEND_UNSUPPORTED, "event: %s has no native object \"%.40s\"", context->backend_name,
-                            kind);
+        return attend__fail(ATTEND_UNSUPPORTED, "event: %s has no native object \"%.40s\"",
+                            context->backend_name, kind);
     return context->table.event_native(context->device, event->device, kind, native);
 }
 
@@ -119,11 +123,14 @@ attend_status attend_user_event_create(attend_context *context, attend_event **e
     attend_status status = attend__context_check(context);
     if (status != ATTEND_OK) return status;
     attend_device_event *device = NULL;
-    if (!attend__host_memory(context)) status = context->table.user_event_create(context->device, &device);
+    if (!attend__host_memory(context))
+        status = context->table.user_event_create(context->device, &device);
     if (status != ATTEND_OK) return status;
     status = attend__event_create(context, device, event);
-    if (status == ATTEND_OK) (*event)->user = true;
-    else if (device) context->table.event_release(context->device, device);
+    if (status == ATTEND_OK)
+        (*event)->user = true;
+    else if (device)
+        context->table.event_release(context->device, device);
     return status;
 }
 
@@ -132,20 +139,24 @@ attend_status attend_user_event_complete(attend_event *event, attend_status stat
     if (checked != ATTEND_OK) return checked;
     if (!event->user) return attend__fail(ATTEND_INVALID, "event: not a user event");
     if (status > 0 || status == ATTEND_TIMEOUT)
-        return attend__fail(ATTEND_INVALID, "status: %d is no status that work ends with", (int)status);
+        return attend__fail(ATTEND_INVALID, "status: %d is no status that work ends with",
+                            (int)status);
     attend__mutex_lock(&event->lock);
     const bool twice = event->claimed;
     event->claimed = true;
     attend__mutex_unlock(&event->lock);
     if (twice) return attend__fail(ATTEND_INVALID, "event: completed already");
     attend_context *context = event->context;
-    if (event->device) return context->table.user_event_complete(context->device, event->device, status);
+    if (event->device)
+        return context->table.user_event_complete(context->device, event->device, status);
     attend__event_complete(event, status);
     return ATTEND_OK;
 }
 
-attend_status attend__waits_check(const attend_context *context, size_t count, attend_event *const *waits) {
-    if (count && !waits) return attend__fail(ATTEND_NULL_POINTER, "waits: is NULL, %zu are announced", count);
+attend_status attend__waits_check(const attend_context *context, size_t count,
+                                  attend_event *const *waits) {
+    if (count && !waits)
+        return attend__fail(ATTEND_NULL_POINTER, "waits: is NULL, %zu are announced", count);
     for (size_t i = 0; i < count; i++) {
         if (!waits[i]) return attend__fail(ATTEND_NULL_POINTER, "waits[%zu]: is NULL", i);
         if (waits[i]->context != context)

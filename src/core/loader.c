@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a file to a plugin table, each fault with a reason of its own. Also what a table must hold to be used. */
+ * From a file to a plugin table, each fault with a reason of its own. Also what a table must hold
+ * to be used. */
 #include "registry.h"
 
 #include "base/dynlib.h"
@@ -12,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the host table that serves the process: while a thread loads a module it speaks for the settings it loads for */
+/* ---- the host table that serves the process: while a thread loads a module it speaks for the
+ * settings it loads for */
 
 static _Thread_local const attend__settings *loading_for;
 
@@ -64,7 +66,8 @@ static const attend_host process_host = {
 
 static bool good_name(const char *name) {
     return name && *name &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == strlen(name);
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+               strlen(name);
 }
 
 static attend_status check_plugin(const attend_plugin *given, attend_plugin *plugin) {
@@ -72,21 +75,25 @@ static attend_status check_plugin(const attend_plugin *given, attend_plugin *plu
     if (given->size < offsetof(attend_plugin, required))
         return attend__fail(ATTEND_INCOMPATIBLE, "its table was not filled");
     if (given->abi != ATTEND_PLUGIN_ABI)
-        return attend__fail(ATTEND_INCOMPATIBLE, "made for plugin ABI %u, this library has %u", given->abi,
-                            ATTEND_PLUGIN_ABI);
+        return attend__fail(ATTEND_INCOMPATIBLE, "made for plugin ABI %u, this library has %u",
+                            given->abi, ATTEND_PLUGIN_ABI);
     if (given->size < least)
-        return attend__fail(ATTEND_INCOMPATIBLE, "its table is too short: %u bytes of at least %zu", given->size,
-                            least);
+        return attend__fail(ATTEND_INCOMPATIBLE, "its table is too short: %u bytes of at least %zu",
+                            given->size, least);
     /* members beyond the plugin's own size are not its to set */
     memset(plugin, 0, sizeof *plugin);
     memcpy(plugin, given, given->size < sizeof *plugin ? given->size : sizeof *plugin);
     plugin->size = sizeof *plugin;
     if (plugin->required)
-        return attend__fail(ATTEND_INCOMPATIBLE, "requires features this library does not have (bits %#llx)",
+        return attend__fail(ATTEND_INCOMPATIBLE,
+                            "requires features this library does not have (bits %#llx)",
                             (unsigned long long)plugin->required);
-    if (!good_name(plugin->name)) return attend__fail(ATTEND_INCOMPATIBLE, "its table has no usable name");
-    if (!plugin->device_info) return attend__fail(ATTEND_INCOMPATIBLE, "its table lacks device_info");
-    if (!plugin->device_open) return attend__fail(ATTEND_INCOMPATIBLE, "its table lacks device_open");
+    if (!good_name(plugin->name))
+        return attend__fail(ATTEND_INCOMPATIBLE, "its table has no usable name");
+    if (!plugin->device_info)
+        return attend__fail(ATTEND_INCOMPATIBLE, "its table lacks device_info");
+    if (!plugin->device_open)
+        return attend__fail(ATTEND_INCOMPATIBLE, "its table lacks device_open");
     if (!plugin->version) plugin->version = "";
     return ATTEND_OK;
 }
@@ -100,7 +107,8 @@ attend_status attend__plugin_accept(attend_plugin_entry_fn *entry, const attend_
     loading_for = NULL;
     if (status != ATTEND_OK) {
         const char *sentence = attend_error_text();
-        return attend__fail(status, "its entry refuses: %s", *sentence ? sentence : attend_status_text(status));
+        return attend__fail(status, "its entry refuses: %s",
+                            *sentence ? sentence : attend_status_text(status));
     }
     return check_plugin(&given, plugin);
 }
@@ -108,7 +116,8 @@ attend_status attend__plugin_accept(attend_plugin_entry_fn *entry, const attend_
 #define LACKS(member)                                                                              \
     if (!table->member) missing = #member;
 
-attend_status attend__device_table_accept(const attend_device_table *given, attend_device_table *table) {
+attend_status attend__device_table_accept(const attend_device_table *given,
+                                          attend_device_table *table) {
     memset(table, 0, sizeof *table);
     memcpy(table, given, given->size < sizeof *table ? given->size : sizeof *table);
     table->size = sizeof *table;
@@ -149,7 +158,8 @@ static bool folder_writable_by_others(const char *path) {
 
 static attend_status check_file(const char *path) {
     const attend__file_facts facts = attend__file_look(path);
-    if (!facts.exists) return attend__fail(ATTEND_NOT_FOUND, "a link to a file that does not exist");
+    if (!facts.exists)
+        return attend__fail(ATTEND_NOT_FOUND, "a link to a file that does not exist");
     if (!facts.regular) return attend__fail(ATTEND_INCOMPATIBLE, "not a file");
     if (facts.bytes == 0) return attend__fail(ATTEND_INCOMPATIBLE, "the file is empty");
     if (facts.writable_by_others)
@@ -168,10 +178,12 @@ static attend_status load(attend__module *module, const attend__settings *settin
     attend_plugin_entry_fn *entry =
         (attend_plugin_entry_fn *)attend__dynlib_symbol(library, ATTEND_PLUGIN_ENTRY_NAME);
     if (!entry)
-        return attend__fail(ATTEND_INCOMPATIBLE, "no backend: it does not export %s", ATTEND_PLUGIN_ENTRY_NAME);
+        return attend__fail(ATTEND_INCOMPATIBLE, "no backend: it does not export %s",
+                            ATTEND_PLUGIN_ENTRY_NAME);
     status = attend__plugin_accept(entry, settings, &module->plugin);
     if (status == ATTEND_OK && strcmp(module->plugin.name, module->name) != 0)
-        status = attend__fail(ATTEND_INCOMPATIBLE, "calls itself \"%s\", which its file name does not say",
+        status = attend__fail(ATTEND_INCOMPATIBLE,
+                              "calls itself \"%s\", which its file name does not say",
                               module->plugin.name);
     return status;
 }

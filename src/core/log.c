@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * log.h. A line is made whole and written with one call, so that lines of several threads do not mix. */
+ * log.h. A line is made whole and written with one call, so that lines of several threads do not
+ * mix. */
 #include "log.h"
 
 #include <stdarg.h>
@@ -12,13 +13,15 @@ enum { TOPICS = sizeof topic_names / sizeof *topic_names };
 
 static unsigned topic_bit(const char *name, size_t length) {
     for (unsigned i = 0; i < TOPICS; i++)
-        if (strlen(topic_names[i]) == length && !strncmp(topic_names[i], name, length)) return 1u << i;
+        if (strlen(topic_names[i]) == length && !strncmp(topic_names[i], name, length))
+            return 1u << i;
     return 0;
 }
 
 attend_status attend__log_check_file(const char *path) {
     FILE *file = fopen(path, "a");
-    if (!file) return attend__fail(ATTEND_IO, "ATTEND_LOG_FILE: \"%.200s\" cannot be written", path);
+    if (!file)
+        return attend__fail(ATTEND_IO, "ATTEND_LOG_FILE: \"%.200s\" cannot be written", path);
     fclose(file);
     return ATTEND_OK;
 }
@@ -31,9 +34,10 @@ attend_status attend__log_topics(const char *text, unsigned *topics) {
         const bool all = (length == 3 && !strncmp(text, "all", 3)) || (length == 1 && *text == '1');
         const unsigned bits = all ? (1u << TOPICS) - 1 : topic_bit(text, length);
         if (!bits && length)
-            return attend__fail(ATTEND_INVALID,
-                                "ATTEND_VERBOSE: \"%.*s\" is none of load, select, dispatch, build, config, all",
-                                (int)(length < 80 ? length : 80), text);
+            return attend__fail(
+                ATTEND_INVALID,
+                "ATTEND_VERBOSE: \"%.*s\" is none of load, select, dispatch, build, config, all",
+                (int)(length < 80 ? length : 80), text);
         *topics |= bits;
         text += length + (text[length] == ',');
     }
@@ -64,7 +68,9 @@ void attend__log(const attend__settings *settings, attend_log_level level, const
     va_end(arguments);
     for (char *c = strchr(text, '\n'); c; c = strchr(c, '\n'))
         *c = ';'; /* a line is one line */
-    if (settings->options.log) settings->options.log(settings->options.log_user, level, topic, text);
-    if (settings->options.verbose && settings->options.log) return; /* the application asked for itself */
+    if (settings->options.log)
+        settings->options.log(settings->options.log_user, level, topic, text);
+    if (settings->options.verbose && settings->options.log)
+        return; /* the application asked for itself */
     if (settings->topics & topic_bit(topic, strlen(topic))) write_line(settings, topic, text);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Lines for the application's callback, and for stderr or ATTEND_LOG_FILE where ATTEND_VERBOSE asks for their
- * topic. Nothing else in the library prints. */
+ * Lines for the application's callback, and for stderr or ATTEND_LOG_FILE where ATTEND_VERBOSE asks
+ * for their topic. Nothing else in the library prints. */
 #ifndef ATTEND_CORE_LOG_H
 #define ATTEND_CORE_LOG_H
 
 #include "config.h"
 #include "error.h"
 
-/* Bits of the topics in a list like "dispatch,load"; "all" and "1" mean every topic. INVALID names an unknown one. */
+/* Bits of the topics in a list like "dispatch,load"; "all" and "1" mean every topic. INVALID names
+ * an unknown one. */
 attend_status attend__log_topics(const char *text, unsigned *topics);
 /* IO if lines could not be appended to this file. */
 attend_status attend__log_check_file(const char *path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * registry.h. The list only grows, records are never freed: pointers into it stay good without a lock. A module is
- * loaded outside the lock, because its constructors and its entry are foreign code. */
+ * registry.h. The list only grows, records are never freed: pointers into it stay good without a
+ * lock. A module is loaded outside the lock, because its constructors and its entry are foreign
+ * code. */
 #include "registry.h"
 
 #include "base/dynlib.h"
@@ -21,7 +22,8 @@ static attend__once once = ATTEND__ONCE_INIT;
 static attend__module *first;
 
 static attend__module builtins[] = {
-#define ATTEND_X(backend) {.name = (char[]){#backend}, .path = (char[]){""}, .reason = (char[]){""}},
+#define ATTEND_X(backend)                                                                          \
+    {.name = (char[]){#backend}, .path = (char[]){""}, .reason = (char[]){""}},
     ATTEND__BUILTIN_LIST(ATTEND_X)
 #undef ATTEND_X
 };
@@ -74,7 +76,8 @@ static attend__module *find_path(attend__module *list, const char *path) {
     return list;
 }
 
-/* Waits while another thread loads it. That thread does not exist in a forked child: there the module is lost. */
+/* Waits while another thread loads it. That thread does not exist in a forked child: there the
+ * module is lost. */
 static void await_ready(attend__module *m) {
     while (!m->ready) {
         if (m->process != attend__process_id()) {
@@ -90,13 +93,16 @@ static void await_ready(attend__module *m) {
 }
 
 /* The module of this file, loaded by this call or an earlier one. */
-static attend__module *module_of(const attend__settings *settings, const char *name, const char *path) {
+static attend__module *module_of(const attend__settings *settings, const char *name,
+                                 const char *path) {
     attend__once_run(&once, start);
     attend__mutex_lock(&lock);
     attend__module *m = find_path(first, path);
     const bool mine = !m;
-    if (m) await_ready(m);
-    else m = add(&first, name, path);
+    if (m)
+        await_ready(m);
+    else
+        m = add(&first, name, path);
     attend__mutex_unlock(&lock);
     if (!m || !mine) return m;
     attend__module_load(m, settings);
@@ -112,7 +118,8 @@ static attend__module *hidden_of(const char *name, const char *path, const char 
     attend__module *m = find_path(hidden, path);
     if (!m && (m = add(&hidden, name, path)) != NULL) {
         char reason[512];
-        snprintf(reason, sizeof reason, "not loaded: %s has this name already", *by ? by : "a built-in backend");
+        snprintf(reason, sizeof reason, "not loaded: %s has this name already",
+                 *by ? by : "a built-in backend");
         m->status = ATTEND_AMBIGUOUS;
         m->reason = attend__string_copy(reason);
         m->ready = true;
@@ -137,7 +144,8 @@ static char *own_folder(void) {
 /* A relative folder would let the working directory choose the code that runs. */
 static char *absolute_part(const char *text, size_t length) {
     char *part = attend__string_part(text, length);
-    char *real = part && (part[0] == '/' || (length > 2 && part[1] == ':')) ? attend__path_real(part) : NULL;
+    char *real =
+        part && (part[0] == '/' || (length > 2 && part[1] == ':')) ? attend__path_real(part) : NULL;
     free(part);
     return real;
 }
@@ -155,10 +163,12 @@ char **attend__module_folders(const attend__settings *settings) {
         const char separator[] = {ATTEND__PATH_SEPARATOR, 0};
         const size_t length = strcspn(path, separator);
         char *folder = length ? absolute_part(path, length) : NULL;
-        if (folder) folders[count++] = folder;
+        if (folder)
+            folders[count++] = folder;
         else if (length)
             attend__log(settings, ATTEND_LOG_WARNING, "config",
-                        "plugin path: \"%.*s\" is not the absolute path of a folder", (int)length, path);
+                        "plugin path: \"%.*s\" is not the absolute path of a folder", (int)length,
+                        path);
         path += length + (path[length] != 0);
     }
     return folders;
@@ -181,8 +191,7 @@ attend__module *attend__registry_find(const attend__settings *settings, const ch
     char **folders = attend__module_folders(settings);
     for (size_t i = 0; folders && folders[i] && !m; i++) {
         char *path = attend__path_join(folders[i], file);
-        if (path && attend__file_look(path).exists)
-            m = module_of(settings, name, path);
+        if (path && attend__file_look(path).exists) m = module_of(settings, name, path);
         free(path);
     }
     free_folders(folders);
@@ -191,7 +200,8 @@ attend__module *attend__registry_find(const attend__settings *settings, const ch
 
 /* "attend-NAME.so" -> NAME as a new string; NULL for other files. */
 static char *module_name(const char *file) {
-    const size_t length = strlen(file), prefix = strlen("attend-"), suffix = strlen(ATTEND__DYNLIB_SUFFIX);
+    const size_t length = strlen(file), prefix = strlen("attend-"),
+                 suffix = strlen(ATTEND__DYNLIB_SUFFIX);
     if (length <= prefix + suffix || strncmp(file, "attend-", prefix) != 0 ||
         strcmp(file + length - suffix, ATTEND__DYNLIB_SUFFIX) != 0)
         return NULL;

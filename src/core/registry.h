@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The backends this process knows: the built-in ones, and modules as they are asked for. A module is opened
- * once and stays; what cannot be used keeps its reason. */
+ * The backends this process knows: the built-in ones, and modules as they are asked for. A module
+ * is opened once and stays; what cannot be used keeps its reason. */
 #ifndef ATTEND_CORE_REGISTRY_H
 #define ATTEND_CORE_REGISTRY_H
 
@@ -12,9 +12,9 @@
 
 typedef struct attend__module {
     struct attend__module *next;
-    char *name;   /* of the backend, as the file name says it */
-    char *path;   /* "" for a built-in backend */
-    bool ready;   /* false while a thread is loading it */
+    char *name;      /* of the backend, as the file name says it */
+    char *path;      /* "" for a built-in backend */
+    bool ready;      /* false while a thread is loading it */
     int64_t process; /* whose thread that is */
     attend_status status;
     char *reason; /* "" when usable */
@@ -22,11 +22,11 @@ typedef struct attend__module {
     atomic_int open_devices;
 } attend__module;
 
-/* The backend of that name: built in, or from the module folders, loaded now if it was not yet. NULL if there
- * is none; a module that cannot be used comes back with its reason. */
+/* The backend of that name: built in, or from the module folders, loaded now if it was not yet.
+ * NULL if there is none; a module that cannot be used comes back with its reason. */
 attend__module *attend__registry_find(const attend__settings *settings, const char *name);
-/* Every backend that these settings can reach, loaded now: built-in ones first, then folders in order and
- * files by name. A new array for free(), NULL if there is no memory. */
+/* Every backend that these settings can reach, loaded now: built-in ones first, then folders in
+ * order and files by name. A new array for free(), NULL if there is no memory. */
 attend__module **attend__registry_all(const attend__settings *settings, size_t *count);
 /* Calls the shutdown of each module without open devices. */
 void attend__registry_shutdown(void);
@@ -36,9 +36,11 @@ void attend__module_load(attend__module *module, const attend__settings *setting
 /* Checks a table that the entry filled; on refusal the reason is the thread's sentence. */
 attend_status attend__plugin_accept(attend_plugin_entry_fn *entry, const attend__settings *settings,
                                     attend_plugin *plugin);
-attend_status attend__device_table_accept(const attend_device_table *given, attend_device_table *table);
+attend_status attend__device_table_accept(const attend_device_table *given,
+                                          attend_device_table *table);
 
-/* The module folders of the settings, in order, NULL after the last; the caller frees each and the array. */
+/* The module folders of the settings, in order, NULL after the last; the caller frees each and the
+ * array. */
 char **attend__module_folders(const attend__settings *settings);
 
 #endif

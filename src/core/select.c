@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ATTEND_BACKEND: one name is strict, a list permits falling back in its order. "auto" is safe first: a vendor's driver
- * can take its host process down, so a GPU needs a stored verdict, and no verdict is stored yet: "cpu". ATTEND_DEVICE
- * then chooses within the backend. */
+ * ATTEND_BACKEND: one name is strict, a list permits falling back in its order. "auto" is safe
+ * first: a vendor's driver can take its host process down, so a GPU needs a stored verdict, and no
+ * verdict is stored yet: "cpu". ATTEND_DEVICE then chooses within the backend. */
 #include "select.h"
 
 #include "error.h"
@@ -23,12 +23,13 @@ static void append(char *text, size_t bytes, const char *more) {
 
 /* ---- devices -------------------------------------------------------------------------------- */
 
-static attend_status device_at(const attend__module *module, uint32_t index, attend_device_info *info) {
+static attend_status device_at(const attend__module *module, uint32_t index,
+                               attend_device_info *info) {
     memset(info, 0, sizeof *info);
     info->size = sizeof *info;
     const attend_status status = module->plugin.device_info(index, info);
-    const char **const texts[] = {&info->id, &info->backend, &info->name, &info->vendor, &info->version,
-                                  &info->platform};
+    const char **const texts[] = {&info->id,     &info->backend, &info->name,
+                                  &info->vendor, &info->version, &info->platform};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i]) *texts[i] = "";
     return status;
@@ -38,7 +39,8 @@ static bool has_part(const char *text, const char *part) {
     const size_t length = strlen(part);
     for (; *text; text++) {
         size_t i = 0;
-        while (i < length && text[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+        while (i < length && text[i] &&
+               tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
             i++;
         if (i == length) return true;
     }
@@ -64,8 +66,8 @@ static int fits(const attend_device_info *info, const char *wanted) {
     if (!wanted) return rank_without_wish(info);
     if (!strcmp(info->id, wanted)) return 100;
     if (!strcmp(wanted, "gpu") || !strcmp(wanted, "cpu")) return rank_for_type(info, wanted);
-    return has_part(info->name, wanted) || has_part(info->platform, wanted) || has_part(info->vendor, wanted) ||
-           has_part(info->version, wanted);
+    return has_part(info->name, wanted) || has_part(info->platform, wanted) ||
+           has_part(info->vendor, wanted) || has_part(info->version, wanted);
 }
 
 typedef struct search {
@@ -103,13 +105,16 @@ static attend_status select_device(const attend__settings *settings, attend__cho
     }
     const char *name = choice->module->name;
     if (count == 0) return attend__fail(ATTEND_NO_DEVICE, "%s: no device", name);
-    if (s.best == 0 && !wanted) return attend__fail(ATTEND_NO_DEVICE, "%s: no usable device: %s", name, s.listed);
+    if (s.best == 0 && !wanted)
+        return attend__fail(ATTEND_NO_DEVICE, "%s: no usable device: %s", name, s.listed);
     if (s.best == 0)
-        return attend__fail(ATTEND_NOT_FOUND, "device \"%.80s\": none of %s's fits: %s", wanted, name, s.listed);
+        return attend__fail(ATTEND_NOT_FOUND, "device \"%.80s\": none of %s's fits: %s", wanted,
+                            name, s.listed);
     /* a type or no wish takes the first of the best; a part of a name must say which */
     const bool by_name = wanted && strcmp(wanted, "gpu") != 0 && strcmp(wanted, "cpu") != 0;
     if (by_name && s.ties > 1)
-        return attend__fail(ATTEND_AMBIGUOUS, "device \"%.80s\": fits more than one of %s", wanted, s.listed);
+        return attend__fail(ATTEND_AMBIGUOUS, "device \"%.80s\": fits more than one of %s", wanted,
+                            s.listed);
     return ATTEND_OK;
 }
 
@@ -127,10 +132,12 @@ static attend_status unknown_backend(const attend__settings *settings, const cha
         append(listed, sizeof listed, all[i]->reason);
     }
     free(all);
-    return attend__fail(ATTEND_NOT_FOUND, "backend \"%.80s\" is not known; there are: %s", name, listed);
+    return attend__fail(ATTEND_NOT_FOUND, "backend \"%.80s\" is not known; there are: %s", name,
+                        listed);
 }
 
-static attend_status choose(const attend__settings *settings, const char *name, attend__choice *choice) {
+static attend_status choose(const attend__settings *settings, const char *name,
+                            attend__choice *choice) {
     choice->module = attend__registry_find(settings, name);
     if (!choice->module) return unknown_backend(settings, name);
     if (choice->module->status != ATTEND_OK)
@@ -148,7 +155,8 @@ static void say_reason(const attend__settings *settings, attend__choice *choice)
              *choice->refused ? ", after others were refused" : "");
 }
 
-/* The next name of a list, without blanks around it; "" where two commas meet. Returns what is behind it. */
+/* The next name of a list, without blanks around it; "" where two commas meet. Returns what is
+ * behind it. */
 static const char *next_name(const char *text, char *name, size_t bytes) {
     size_t length = strcspn(text, ",");
     const char *rest = text + length + (text[length] == ',');
@@ -161,13 +169,14 @@ static const char *next_name(const char *text, char *name, size_t bytes) {
     return rest;
 }
 
-attend_status attend__select(const attend__settings *settings, attend__open_fn *open, void *argument,
-                             attend__choice *choice) {
+attend_status attend__select(const attend__settings *settings, attend__open_fn *open,
+                             void *argument, attend__choice *choice) {
     memset(choice, 0, sizeof *choice);
     const char *text = settings->values[ATTEND__SETTING_BACKEND];
     if (!text) text = "auto";
     const bool strict = !strchr(text, ',');
-    attend_status status = attend__fail(ATTEND_NOT_FOUND, "backend: the list \"%.80s\" names none", text);
+    attend_status status =
+        attend__fail(ATTEND_NOT_FOUND, "backend: the list \"%.80s\" names none", text);
     while (*text) {
         char name[80];
         text = next_name(text, name, sizeof name);
@@ -181,9 +190,10 @@ attend_status attend__select(const attend__settings *settings, attend__open_fn *
         append(choice->refused, sizeof choice->refused, attend_error_text());
     }
     if (status != ATTEND_OK && strict) return status;
-    if (status != ATTEND_OK) return attend__fail(status, "no backend of the list can run: %s", choice->refused);
+    if (status != ATTEND_OK)
+        return attend__fail(status, "no backend of the list can run: %s", choice->refused);
     if (*choice->refused)
-        attend__log(settings, ATTEND_LOG_WARNING, "select", "running on %s, because %s", choice->module->name,
-                    choice->refused);
+        attend__log(settings, ATTEND_LOG_WARNING, "select", "running on %s, because %s",
+                    choice->module->name, choice->refused);
     return ATTEND_OK;
 }

@@ -10,7 +10,8 @@ const char *attend_status_name(attend_status status) {
         return "ATTEND_" #name;
         ATTEND_STATUS_LIST(ATTEND_X)
 #undef ATTEND_X
-    default: return "unknown status";
+    default:
+        return "unknown status";
     }
 }
 
@@ -21,7 +22,8 @@ const char *attend_status_text(attend_status status) {
         return text;
         ATTEND_STATUS_LIST(ATTEND_X)
 #undef ATTEND_X
-    default: return "unknown status";
+    default:
+        return "unknown status";
     }
 }
 
@@ -32,7 +34,8 @@ size_t attend_type_bytes(attend_type type) {
         return bytes;
         ATTEND_TYPE_LIST(ATTEND_X)
 #undef ATTEND_X
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
@@ -43,7 +46,8 @@ const char *attend_type_text(attend_type type) {
         return text;
         ATTEND_TYPE_LIST(ATTEND_X)
 #undef ATTEND_X
-    default: return "?";
+    default:
+        return "?";
     }
 }
 

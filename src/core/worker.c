@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * worker.h. The thread never holds its lock while it runs work or completes an event. The last reference to a context
- * may be dropped by the work itself: then the thread frees the worker when it ends. */
+ * worker.h. The thread never holds its lock while it runs work or completes an event. The last
+ * reference to a context may be dropped by the work itself: then the thread frees the worker when
+ * it ends. */
 #include "worker.h"
 
 #include "error.h"
@@ -55,7 +56,8 @@ static item *take_ready(attend__worker *worker, attend_status *waited) {
 static void run_item(attend__worker *worker, item *i, attend_status waited) {
     attend__set_error("");
     const attend_status status = i->work(i->argument, waited);
-    if (status != ATTEND_OK) snprintf(i->event->sentence, sizeof i->event->sentence, "%s", attend_error_text());
+    if (status != ATTEND_OK)
+        snprintf(i->event->sentence, sizeof i->event->sentence, "%s", attend_error_text());
     attend__mutex_lock(&worker->lock);
     if (worker->failed == ATTEND_OK) worker->failed = status;
     attend__mutex_unlock(&worker->lock);
@@ -94,7 +96,7 @@ static void run(void *argument) {
     if (orphaned) destroy(worker);
 }
 
-/* ---- from outside ----------------------------------------------------------------------------- */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 static attend__worker *start(void) {
     attend__worker *worker = calloc(1, sizeof *worker);
@@ -119,12 +121,14 @@ static attend__worker *worker_of(attend_context *context, bool make) {
     return worker;
 }
 
-attend_status attend__worker_submit(attend_context *context, size_t wait_count, attend_event *const *waits,
-                                    attend__work_fn *work, void *argument, attend_event *event) {
+attend_status attend__worker_submit(attend_context *context, size_t wait_count,
+                                    attend_event *const *waits, attend__work_fn *work,
+                                    void *argument, attend_event *event) {
     attend__worker *worker = worker_of(context, true);
     item *i = worker ? calloc(1, sizeof *i + wait_count * sizeof *waits) : NULL;
     if (!i)
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueue: no memory for %s", worker ? "the work" : "a thread");
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueue: no memory for %s",
+                            worker ? "the work" : "a thread");
     i->work = work;
     i->argument = argument;
     i->event = event;

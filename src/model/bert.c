@@ -24,8 +24,7 @@ struct attend__bert {
     attend_block **blocks; /* [layers]; NULL behind a failure */
 };
 
-/* ---- one layer --------------------------------------------------------------------------------
- */
+/* ---- one layer ------------------------------------------------------------------------------- */
 
 /* The weights of a layer: member, name behind "encoder.layer.N.", rows, columns (M model size, F
  * inner size). */
@@ -129,8 +128,7 @@ static attend_status create_blocks(attend__bert *bert, attend__weight_store *sto
     return ATTEND_OK;
 }
 
-/* ---- tables -----------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static attend_status create_table(attend__bert *bert, attend__weight_store *store, const char *name,
                                   int64_t rows, int64_t columns, table *result) {
@@ -202,8 +200,7 @@ void attend__bert_release(attend__bert *bert) {
     free(bert);
 }
 
-/* ---- run --------------------------------------------------------------------------------------
- */
+/* ---- run ------------------------------------------------------------------------------------- */
 
 /* x = norm(words[ids] + positions[0..L-1] + types[types]). */
 static attend_status embed(const attend__bert *bert, const attend__bert_call *call,

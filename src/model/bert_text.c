@@ -12,8 +12,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* ---- classes ----------------------------------------------------------------------------------
- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 static bool in_ranges(const bert_range *ranges, size_t count, int32_t code) {
     size_t low = 0, high = count;
@@ -70,8 +69,7 @@ bool attend__is_word_character(int32_t code) {
     }
 }
 
-/* ---- accents ----------------------------------------------------------------------------------
- */
+/* ---- accents --------------------------------------------------------------------------------- */
 
 static bool append_decomposed(attend__text *text, attend__character c) {
     enum { LONGEST = 4 /* of all canonical decompositions; Unicode promises no longer ones */ };
@@ -128,8 +126,7 @@ static bool strip_marks(attend__text *text) {
     return order_run(text->items + run, kept - run);
 }
 
-/* ---- all together -----------------------------------------------------------------------------
- */
+/* ---- all together ---------------------------------------------------------------------------- */
 
 static int32_t lower(int32_t code) {
     for (size_t i = 0; i < COUNT(bert_lowered); i++)

@@ -81,8 +81,7 @@ void attend_encoding_release(attend_encoding *encoding) {
     free(encoding);
 }
 
-/* ---- getters ----------------------------------------------------------------------------------
- */
+/* ---- getters --------------------------------------------------------------------------------- */
 
 size_t attend_encoding_length(const attend_encoding *encoding) {
     return encoding ? encoding->length : 0;

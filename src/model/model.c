@@ -18,8 +18,7 @@ struct attend_model {
     attend__bert *bert;
 };
 
-/* ---- open -------------------------------------------------------------------------------------
- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 typedef attend_status read_part(attend_model *model, attend_context *context, const char *path);
 
@@ -112,8 +111,7 @@ attend_status attend_model_get_info(const attend_model *model, attend_model_info
     return ATTEND_OK;
 }
 
-/* ---- encode -----------------------------------------------------------------------------------
- */
+/* ---- encode ---------------------------------------------------------------------------------- */
 
 void attend_encode_options_init(void *options, size_t size) {
     const attend_encode_options defaults = {size, -1, -1};

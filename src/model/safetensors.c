@@ -52,8 +52,7 @@ const char *attend__stored_type_name(attend__stored_type type) {
     return (unsigned)type < ATTEND__STORED_TYPE_COUNT ? facts[type].name : "?";
 }
 
-/* ---- one entry --------------------------------------------------------------------------------
- */
+/* ---- one entry ------------------------------------------------------------------------------- */
 
 static attend_status read_type(const char *path, const json_t *object, entry *e) {
     const char *const name = e->tensor.name;
@@ -137,8 +136,7 @@ static attend_status read_entry(const attend__safetensors *file, const json_t *o
     return status;
 }
 
-/* ---- the header -------------------------------------------------------------------------------
- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
 static attend_status split(attend__safetensors *file, size_t *header_bytes) {
     if (file->size < LENGTH_BYTES)
@@ -218,8 +216,7 @@ static attend_status read_entries(attend__safetensors *file) {
     return ATTEND_OK;
 }
 
-/* ---- the data ---------------------------------------------------------------------------------
- */
+/* ---- the data -------------------------------------------------------------------------------- */
 
 static int compare_ranges(const void *a, const void *b) {
     const entry *const x = a, *const y = b;
@@ -266,8 +263,7 @@ static attend_status place_data(attend__safetensors *file) {
     return ATTEND_OK;
 }
 
-/* ---- open and close ---------------------------------------------------------------------------
- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* Takes `bytes`, also on failure. */
 static attend_status read_file(const char *path, unsigned char *bytes, size_t size,
@@ -327,8 +323,7 @@ void attend__safetensors_close(attend__safetensors *file) {
     free(file);
 }
 
-/* ---- what is inside ---------------------------------------------------------------------------
- */
+/* ---- what is inside -------------------------------------------------------------------------- */
 
 size_t attend__safetensors_count(const attend__safetensors *file) {
     return file->count;

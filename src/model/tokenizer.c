@@ -45,8 +45,7 @@ static bool append_span(run *r, const char *text, int32_t id, const attend__char
     return append_token(r->tokens, token);
 }
 
-/* ---- words ------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 /* UTF-8 of the word to r->word; *bytes its length. A character takes at most 4 bytes. */
 static bool encode_word(run *r, const attend__character *characters, size_t count, size_t *bytes) {
@@ -110,8 +109,7 @@ static bool append_word(run *r, const attend__character *characters, size_t coun
     return append_span(r, t->unknown->text, t->unknown->id, characters, count);
 }
 
-/* ---- pieces -----------------------------------------------------------------------------------
- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static bool append_words(run *r, const attend__character *characters, size_t count) {
     size_t begin = 0, end = 0;

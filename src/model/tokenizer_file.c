@@ -23,8 +23,7 @@ static void note_id(attend__tokenizer *t, int32_t id) {
     if (id > t->largest_id) t->largest_id = id;
 }
 
-/* ---- normalizer and model ---------------------------------------------------------------------
- */
+/* ---- normalizer and model -------------------------------------------------------------------- */
 
 static attend_status read_normalizer(attend__tokenizer *t, const char *path, const json_t *root) {
     const json_t *object;
@@ -93,8 +92,7 @@ static attend_status read_model(attend__tokenizer *t, const char *path, const js
     return t->prefix ? ATTEND_OK : attend__model_no_memory(path);
 }
 
-/* ---- added tokens -----------------------------------------------------------------------------
- */
+/* ---- added tokens ---------------------------------------------------------------------------- */
 
 static attend_status make_pattern(const attend__tokenizer *t, const char *path,
                                   attend__added_token *token) {
@@ -146,8 +144,7 @@ static attend_status read_all_added(attend__tokenizer *t, const char *path, cons
     return ATTEND_OK;
 }
 
-/* ---- template ---------------------------------------------------------------------------------
- */
+/* ---- template -------------------------------------------------------------------------------- */
 
 static const attend__added_token *find_added(const attend__tokenizer *t, const char *text) {
     for (size_t i = 0; i < t->added_count; i++)
@@ -215,8 +212,7 @@ static attend_status read_template(attend__tokenizer *t, const char *path, const
     return ATTEND_OK;
 }
 
-/* ---- open and close ---------------------------------------------------------------------------
- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static attend_status read_all(attend__tokenizer *t, const char *path, const json_t *root) {
     const json_t *splitter;

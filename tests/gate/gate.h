@@ -11,8 +11,7 @@
 
 #include <stdbool.h>
 
-/* ---- random numbers: the same on every machine ------------------------------------------------
- */
+/* ---- random numbers: the same on every machine ----------------------------------------------- */
 
 typedef struct gate_random {
     uint64_t state;
@@ -25,8 +24,7 @@ int64_t gate_range(gate_random *r, int64_t low, int64_t high); /* both included 
 int64_t gate_log_range(gate_random *r, int64_t low, int64_t high);
 bool gate_chance(gate_random *r, double probability);
 
-/* ---- elements of any type, as double ------------------------------------------------------------
- */
+/* ---- elements of any type, as double --------------------------------------------------------- */
 
 double gate_load(const attend_tensor *t, const int64_t *index);
 void gate_store(const attend_tensor *t, const int64_t *index, double value);
@@ -34,8 +32,7 @@ void gate_store(const attend_tensor *t, const int64_t *index, double value);
  * bound. */
 double gate_half_unit(attend_type type, double x);
 
-/* ---- cases --------------------------------------------------------------------------------------
- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 /* What a case can use: name, share of the cases. Each pair must come up at least once in a run. */
 #define GATE_OPTION_LIST(X)                                                                        \
