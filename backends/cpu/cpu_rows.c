@@ -37,9 +37,9 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     call.wants_lse = weighs && attend__given(&a->lse);
     const int64_t lanes = call.kernels->lanes;
     call.padded_columns = (call.columns + lanes - 1) / lanes * lanes;
-    call.scale = clamped(a->scale, -FLT_MAX, FLT_MAX);
+    call.scale = clamped(a->scale, -(double)FLT_MAX, (double)FLT_MAX);
     /* A cap below 1e-37 moves scores by less than the bound's smallest term. */
-    call.softcap = a->softcap > 0.0 ? clamped(a->softcap, 1e-37, FLT_MAX) : 0.0f;
+    call.softcap = a->softcap > 0.0 ? clamped(a->softcap, 1e-37, (double)FLT_MAX) : 0.0f;
     call.terms = a->softcap > 0.0 || attend__given(&a->mask) || attend__given(&a->bias) ||
                  attend__given(&a->key_mask) || attend__given(&a->alibi_slopes);
     return call;

@@ -45,7 +45,8 @@ static inline attend__rows attend__rows_of(const attend_tensor *t) {
     const int32_t last = t->rank - 1;
     rows.type = t->type;
     rows.bytes = attend__element_bytes(t->type);
-    rows.first = (char *)t->data + t->offset * rows.bytes;
+    rows.first =
+        t->data ? (char *)t->data + t->offset * rows.bytes : NULL; /* planning has no data */
     rows.stride = t->strides[last];
     rows.columns = t->sizes[last];
     for (int32_t d = 0; d < 3; d++) {

@@ -172,7 +172,7 @@ static attend_status device_info(uint32_t index, attend_device_info *info) {
     info->reason = NULL;
     info->kind = ATTEND_DEVICE_CPU;
     info->types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16;
-    info->memory_bytes = 0;
+    info->memory_bytes = attend__memory_bytes();
     return ATTEND_OK;
 }
 

@@ -59,6 +59,8 @@ void attend__once_run(attend__once *once, void (*run)(void));
 
 /* Processors this process may use (affinity mask), at least 1. */
 int32_t attend__processor_count(void);
+/* Memory of the machine in bytes, 0 if unknown. */
+uint64_t attend__memory_bytes(void);
 int64_t attend__process_id(void);
 int64_t attend__clock_nanoseconds(void); /* monotonic */
 

@@ -134,6 +134,14 @@ int32_t attend__processor_count(void) {
     return count < 1 ? 1 : count > INT32_MAX ? INT32_MAX : (int32_t)count;
 }
 
+uint64_t attend__memory_bytes(void) {
+#ifdef _SC_PHYS_PAGES
+    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && bytes > 0) return (uint64_t)pages * (uint64_t)bytes;
+#endif
+    return 0;
+}
+
 int64_t attend__process_id(void) {
     return (int64_t)getpid();
 }

@@ -123,6 +123,11 @@ int32_t attend__processor_count(void) {
     return count > 0 ? count : 1;
 }
 
+uint64_t attend__memory_bytes(void) {
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : 0;
+}
+
 int64_t attend__process_id(void) {
     return (int64_t)GetCurrentProcessId();
 }

@@ -121,14 +121,10 @@ static bool show(const view *v, const attend_encoding *encoding) {
     if (map.count == 0) {
         cli_error("the text has no token to show");
     } else if (find_focus(v, encoding, &map)) {
-        done = true;
         print_focus(&map);
-        if (v->wish->out) {
-            done = write_picture(v, &map);
-        } else {
-            printf("%s: rows attend to columns\n", map.title);
-            head_map_print(&map, v->mode, columns());
-        }
+        printf("%s: rows attend to columns\n", map.title);
+        head_map_print(&map, v->mode, columns());
+        done = !v->wish->out || write_picture(v, &map);
     }
     head_map_free(&map);
     return done;
