@@ -139,11 +139,11 @@ static void no_positions(attend_attention *a) {
       a->bias.data = a->out.data)                                                                  \
     X(BOTH, out_over_lse, OVERLAP, "lse: overlaps out", a->lse.data = a->out.data)                 \
     X(BOTH, weights_over_scores, OVERLAP, "scores: overlaps weights", a->scores = a->weights)      \
-    X(BOTH, scale_nan, INVALID, "scale: ", a->has_scale = 1; a->scale = NAN)                       \
-    X(BOTH, scale_infinite, INVALID, "scale: ", a->has_scale = 1; a->scale = -INFINITY)            \
+    X(BOTH, scale_nan, INVALID, "scale: ", a->has_scale = 1; a->scale = (double)NAN)               \
+    X(BOTH, scale_infinite, INVALID, "scale: ", a->has_scale = 1; a->scale = -(double)INFINITY)    \
     X(BOTH, softcap_negative, INVALID, "softcap: ", a->softcap = -1)                               \
-    X(BOTH, softcap_nan, INVALID, "softcap: ", a->softcap = NAN)                                   \
-    X(BOTH, softcap_infinite, INVALID, "softcap: ", a->softcap = INFINITY)                         \
+    X(BOTH, softcap_nan, INVALID, "softcap: ", a->softcap = (double)NAN)                           \
+    X(BOTH, softcap_infinite, INVALID, "softcap: ", a->softcap = (double)INFINITY)                 \
     X(BOTH, left, INVALID, "window_left: -2", a->window_left = -2)                                 \
     X(BOTH, right, INVALID, "window_right: -9", a->window_right = -9)                              \
     X(BOTH, wild_position, INVALID, "position: 5 is no", a->position = (attend_position)5)         \

@@ -169,7 +169,7 @@ static void with_own_rows(attend_rope *d) {
     X(norm, attend_norm, x_type, TYPE, "x: type u8", d->x.type = ATTEND_U8)                        \
     X(norm, attend_norm, kind, INVALID, "kind: 3", d->kind = (attend_norm_kind)3)                  \
     X(norm, attend_norm, eps, INVALID, "eps: ", d->eps = -1e-9)                                    \
-    X(norm, attend_norm, eps_nan, INVALID, "eps: ", d->eps = NAN)                                  \
+    X(norm, attend_norm, eps_nan, INVALID, "eps: ", d->eps = (double)NAN)                          \
     X(norm, attend_norm, flags, INVALID, "reserved_flags", d->reserved_flags = -1)                 \
     X(norm, attend_norm, two_outputs, OVERLAP, "sum: overlaps out", d->sum = d->out)               \
     X(norm, attend_norm, over_weight, OVERLAP, "out: overlaps weight",                             \
@@ -223,7 +223,7 @@ static void with_own_rows(attend_rope *d) {
     X(embed, attend_embedding, x_type, TYPE, "x: type f16", d->x.type = ATTEND_F16)                \
     X(embed, attend_embedding, table_type, TYPE, "table: type f32 does not go",                    \
       d->out.type = ATTEND_F16)                                                                    \
-    X(embed, attend_embedding, scale, INVALID, "scale: ", d->scale = INFINITY)                     \
+    X(embed, attend_embedding, scale, INVALID, "scale: ", d->scale = (double)INFINITY)             \
     X(embed, attend_embedding, offset_and_ids, INVALID, "id_offset: only without ids",             \
       d->id_offset = 1)                                                                            \
     X(embed, attend_embedding, negative, INVALID, "id_offset: -2", d->ids = arguments_none;        \

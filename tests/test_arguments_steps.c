@@ -43,7 +43,7 @@ static void raw_without_q(attend_attention *a) {
     X(scores, type, TYPE, "scores: type f16", a->scores.type = ATTEND_F16)                         \
     X(scores, stride, STRIDE, "scores: stride 0", a->scores.strides[0] = 0)                        \
     X(scores, overlap, OVERLAP, "scores: overlaps mask", a->mask.data = a->scores.data)            \
-    X(scores, scale, INVALID, "scale", a->has_scale = 1; a->scale = INFINITY)                      \
+    X(scores, scale, INVALID, "scale", a->has_scale = 1; a->scale = (double)INFINITY)              \
     X(scores, position, INVALID, "position: must be set", a->position = ATTEND_POSITION_UNSET)     \
     X(scores, cache, UNSUPPORTED, "cache", a->cache = (attend_cache *)(void *)a)                   \
     X(softmax, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)         \
