@@ -57,7 +57,7 @@ static attend_encoding *encode(void **state, const char *text,
                                const attend_encode_options *options) {
     attend_encoding *e = NULL;
     const fixture *const f = *state;
-    if (attend_model_encode(f->model, text, strlen(text), options, &e))
+    if (attend_model_encode_with(f->model, text, strlen(text), options, &e))
         fail_msg("%s", attend_error_text());
     return e;
 }
@@ -215,10 +215,10 @@ static void takes_as_many_tokens_as_it_has_positions(void **state) {
     options.layer = 0;
     options.head = 0;
     attend_encoding *e;
-    assert_int_equal(attend_model_encode(f->model, text, 2 * 510, &options, &e), ATTEND_OK);
+    assert_int_equal(attend_model_encode_with(f->model, text, 2 * 510, &options, &e), ATTEND_OK);
     assert_int_equal(attend_encoding_length(e), 512);
     attend_encoding_release(e);
-    assert_int_equal(attend_model_encode(f->model, text, 2 * 511, &options, &e),
+    assert_int_equal(attend_model_encode_with(f->model, text, 2 * 511, &options, &e),
                      ATTEND_OUT_OF_RANGE);
     assert_null(e);
     assert_non_null(strstr(attend_error_text(), "513"));

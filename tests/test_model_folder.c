@@ -84,7 +84,7 @@ static void same_model_in_every_form(void **state) {
         write_weights(&forms[i]);
         attend_model *const model = open_good();
         attend_encoding *e;
-        assert_int_equal(attend_model_encode(model, text, strlen(text), NULL, &e), ATTEND_OK);
+        assert_int_equal(attend_model_encode(model, text, strlen(text), &e), ATTEND_OK);
         attend_model_release(model); /* an encoding outlives its model */
         const size_t n = attend_encoding_length(e);
         assert_string_equal(attend_encoding_token(e, 1), "the");
@@ -202,34 +202,33 @@ static void arguments_are_checked(void **state) {
     model = open_good();
     attend_encoding *e = (attend_encoding *)&model;
     attend_encode_options options = attend_encode_options_default();
-    assert_int_equal(attend_model_encode(NULL, "a", 1, NULL, &e), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_encode(NULL, "a", 1, &e), ATTEND_NULL_POINTER);
     assert_null(e);
-    assert_int_equal(attend_model_encode(model, NULL, 1, NULL, &e), ATTEND_NULL_POINTER);
-    assert_int_equal(attend_model_encode(model, "a", 1, NULL, NULL), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_encode(model, NULL, 1, &e), ATTEND_NULL_POINTER);
+    assert_int_equal(attend_model_encode(model, "a", 1, NULL), ATTEND_NULL_POINTER);
     assert_int_equal(attend_model_tokenize(model, NULL, 1, &e), ATTEND_NULL_POINTER);
-    assert_int_equal(attend_model_encode(model, "a\xff", 2, NULL, &e), ATTEND_FORMAT);
+    assert_int_equal(attend_model_encode(model, "a\xff", 2, &e), ATTEND_FORMAT);
     assert_non_null(strstr(attend_error_text(), "byte 1"));
     static const int32_t bad[][2] = {{-3, -1}, {LAYERS, -1},   {-1, -2},
                                      {-1, 2},  {INT32_MIN, 0}, {0, INT32_MAX}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         options.layer = bad[i][0];
         options.head = bad[i][1];
-        assert_int_equal(attend_model_encode(model, "a", 1, &options, &e), ATTEND_OUT_OF_RANGE);
+        assert_int_equal(attend_model_encode_with(model, "a", 1, &options, &e),
+                         ATTEND_OUT_OF_RANGE);
         assert_null(e);
     }
     options = attend_encode_options_default();
     options.size = 0;
-    assert_int_equal(attend_model_encode(model, "a", 1, &options, &e), ATTEND_INVALID);
+    assert_int_equal(attend_model_encode_with(model, "a", 1, &options, &e), ATTEND_INVALID);
 
-    assert_int_equal(attend_model_encode(model, NULL, 0, NULL, &e),
-                     ATTEND_OK); /* no text is a text */
+    assert_int_equal(attend_model_encode(model, NULL, 0, &e), ATTEND_OK); /* no text is a text */
     assert_int_equal(attend_encoding_length(e), 2);
     size_t begin, end;
     assert_int_equal(attend_encoding_span(e, 2, &begin, &end), ATTEND_OUT_OF_RANGE);
     assert_int_equal(attend_encoding_span(e, 0, NULL, &end), ATTEND_NULL_POINTER);
     attend_encoding_release(e);
-    assert_int_equal(attend_model_encode(model, "a\0b", 3, NULL, &e),
-                     ATTEND_OK); /* NUL is a character */
+    assert_int_equal(attend_model_encode(model, "a\0b", 3, &e), ATTEND_OK); /* NUL is a character */
     assert_int_equal(attend_encoding_length(e), 4);
     attend_encoding_release(e);
     attend_encoding_release(NULL);
@@ -249,7 +248,7 @@ static void *encode_often(void *argument) {
     worker *const w = argument;
     for (int i = 0; i < ROUNDS; i++) {
         attend_encoding *e;
-        if (attend_model_encode(w->model, text, strlen(text), NULL, &e)) {
+        if (attend_model_encode(w->model, text, strlen(text), &e)) {
             w->failures++;
             continue;
         }
@@ -264,7 +263,7 @@ static void threads_share_a_model(void **state) {
     (void)state;
     attend_model *const model = open_good();
     attend_encoding *wanted;
-    assert_int_equal(attend_model_encode(model, text, strlen(text), NULL, &wanted), ATTEND_OK);
+    assert_int_equal(attend_model_encode(model, text, strlen(text), &wanted), ATTEND_OK);
     pthread_t threads[THREADS];
     worker workers[THREADS];
     for (int i = 0; i < THREADS; i++) {

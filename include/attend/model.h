@@ -43,13 +43,17 @@ static inline attend_encode_options attend_encode_options_default(void) {
 }
 
 /* Tokenizes and runs the model over `text`, `text_bytes` bytes of UTF-8 (may hold NUL characters).
- * options NULL = default. Errors: FORMAT for text that is not UTF-8 (the sentence has the byte
- * offset), OUT_OF_RANGE for more than max_tokens tokens, and those of attend_run. Any number of
- * threads may use one model. */
+ * Keeps the weights of every layer and head. Errors: FORMAT for text that is not UTF-8 (the
+ * sentence has the byte offset), OUT_OF_RANGE for more than max_tokens tokens, and those of
+ * attend_run. Any number of threads may use one model. */
 ATTEND_API attend_status attend_model_encode(const attend_model *model, const char *text,
-                                             size_t text_bytes,
-                                             const attend_encode_options *options,
-                                             attend_encoding **encoding);
+                                             size_t text_bytes, attend_encoding **encoding);
+/* The same, keeping what `options` say; NULL = default. INVALID or OUT_OF_RANGE for a layer or head
+ * that the model does not have. */
+ATTEND_API attend_status attend_model_encode_with(const attend_model *model, const char *text,
+                                                  size_t text_bytes,
+                                                  const attend_encode_options *options,
+                                                  attend_encoding **encoding);
 /* Only the ids, without running the model; no limit on their number. */
 ATTEND_API attend_status attend_model_tokenize(const attend_model *model, const char *text,
                                                size_t text_bytes, attend_encoding **encoding);

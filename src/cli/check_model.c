@@ -67,7 +67,7 @@ static void run_text(check_case *c) {
     attend_encoding *encoding = NULL;
     if (!text) check_damaged(c, "attribute text is missing");
     if (!check_ready(c) || !check_called(c, attend_model_get_info(c->model, &info)) ||
-        !check_called(c, attend_model_encode(c->model, text, strlen(text), NULL, &encoding)))
+        !check_called(c, attend_model_encode(c->model, text, strlen(text), &encoding)))
         return;
     const int64_t length = (int64_t)attend_encoding_length(encoding);
     compare_tokens(c, encoding, length);

@@ -20,7 +20,7 @@ static attend_encoding *encode(const attend_model *model, const char *word) {
     attend_encode_options_init(&options, sizeof options);
     options.layer = -2; /* no weights */
     attend_encoding *encoding = NULL;
-    if (attend_model_encode(model, text, bytes, &options, &encoding))
+    if (attend_model_encode_with(model, text, bytes, &options, &encoding))
         cli_error("%s", attend_error_text());
     free(text);
     return encoding;

@@ -137,7 +137,7 @@ static bool encode_and_show(view *v) {
     options.layer = v->layer;
     options.head = v->head;
     attend_encoding *encoding = NULL;
-    if (attend_model_encode(v->model, v->text, v->text_bytes, &options, &encoding)) {
+    if (attend_model_encode_with(v->model, v->text, v->text_bytes, &options, &encoding)) {
         cli_error("%s", attend_error_text());
         return false;
     }

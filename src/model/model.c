@@ -225,9 +225,9 @@ static attend_status run(const attend_model *model, const attend_encode_options 
     return status;
 }
 
-attend_status attend_model_encode(const attend_model *model, const char *text, size_t text_bytes,
-                                  const attend_encode_options *options,
-                                  attend_encoding **encoding) {
+attend_status attend_model_encode_with(const attend_model *model, const char *text,
+                                       size_t text_bytes, const attend_encode_options *options,
+                                       attend_encoding **encoding) {
     if (!encoding) return attend__model_fail(ATTEND_NULL_POINTER, "encoding: missing");
     *encoding = NULL;
     if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
@@ -241,4 +241,9 @@ attend_status attend_model_encode(const attend_model *model, const char *text, s
     else
         *encoding = e;
     return status;
+}
+
+attend_status attend_model_encode(const attend_model *model, const char *text, size_t text_bytes,
+                                  attend_encoding **encoding) {
+    return attend_model_encode_with(model, text, text_bytes, NULL, encoding);
 }
