@@ -24,7 +24,7 @@ if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")
   target_compile_options(attend-flags INTERFACE
     -ffp-contract=off -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wstrict-prototypes
     -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wwrite-strings
-    -fstack-protector-strong $<$<BOOL:${ATTEND_WERROR}>:-Werror>)
+    $<$<NOT:$<PLATFORM_ID:Windows>>:-fstack-protector-strong> $<$<BOOL:${ATTEND_WERROR}>:-Werror>)
   if(NOT WIN32 AND NOT APPLE)
     add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
     if(NOT ATTEND_SANITIZE)

@@ -6,7 +6,9 @@
 
 #include "attend/core.h"
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) /* where "printf" means Microsoft's, without %zu */
+#define ATTEND__PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#elif defined(__GNUC__)
 #define ATTEND__PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define ATTEND__PRINTF(text, first)
