@@ -23,7 +23,8 @@ if ! scripts/get_model.sh; then
     echo "without the model there is no sentence to show"
     exit 0
 fi
-for backend in $("$attend" devices --names); do
+backends=$("$attend" devices --names)
+for backend in $backends; do
     echo
     echo "== $backend"
     "$attend" view --backend "$backend" --model "$model" --layer 6 --head 12 --focus it \

@@ -91,6 +91,22 @@ static void print_unusable(const attend_device_list *list, size_t count) {
     }
 }
 
+typedef struct settings {
+    bool names;
+} settings;
+
+/* For scripts: the name of each backend that has a usable device. */
+static void print_names(const attend_device_list *list, size_t count) {
+    const char *last = "";
+    for (size_t i = 0; i < count; ++i) {
+        attend_device_info info = {.size = sizeof info};
+        if (attend_device_list_get(list, i, &info) || info.reason) continue;
+        if (strcmp(info.backend, last) != 0)
+            puts(info.backend); /* a backend's devices follow each other */
+        last = info.backend;
+    }
+}
+
 static int run(const cli_call *call) {
     const attend_options options = cli_library_options(call->globals);
     attend_device_list *list = NULL;
@@ -99,9 +115,15 @@ static int run(const cli_call *call) {
         return CLI_FAILED;
     }
     const size_t count = attend_device_list_count(list);
-    print_usable(list, count);
-    print_unusable(list, count);
+    const bool names = ((const settings *)call->settings)->names;
+    if (names) {
+        print_names(list, count);
+    } else {
+        print_usable(list, count);
+        print_unusable(list, count);
+    }
     attend_device_list_release(list);
+    if (names) return CLI_OK;
 
     attend_context *const context = cli_open(call->globals);
     if (!context) return CLI_FAILED;
@@ -121,6 +143,10 @@ static int run(const cli_call *call) {
     return status;
 }
 
+static const cli_option device_options[] = {
+    {"names", NULL, "print only the names of the usable backends", offsetof(settings, names)},
+};
+
 const cli_command cli_devices = {
     .name = "devices",
     .words = "",
@@ -129,5 +155,8 @@ const cli_command cli_devices = {
         "The first column is what --device and ATTEND_DEVICE take. The last line says what would "
         "be chosen\n"
         "now, with the options and the environment as they are; status 1 if nothing can be.\n",
+    .options = device_options,
+    .option_count = sizeof device_options / sizeof device_options[0],
+    .settings_size = sizeof(settings),
     .run = run,
 };

@@ -56,6 +56,9 @@ expect 0 devices
 says "$out" cpu:0
 says "$out" reference:0
 says "$out" "Chosen now: cpu"
+expect 0 devices --names
+[ "$(cat "$out")" = "cpu
+reference" ] || fault "devices --names: $(cat "$out")"
 expect 0 --backend reference devices
 says "$out" "Chosen now: reference"
 ATTEND_BACKEND=reference expect 0 devices
