@@ -151,6 +151,14 @@ static attend_status check_table(const char *name, const attend_tensor *t, const
     return ATTEND_OK;
 }
 
+/* Ids in a buffer are clamped where they are read, which needs a row to clamp to. */
+static attend_status check_ids(const char *name, const attend_tensor *ids, const char *of,
+                               int64_t rows, const attend__problem *problem) {
+    if (rows == 0 && attend__elements(ids) > 0)
+        return attend__fail(ATTEND_OUT_OF_RANGE, "%s: %s has no rows to choose from", name, of);
+    return problem->values_checked ? ATTEND_OK : attend__index_check(name, ids, 0, rows - 1);
+}
+
 /* Which rows of the tables are used: by ids, by offset, or one for each row of x. */
 static attend_status check_table_rows(const attend_rope *r, attend__problem *problem) {
     const bool own_rows = r->cos.rank == 3, ids = attend__given(&r->position_ids);
@@ -165,10 +173,7 @@ static attend_status check_table_rows(const attend_rope *r, attend__problem *pro
     if (own_rows) return ATTEND_OK;
     const int64_t table = r->cos.sizes[0], length = attend__size_of(problem, 'L');
     *attend__size(problem, 'P') = table;
-    if (ids)
-        return problem->values_checked
-                   ? ATTEND_OK
-                   : attend__index_check("position_ids", &r->position_ids, 0, table - 1);
+    if (ids) return check_ids("position_ids", &r->position_ids, "cos", table, problem);
     if (length > table || r->position_offset > table - length)
         return attend__fail(ATTEND_OUT_OF_RANGE,
                             "position_offset: %lld + %lld rows exceed cos's %lld",
@@ -207,8 +212,7 @@ static attend_status check_embedding(const attend_embedding *e, attend__problem 
         return attend__fail(ATTEND_INVALID, "id_offset: %lld is negative", (long long)e->id_offset);
     if (attend__given(&e->ids)) {
         if (e->id_offset != 0) return attend__fail(ATTEND_INVALID, "id_offset: only without ids");
-        return problem->values_checked ? ATTEND_OK
-                                       : attend__index_check("ids", &e->ids, 0, table - 1);
+        return check_ids("ids", &e->ids, "table", table, problem);
     }
     if (problem->rows_rank == 0)
         return attend__fail(ATTEND_SHAPE,
