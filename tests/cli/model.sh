@@ -142,7 +142,7 @@ says "$out" "${escape}[48;2;"
     fault "$what: a line that does not end its colours"
 COLORTERM=truecolor view --color never "$animal"
 lacks "$out" "$escape"
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1; then # a container may have no pseudo-terminals
     on_terminal() { # VARIABLES.. : with these, the map on a terminal
         what="view on a terminal, $*"
         env "$@" script -qec "stty cols 61; '$program' view --model '$model' '$wide'" /dev/null \
