@@ -9,14 +9,20 @@ source scripts/packages.sh
 need_packages "the build" $packages_build || true
 need_packages "the model" $packages_model || true
 
+need_tools
+
 echo "building"
-cmake --preset release -DATTEND_TESTS=OFF >build.log 2>&1 && cmake --build --preset release -j "$(nproc)" >>build.log 2>&1 ||
-    { tail -n 30 build.log; exit 1; }
+configure release -DATTEND_TESTS=OFF
+cmake --build --preset release -j "$(nproc)" >build.log 2>&1 || { tail -n 30 build.log; exit 1; }
 rm -f build.log
 attend=build/release/bin/attend
 model=models/all-MiniLM-L6-v2
 
 echo
+if [ ! -x "$attend" ]; then
+    build/release/bin/example-attention # what can be shown without the program
+    exit 0
+fi
 "$attend" devices
 
 if ! scripts/get_model.sh; then

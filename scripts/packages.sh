@@ -38,3 +38,25 @@ need_packages() {
     fi
     rm -f "$log"
 }
+
+# configure PRESET [ARGUMENT..]: with the model library and the program where their packages are there. The demo and
+# the tests share folders: what one switched off, the other has to switch on.
+configure() {
+    local preset=$1 model=ON
+    shift
+    if ! pkg-config --exists jansson libutf8proc 2>/dev/null; then
+        model=OFF
+        echo "building without the program: libjansson-dev or libutf8proc-dev is missing"
+    fi
+    cmake --preset "$preset" -DATTEND_MODEL=$model "$@" >"build-$preset.log" 2>&1 ||
+        { tail -n 30 "build-$preset.log"; return 1; }
+    rm -f "build-$preset.log"
+}
+
+# What nothing works without; says so in one line.
+need_tools() {
+    local tool
+    for tool in cc cmake make pkg-config; do
+        command -v $tool >/dev/null || { echo "cannot build: $tool is missing"; exit 1; }
+    done
+}

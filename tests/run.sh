@@ -15,6 +15,7 @@ esac
 
 need_packages "the build and the tests" $packages_build $packages_tests || true
 need_packages "the model" $packages_model || true
+need_tools
 scripts/get_model.sh || true # it says why; the tests that need the model are then skipped
 
 jobs=$(nproc)
@@ -22,9 +23,7 @@ build_and_test() { # PRESET CTEST-ARGUMENT..
     local preset=$1
     shift
     echo "== $preset"
-    # the demo may have configured the same folder without tests
-    cmake --preset "$preset" -DATTEND_TESTS=ON >"build-$preset.log" 2>&1 || { cat "build-$preset.log"; return 1; }
-    rm -f "build-$preset.log"
+    configure "$preset" -DATTEND_TESTS=ON
     cmake --build --preset "$preset" -j "$jobs" | grep -E 'warning|error|Error' || true
     cmake --build --preset "$preset" >/dev/null
     ctest --preset "$preset" --no-tests=error -j "$jobs" "$@"
