@@ -86,7 +86,7 @@ attend_status attend_t5_position_bias(const attend_t5_bias *description) {
     attend_t5_bias d;
     attend_status status = attend__description_copy("description", &fields, description, &d);
     if (status == ATTEND_OK) status = check_t5(&d);
-    if (status != ATTEND_OK || d.heads == 0) return status;
+    if (status != ATTEND_OK || d.heads == 0 || d.key_length == 0) return status;
     const size_t heads = (size_t)d.heads, queries = (size_t)d.query_length,
                  keys = (size_t)d.key_length;
     for (size_t i = 0; i < queries; i++) {
@@ -120,10 +120,10 @@ attend_status attend_sinusoidal_positions(int64_t length, int64_t model_size, fl
     if (model_size < 0)
         return attend__fail(ATTEND_INVALID, "model_size: %lld is negative", (long long)model_size);
     const attend_status status = check_table("table", length, model_size, table);
-    if (status != ATTEND_OK) return status;
+    if (status != ATTEND_OK || model_size == 0) return status;
     for (int64_t p = 0; p < length; p++) {
         for (int64_t m = 0; m < model_size; m++) {
-            const double angle = (double)p / pow(10000.0, (double)(m / 2 * 2) / (double)model_size);
+            const double angle = (double)p / pow(10000.0, (double)(m - m % 2) / (double)model_size);
             table[p * model_size + m] = (float)(m % 2 == 0 ? sin(angle) : cos(angle));
         }
     }
@@ -142,7 +142,7 @@ attend_status attend_rope_tables(int64_t length, int64_t rotary_dim, double base
     const int64_t half = rotary_dim / 2;
     attend_status status = check_table("cos_table", length, half, cos_table);
     if (status == ATTEND_OK) status = check_table("sin_table", length, half, sin_table);
-    if (status != ATTEND_OK) return status;
+    if (status != ATTEND_OK || half == 0) return status;
     for (int64_t p = 0; p < length; p++) {
         for (int64_t r = 0; r < half; r++) {
             const double angle = (double)p * pow(base, -2.0 * (double)r / (double)rotary_dim);
