@@ -9,12 +9,27 @@
 
 #include <string.h>
 
+/* Where a tensor without elements lies: its own address and offset may be anything, and backends
+ * may add 0 to this. Never read or written. */
+static _Alignas(64) unsigned char nothing[64];
+
+static void use_nothing(attend_tensor *t) {
+    t->data = nothing;
+    t->buffer = NULL;
+    t->offset = 0;
+    memset(t->strides, 0, sizeof t->strides);
+}
+
 /* Host-memory devices get plain pointers with the offset added, so that a backend has one thing to
  * follow. */
 static void use_pointers(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
         if (!attend__given(t)) continue;
+        if (attend__span_bytes(t) == 0) {
+            use_nothing(t);
+            continue;
+        }
         if (t->buffer != NULL) t->data = t->buffer->host;
         t->buffer = NULL;
         if (t->data != NULL)

@@ -137,7 +137,9 @@ static int64_t offset_reach(const attend_attention *a, const attend__problem *pr
     if (!attend__given(&a->query_offsets)) return common < 0 ? -common : common;
     if (a->query_offsets.data == NULL) return -1;
     int64_t reach = 0;
-    for (int64_t b = 0; b < a->query_offsets.sizes[0]; b++) {
+    const attend_tensor *offsets = &a->query_offsets;
+    const int64_t count = offsets->strides[0] == 0 && offsets->sizes[0] > 1 ? 1 : offsets->sizes[0];
+    for (int64_t b = 0; b < count; b++) {
         int64_t own =
             attend_tensor_index(&a->query_offsets, b); /* unchecked if it came out of a buffer */
         if (own < -farthest) own = -farthest;
@@ -249,7 +251,8 @@ static attend_status check_workspace(const attend_attention *a) {
     if (!attend__given(w)) return ATTEND_OK;
     if (w->rank != 1 || (w->sizes[0] > 1 && w->strides[0] != 1))
         return attend__fail(ATTEND_SHAPE, "workspace: must be a contiguous vector");
-    if (w->data != NULL && ((uintptr_t)w->data + (uintptr_t)w->offset) % 64 != 0)
+    const void *memory = w->buffer != NULL ? w->buffer->host : w->data;
+    if (((uintptr_t)memory + (uintptr_t)w->offset) % 64 != 0)
         return attend__fail(ATTEND_INVALID, "workspace: is not aligned to 64 bytes");
     return ATTEND_OK;
 }

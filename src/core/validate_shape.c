@@ -128,6 +128,16 @@ static attend_status expand(const char *name, const char *dims, attend_tensor *t
     return ATTEND_OK;
 }
 
+/* Strides of 0 and dimensions of 0 let sizes be anything; up to here backends may add a few. */
+static attend_status check_largest(const attend__problem *problem) {
+    for (int i = 0; i < ATTEND__LETTERS; i++) {
+        if (problem->owner[i] != NULL && problem->sizes[i] > INT64_C(1) << 60)
+            return attend__fail(ATTEND_OVERFLOW, "%s: %s %lld is beyond 2^60", problem->owner[i],
+                                letter_text((char)('A' + i)), (long long)problem->sizes[i]);
+    }
+    return ATTEND_OK;
+}
+
 attend_status attend__validate_shapes(attend_operation operation, void *description,
                                       attend__problem *problem) {
     const attend__fields *fields = attend__operation_fields(operation);
@@ -153,7 +163,7 @@ attend_status attend__validate_shapes(attend_operation operation, void *descript
                                 problem->rows_owner);
     }
     *attend__size(problem, 'R') = rows;
-    return ATTEND_OK;
+    return check_largest(problem);
 }
 
 /* Members that a step of attention does not use must not reach a backend. Of q, the softmax still
@@ -162,7 +172,7 @@ static void keep_used(attend_operation operation, attend_attention *description,
                       attend__problem *problem) {
     if (attend__given(&description->q) && description->q.rank == 4) {
         problem->query_type = description->q.type;
-        if (operation == ATTEND_OP_SOFTMAX) {
+        if (operation == ATTEND_OP_SOFTMAX && description->q.sizes[3] >= 0) {
             problem->owner['D' - 'A'] = "q";
             *attend__size(problem, 'D') = description->q.sizes[3];
         }

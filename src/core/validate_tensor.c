@@ -18,22 +18,6 @@ typedef struct span {
     uintptr_t begin, end;
 } span;
 
-int64_t attend__elements(const attend_tensor *tensor) {
-    int64_t count = 1;
-    for (int32_t i = 0; i < tensor->rank; i++)
-        count *= tensor->sizes[i];
-    return count;
-}
-
-size_t attend__span_bytes(const attend_tensor *tensor) {
-    int64_t last = 0;
-    for (int32_t i = 0; i < tensor->rank; i++) {
-        if (tensor->sizes[i] == 0) return 0;
-        last += (tensor->sizes[i] - 1) * tensor->strides[i];
-    }
-    return ((size_t)last + 1) * attend_type_bytes(tensor->type);
-}
-
 /* A dimension of size 0 makes the count 0 whatever the others are. */
 static bool count_elements(const attend_tensor *t, int64_t *count) {
     *count = 1;
@@ -47,6 +31,20 @@ static bool count_elements(const attend_tensor *t, int64_t *count) {
         if (!attend__mul_i64(*count, t->sizes[i], count)) return false;
     }
     return true;
+}
+
+int64_t attend__elements(const attend_tensor *tensor) {
+    int64_t count = 0;
+    (void)count_elements(tensor, &count); /* of a valid tensor it fits */
+    return count;
+}
+
+size_t attend__span_bytes(const attend_tensor *tensor) {
+    if (attend__elements(tensor) == 0) return 0; /* then the other extents may not fit */
+    int64_t last = 0;
+    for (int32_t i = 0; i < tensor->rank; i++)
+        last += (tensor->sizes[i] - 1) * tensor->strides[i];
+    return ((size_t)last + 1) * attend_type_bytes(tensor->type);
 }
 
 /* Bytes from `data` or the buffer's start to the end of the last element. */
@@ -309,12 +307,18 @@ attend_status attend__forms_check(attend_context *context, const attend__fields 
 attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest,
                                   int64_t highest) {
     if (indices->data == NULL) return ATTEND_OK;
-    const int64_t total = attend__elements(indices);
+    /* what repeats is read once: a stride of 0 makes any number of elements of one */
+    int64_t sizes[ATTEND_MAX_RANK] = {0}, total = 1;
+    for (int32_t d = 0; d < indices->rank; d++) {
+        const bool repeats = indices->strides[d] == 0 && indices->sizes[d] > 0;
+        sizes[d] = repeats ? 1 : indices->sizes[d];
+        total *= sizes[d];
+    }
     for (int64_t i = 0; i < total; i++) {
         int64_t at = indices->offset, rest = i;
         for (int32_t d = indices->rank - 1; d >= 0; d--) {
-            at += rest % indices->sizes[d] * indices->strides[d];
-            rest /= indices->sizes[d];
+            at += rest % sizes[d] * indices->strides[d];
+            rest /= sizes[d];
         }
         const int64_t value = indices->type == ATTEND_I64 ? ((const int64_t *)indices->data)[at]
                                                           : ((const int32_t *)indices->data)[at];
