@@ -22,7 +22,7 @@ extern "C" {
 
 /* y = f(x). Name, pinned value, name in texts. GELU is the erf form x/2 (1 + erf(x / sqrt 2)),
  * GELU_TANH its tanh approximation (Hendrycks & Gimpel 2016, arXiv:1606.08415), SILU x / (1 +
- * exp(-x)). */
+ * exp(-x)); these three are 0, their limit, at -inf. NaN comes through all. */
 #define ATTEND_ACTIVATION_LIST(X)                                                                  \
     X(ATTEND_NO_ACTIVATION, 0, "none")                                                             \
     X(ATTEND_RELU, 1, "relu")                                                                      \
