@@ -212,12 +212,11 @@ ATTEND_API attend_status attend_rope_enqueue(attend_context *context,
 typedef struct attend_embedding {
     size_t size;
     attend_tensor table; /* [N, M] F32, F16 or BF16 */
-    attend_tensor
-        ids; /* [..] I32 or I64, each in 0..N-1; host memory is checked, buffers are clamped */
-    attend_tensor x;   /* [.., M] */
-    attend_tensor out; /* [.., M], one rank more than ids; in place of x */
-    double scale;      /* default 1; finite */
-    int64_t id_offset; /* >= 0; only without ids */
+    attend_tensor ids;   /* [..] I32 or I64, in 0..N-1; checked on the host, clamped in buffers */
+    attend_tensor x;     /* [.., M] */
+    attend_tensor out;   /* [.., M], rank 2 or more, one more than ids; in place of x */
+    double scale;        /* default 1; finite */
+    int64_t id_offset;   /* >= 0; only without ids */
 } attend_embedding;
 ATTEND_API void attend_embedding_init(void *description, size_t size);
 static inline attend_embedding attend_embedding_default(void) {
