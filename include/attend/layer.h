@@ -92,14 +92,13 @@ static inline attend_multihead_desc attend_multihead_default(void) {
 
 typedef struct attend_multihead_args {
     size_t size;
-    attend_tensor x_q;      /* [B, L, M] */
-    attend_tensor x_kv;     /* [B, S, M']: cross-attention; not given: self-attention on x_q */
-    attend_tensor x_v;      /* [B, S, M'']: values from elsewhere than keys (x_kv) */
-    attend_tensor out;      /* [B, L, N] */
-    attend_tensor residual; /* [B, L, N], added to out; `out` may be the same view */
-    attend_tensor mask;     /* as attend_attention.mask: true = attend */
-    attend_tensor
-        bias; /* as attend_attention.bias: additive mask or position bias, [H, L, S] and so on */
+    attend_tensor x_q;           /* [B, L, M] */
+    attend_tensor x_kv;          /* [B, S, M']: cross-attention; not given: self-attention on x_q */
+    attend_tensor x_v;           /* [B, S, M'']: values from elsewhere than keys (x_kv) */
+    attend_tensor out;           /* [B, L, N] */
+    attend_tensor residual;      /* [B, L, N], added to out; `out` may be the same view */
+    attend_tensor mask;          /* as attend_attention.mask: true = attend */
+    attend_tensor bias;          /* as attend_attention.bias: additive mask or position bias */
     attend_tensor key_mask;      /* as attend_attention.key_mask: [B, S], true = takes part */
     attend_tensor query_lengths; /* [B] */
     attend_tensor key_lengths;   /* [B] */
@@ -202,10 +201,9 @@ static inline attend_block_desc attend_block_default(void) {
 
 typedef struct attend_block_args {
     size_t size;
-    attend_tensor x; /* [B, L, M] */
-    attend_tensor
-        memory; /* [B, S, M']: the encoder's output; required by a decoder, refused by an encoder */
-    attend_tensor out; /* [B, L, M]; may be the same view as x */
+    attend_tensor x;      /* [B, L, M] */
+    attend_tensor memory; /* [B, S, M']: the encoder's output; a decoder needs it */
+    attend_tensor out;    /* [B, L, M]; may be the same view as x */
     attend_tensor mask, bias, key_mask, query_lengths, key_lengths; /* of the self-attention */
     attend_tensor memory_mask, memory_bias, memory_key_mask,
         memory_key_lengths; /* of the cross-attention */

@@ -21,9 +21,8 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; /* exit statuses */
 
 /* An option of a command. Its value is stored at `offset` of the command's settings. */
 typedef struct cli_option {
-    const char *name; /* without the dashes */
-    const char
-        *value; /* what --help calls it, stored as const char *; NULL: a flag, stored as bool */
+    const char *name;  /* without the dashes */
+    const char *value; /* what --help calls its value, a const char *; NULL: a flag, a bool */
     const char *help;
     size_t offset;
 } cli_option;

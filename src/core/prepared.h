@@ -14,8 +14,7 @@ struct attend_weights {
     int64_t rows, columns;         /* N, K */
     attend_device_weights *device; /* NULL: `plain` is used */
     attend_buffer *buffer;         /* of `plain` */
-    attend_tensor
-        plain; /* as steps expect it: host memory on a host-memory device, else the buffer */
+    attend_tensor plain; /* as steps expect it: host memory, or the buffer of other devices */
 };
 void attend__weights_hold(attend_weights *weights);
 

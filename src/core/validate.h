@@ -30,8 +30,7 @@ typedef struct attend__problem {
     uint32_t settings; /* enum values and the like that a kernel may be made for, packed */
     uint64_t options;  /* ATTEND_OPTION_* in use */
     int64_t sizes[ATTEND__LETTERS];
-    const char
-        *owner[ATTEND__LETTERS]; /* the tensor a size was taken from; NULL = size not known */
+    const char *owner[ATTEND__LETTERS]; /* the tensor a size is from; NULL = size not known */
     const char *rows_owner;
     int32_t rows_rank;
     int64_t rows[ATTEND_MAX_RANK];
