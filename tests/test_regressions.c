@@ -159,6 +159,30 @@ static void test_offset_without_elements(void **state) {
         assert_true(out[i] == 0.0f);
 }
 
+/* The stride of a dimension of 1 was turned into bytes. */
+static void test_stride_of_one(void **state) {
+    (void)state;
+    attend_elementwise e = attend_elementwise_default();
+    e.activation = ATTEND_RELU;
+    e.x = attend_tensor_3d(q, ATTEND_F32, 1, L, 1);
+    e.out = attend_tensor_3d(out, ATTEND_F32, 1, L, 1);
+    e.x.strides[0] = e.x.strides[2] = INT64_MAX / 2;
+    e.out.strides[0] = e.out.strides[2] = INT64_MAX / 2;
+    assert_int_equal(attend_activate(context, &e), ATTEND_OK);
+    assert_memory_equal(out, q, L * sizeof *q);
+}
+
+/* Work failed with a status that has no name. */
+static void test_user_event_status(void **state) {
+    (void)state;
+    attend_event *event = NULL;
+    assert_int_equal(attend_user_event_create(context, &event), ATTEND_OK);
+    refused(attend_user_event_complete(event, (attend_status)-999), ATTEND_INVALID, "status: ");
+    assert_int_equal(attend_user_event_complete(event, ATTEND_INTERNAL), ATTEND_OK);
+    assert_int_equal(attend_event_wait(event, -1), ATTEND_INTERNAL);
+    attend_event_release(event);
+}
+
 /* Rows without columns were counted one by one. */
 static void test_tables_without_columns(void **state) {
     (void)state;
@@ -180,6 +204,8 @@ int main(void) {
                                        cmocka_unit_test(test_softmax_beside_bad_q),
                                        cmocka_unit_test(test_repeated_lengths),
                                        cmocka_unit_test(test_offset_without_elements),
+                                       cmocka_unit_test(test_stride_of_one),
+                                       cmocka_unit_test(test_user_event_status),
                                        cmocka_unit_test(test_tables_without_columns)};
     return cmocka_run_group_tests_name("cpu", tests, open_cpu, close) +
            cmocka_run_group_tests_name("reference", tests, open_reference, close);

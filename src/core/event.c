@@ -138,7 +138,7 @@ attend_status attend_user_event_complete(attend_event *event, attend_status stat
     attend_status checked = check(event);
     if (checked != ATTEND_OK) return checked;
     if (!event->user) return attend__fail(ATTEND_INVALID, "event: not a user event");
-    if (status > 0 || status == ATTEND_TIMEOUT)
+    if (status > 0 || status < ATTEND_INTERNAL || status == ATTEND_TIMEOUT)
         return attend__fail(ATTEND_INVALID, "status: %d is no status that work ends with",
                             (int)status);
     attend__mutex_lock(&event->lock);

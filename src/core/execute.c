@@ -20,6 +20,12 @@ static void use_nothing(attend_tensor *t) {
     memset(t->strides, 0, sizeof t->strides);
 }
 
+/* The stride of a dimension of 1 is never followed and may be anything; backends multiply it. */
+static void drop_idle_strides(attend_tensor *t) {
+    for (int32_t i = 0; i < t->rank; i++)
+        if (t->sizes[i] == 1) t->strides[i] = 0;
+}
+
 /* Host-memory devices get plain pointers with the offset added, so that a backend has one thing to
  * follow. */
 static void use_pointers(const attend__fields *fields, void *description) {
@@ -30,6 +36,7 @@ static void use_pointers(const attend__fields *fields, void *description) {
             use_nothing(t);
             continue;
         }
+        drop_idle_strides(t);
         if (t->buffer != NULL) t->data = t->buffer->host;
         t->buffer = NULL;
         if (t->data != NULL)
@@ -41,8 +48,9 @@ static void use_pointers(const attend__fields *fields, void *description) {
 static void use_device_buffers(const attend__fields *fields, void *description) {
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
-        if (attend__given(t) && t->buffer != NULL)
-            t->buffer = (attend_buffer *)(void *)t->buffer->device;
+        if (!attend__given(t)) continue;
+        drop_idle_strides(t);
+        if (t->buffer != NULL) t->buffer = (attend_buffer *)(void *)t->buffer->device;
     }
 }
 
