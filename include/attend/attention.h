@@ -115,11 +115,12 @@ typedef struct attend_attention {
 
     /* Packed batches: q [1, H, sum L, D], k and v [1, G, sum S, .], each cu [B + 1] I32 or I64
      * starting at 0, never falling, the last at most the sum. Both or none. Excludes query_lengths,
-     * key_lengths. */
+     * key_lengths. This version answers UNSUPPORTED. */
     attend_tensor cu_query_lengths;
     attend_tensor cu_key_lengths;
 
-    attend_cache *cache; /* keys and values come from here instead of k and v */
+    /* Keys and values come from here instead of k and v. This version answers UNSUPPORTED. */
+    attend_cache *cache;
 
     /* Outputs on request; asking changes no bit of `out` and needs no L x S scratch. */
     attend_tensor weights;            /* [B, H, L, S] */

@@ -255,7 +255,7 @@ typedef struct attend_decision {
     const char *kernel; /* what ran last, "attention_f32_12x32__avx512"; "" before the first call */
     const char *reason; /* why this backend: "ATTEND_BACKEND asked", "default" */
     const char *refused; /* why better ones were not taken, one a line; "" if none was refused */
-    const char *shape; /* the call as `attend bench --case` takes it: "B1 H8 G8 L10 S10 D64 f32" */
+    const char *shape;   /* sizes, type and options of the call: "B1 H8 G8 L10 S10 D64 f32" */
 } attend_decision;
 
 /* The calling thread's last call on this context; before the first call kernel and shape are "".
@@ -348,7 +348,8 @@ ATTEND_API attend_status attend_event_native(attend_event *event, const char *ki
 ATTEND_API void attend_event_release(attend_event *event); /* NULL is allowed */
 
 /* An event that the application completes: work that waits for it starts then, and fails with
- * `status` if that is not OK. Completing twice is INVALID. */
+ * `status` if that is not OK. Completing twice is INVALID. Complete it before it is released: what
+ * waits for it, attend_finish and attend_close among that, would wait for ever. */
 ATTEND_API attend_status attend_user_event_create(attend_context *context, attend_event **event);
 ATTEND_API attend_status attend_user_event_complete(attend_event *event, attend_status status);
 
