@@ -159,6 +159,20 @@ static void test_offset_without_elements(void **state) {
         assert_true(out[i] == 0.0f);
 }
 
+/* So was it when enqueued work took a copy of lengths for no samples. */
+static void test_enqueued_without_samples(void **state) {
+    (void)state;
+    static const int32_t length = S;
+    attend_event *done = NULL;
+    attend_attention a = small();
+    a.q.sizes[0] = a.k.sizes[0] = a.v.sizes[0] = a.out.sizes[0] = 0;
+    a.key_lengths = attend_tensor_1d(&length, ATTEND_I32, 0);
+    a.key_lengths.offset = INT64_MAX;
+    assert_int_equal(attend_enqueue(context, &a, 0, NULL, &done), ATTEND_OK);
+    assert_int_equal(attend_event_wait(done, -1), ATTEND_OK);
+    attend_event_release(done);
+}
+
 /* The stride of a dimension of 1 was turned into bytes. */
 static void test_stride_of_one(void **state) {
     (void)state;
@@ -204,6 +218,7 @@ int main(void) {
                                        cmocka_unit_test(test_softmax_beside_bad_q),
                                        cmocka_unit_test(test_repeated_lengths),
                                        cmocka_unit_test(test_offset_without_elements),
+                                       cmocka_unit_test(test_enqueued_without_samples),
                                        cmocka_unit_test(test_stride_of_one),
                                        cmocka_unit_test(test_user_event_status),
                                        cmocka_unit_test(test_tables_without_columns)};

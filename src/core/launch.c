@@ -89,7 +89,7 @@ static void capture(job *j, char *room) {
         } else if (t->data != NULL) {
             attend_tensor view;
             const size_t bytes = attend__compact_view(t, &view);
-            attend__gather(t, &view, room);
+            if (bytes > 0) attend__gather(t, &view, room);
             *t = view;
             t->data = room;
             room += aligned(bytes);
