@@ -13,6 +13,13 @@ case "${1:-}" in
     *) echo "usage: tests/run.sh [--full]" >&2; exit 2 ;;
 esac
 
+# The tests decide which backend runs with what: settings of the caller's shell are for programs.
+for name in ${!ATTEND_*}; do
+    case $name in ATTEND_TEST_* | ATTEND_ORACLE_PYTHON) continue ;; esac
+    echo "not for the tests: $name=${!name}"
+    unset "$name"
+done
+
 need_packages "the build and the tests" $packages_build $packages_tests || true
 need_packages "the model" $packages_model || true
 need_tools
