@@ -147,10 +147,11 @@ status=0
 "$program" --help >&- 2>"$err" || status=$?
 [ "$status" -eq 1 ] || fault "$what: status $status"
 what="attend --help, closed pipe"
-mkfifo "$work/pipe"
-{ "$program" devices 2>"$err"; echo $? >"$work/status"; } >"$work/pipe" &
-exec 9<"$work/pipe" # opened for reading, then closed before anything was read
+mkfifo "$work/pipe" "$work/closed"
+{ read -r _ <"$work/closed"; "$program" devices 2>"$err"; echo $? >"$work/status"; } >"$work/pipe" &
+exec 9<"$work/pipe" # opened for reading and closed; only then does the program start
 exec 9<&-
+echo >"$work/closed"
 wait
 [ "$(cat "$work/status")" -eq 1 ] || fault "$what: status $(cat "$work/status")"
 
