@@ -46,7 +46,7 @@ cat >"$work/consumer/CMakeLists.txt" <<EOF
 cmake_minimum_required(VERSION 3.22)
 project(consumer C)
 find_package(attend 1 CONFIG REQUIRED)
-add_executable(consumer $source_dir/examples/attention.c)
+add_executable(consumer "$source_dir/examples/attention.c")
 target_link_libraries(consumer attend::attend)
 EOF
 cmake -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null

@@ -145,7 +145,8 @@ lacks "$out" "$escape"
 if script -qec true /dev/null >/dev/null 2>&1; then # a container may have no pseudo-terminals
     on_terminal() { # VARIABLES.. : with these, the map on a terminal
         what="view on a terminal, $*"
-        env "$@" script -qec "stty cols 61; '$program' view --model '$model' '$wide'" /dev/null \
+        env "$@" PROGRAM="$program" MODEL="$model" TEXT="$wide" \
+            script -qec 'stty cols 61; "$PROGRAM" view --model "$MODEL" "$TEXT"' /dev/null \
             </dev/null 2>&1 | tr -d '\r' >"$out"
         says "$out" "mean of 12 heads"
     }
