@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The loop of a worker in C (protocol.md): reads asks, times calls, answers. What is timed comes from
- * a party. */
+ * The loop of a worker in C (protocol.md): reads asks, times calls, answers. What is timed comes
+ * from a party. */
 #ifndef ATTEND_BENCH_WORKER_H
 #define ATTEND_BENCH_WORKER_H
 

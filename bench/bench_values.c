@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bench_values.h. */
+#include "bench_values.h"
+
+#include "base/half.h"
+
+#include <string.h>
+
+typedef struct source {
+    uint32_t seed;
+    float amplitude; /* a power of two: the product is exact */
+} source;
+
+static source source_of(const bench_case *c, bench_role role) {
+    switch (role) {
+    case BENCH_Q:
+        return (source){1, c->op == BENCH_ATTENTION ? 4.0f : c->op == BENCH_SOFTMAX ? 16.0f : 1.0f};
+    case BENCH_K:
+        return (source){2, 1.0f};
+    case BENCH_V:
+        return (source){3, 1.0f};
+    case BENCH_W:
+        return (source){2, 0.0625f};
+    case BENCH_BIAS:
+        return (source){3, 1.0f};
+    default:
+        if (role < BENCH_B_Q) return (source){2u + (uint32_t)(role - BENCH_W_Q), 0.0625f};
+        return (source){6u + (uint32_t)(role - BENCH_B_Q), 1.0f};
+    }
+}
+
+static int64_t layer_count(const bench_case *c, bench_role role) {
+    if (role == BENCH_Q) return c->batch * c->queries * c->model_size;
+    if (role >= BENCH_B_Q) return c->model_size;
+    return role >= BENCH_W_Q ? c->model_size * c->model_size : 0;
+}
+
+int64_t bench_input_count(const bench_case *c, bench_role role) {
+    switch (c->op) {
+    case BENCH_ATTENTION:
+        if (role == BENCH_Q) return c->batch * c->heads * c->queries * c->head_size;
+        return role <= BENCH_V ? c->batch * c->kv_heads * c->keys * c->head_size : 0;
+    case BENCH_LAYER:
+        return layer_count(c, role);
+    case BENCH_PROJECT:
+        if (role == BENCH_Q) return c->rows * c->in;
+        return role == BENCH_W ? c->out * c->in : role == BENCH_BIAS ? c->out : 0;
+    case BENCH_SOFTMAX:
+        return role == BENCH_Q ? c->batch * c->heads * c->queries * c->keys : 0;
+    case BENCH_MERGE:
+        return role == BENCH_Q ? c->batch * c->heads * c->queries * c->head_size : 0;
+    default:
+        return 0;
+    }
+}
+
+static float value(uint32_t n, source s) {
+    uint32_t h = n + s.seed * 0x9E3779B9u;
+    h ^= h >> 16;
+    h *= 0x7FEB352Du;
+    h ^= h >> 15;
+    h *= 0x846CA68Bu;
+    h ^= h >> 16;
+    return s.amplitude * ((float)(h >> 8) * 0x1p-23f - 1.0f);
+}
+
+void bench_input_fill(const bench_case *c, bench_role role, attend_type type, void *elements) {
+    const source s = source_of(c, role);
+    const int64_t count = bench_input_count(c, role);
+    for (int64_t i = 0; i < count; ++i) {
+        const float x = value((uint32_t)i, s);
+        if (type == ATTEND_F32)
+            ((float *)elements)[i] = x;
+        else
+            ((uint16_t *)elements)[i] =
+                type == ATTEND_BF16 ? attend__f32_to_bf16(x) : attend__f32_to_f16(x);
+    }
+}
+
+float bench_round(attend_type type, float x) {
+    if (type == ATTEND_F16) return attend__f16_to_f32(attend__f32_to_f16(x));
+    return type == ATTEND_BF16 ? attend__bf16_to_f32(attend__f32_to_bf16(x)) : x;
+}
