@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attend_case.h: what an application would do that calls often: attention through a plan, weights
+ * and layers prepared once, tensors in buffers of the device. */
+#include "attend_case.h"
+
+#include "attend/attend.h"
+#include "bench_values.h"
+
+#include "base/half.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct state {
+    attend_context *context;
+    bench_case c;
+    attend_buffer *inputs[BENCH_ROLE_COUNT];
+    attend_buffer *output;
+    attend_plan *plan;
+    attend_weights *weights;
+    attend_multihead *layer;
+    attend_attention attention; /* softmax's, too */
+    attend_projection projection;
+    attend_multihead_args arguments;
+    attend_copy copy;
+    attend_status (*call)(struct state *s);
+    bool noted; /* the kernel, after the first call */
+    char kernel[96];
+} state;
+
+static worker_verdict failed(attend_status status, char *reason) {
+    snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
+    return status == ATTEND_UNSUPPORTED ? WORKER_UNSUPPORTED : WORKER_ERROR;
+}
+
+static void release(void *object) {
+    state *const s = object;
+    attend_plan_release(s->plan);
+    attend_weights_release(s->weights);
+    attend_multihead_release(s->layer);
+    for (int i = 0; i < BENCH_ROLE_COUNT; ++i)
+        attend_buffer_release(s->inputs[i]);
+    attend_buffer_release(s->output);
+    free(s);
+}
+
+/* ---- tensors ---- */
+
+static attend_status fill(state *s, bench_role role, void *elements, size_t bytes) {
+    bench_input_fill(&s->c, role, s->c.type, elements);
+    const attend_status status = attend_buffer_create(s->context, bytes, &s->inputs[role]);
+    return status ? status : attend_buffer_write(s->inputs[role], 0, elements, bytes);
+}
+
+static attend_status make_inputs(state *s) {
+    const size_t size = attend_type_bytes(s->c.type);
+    for (int role = 0; role < BENCH_ROLE_COUNT; ++role) {
+        const int64_t count = bench_input_count(&s->c, (bench_role)role);
+        if (count == 0) continue;
+        if ((uint64_t)count > SIZE_MAX / size)
+            return attend_error_set(ATTEND_OVERFLOW, "the sizes exceed the address space");
+        void *const elements = malloc((size_t)count * size);
+        if (!elements) return attend_error_set(ATTEND_OUT_OF_MEMORY, "no memory for the inputs");
+        const attend_status status = fill(s, (bench_role)role, elements, (size_t)count * size);
+        free(elements);
+        if (status) return status;
+    }
+    const uint64_t count = (uint64_t)bench_case_rows(&s->c) * (uint64_t)bench_case_width(&s->c);
+    return attend_buffer_create(s->context, (size_t)count * size, &s->output);
+}
+
+static attend_tensor view(attend_buffer *buffer, const state *s, int32_t rank,
+                          const int64_t *sizes) {
+    return attend_tensor_in(buffer, 0, s->c.type, rank, sizes, NULL);
+}
+
+/* ---- operations ---- */
+
+static attend_status call_attention(state *s) {
+    return attend_plan_run(s->plan, &s->attention);
+}
+
+static attend_status make_attention(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t q[] = {c->batch, c->heads, c->queries, c->head_size},
+                  k[] = {c->batch, c->kv_heads, c->keys, c->head_size};
+    attend_attention *const a = &s->attention;
+    *a = attend_attention_default();
+    a->q = view(s->inputs[BENCH_Q], s, 4, q);
+    a->k = view(s->inputs[BENCH_K], s, 4, k);
+    a->v = view(s->inputs[BENCH_V], s, 4, k);
+    a->out = view(s->output, s, 4, q);
+    a->causal = c->causal;
+    a->position = ATTEND_TOP_LEFT;
+    s->call = call_attention;
+    return attend_plan_create(s->context, a, &s->plan);
+}
+
+static attend_status call_layer(state *s) {
+    return attend_multihead_run(s->layer, &s->arguments);
+}
+
+static attend_status make_layer(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t m = c->model_size, w[] = {m, m}, x[] = {c->batch, c->queries, m};
+    attend_multihead_desc d = attend_multihead_default();
+    attend_tensor *const matrices[] = {&d.w_q, &d.w_k, &d.w_v, &d.w_o};
+    attend_tensor *const biases[] = {&d.b_q, &d.b_k, &d.b_v, &d.b_o};
+    for (int i = 0; i < 4; ++i) {
+        *matrices[i] = view(s->inputs[BENCH_W_Q + i], s, 2, w);
+        *biases[i] = view(s->inputs[BENCH_B_Q + i], s, 1, &m);
+    }
+    d.heads = c->heads;
+    d.causal = c->causal;
+    d.max_batch = c->batch;
+    d.max_query_length = d.max_key_length = c->queries;
+    s->arguments = attend_multihead_args_default();
+    s->arguments.x_q = view(s->inputs[BENCH_Q], s, 3, x);
+    s->arguments.out = view(s->output, s, 3, x);
+    s->call = call_layer;
+    return attend_multihead_create(s->context, &d, &s->layer);
+}
+
+static attend_status call_project(state *s) {
+    return attend_project(s->context, &s->projection);
+}
+
+static attend_status make_project(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t x[] = {c->rows, c->in}, w[] = {c->out, c->in}, out[] = {c->rows, c->out};
+    const attend_tensor matrix = view(s->inputs[BENCH_W], s, 2, w);
+    const attend_status status = attend_weights_create(s->context, &matrix, &s->weights);
+    s->projection = attend_projection_default();
+    s->projection.x = view(s->inputs[BENCH_Q], s, 2, x);
+    s->projection.weights = s->weights;
+    s->projection.bias = view(s->inputs[BENCH_BIAS], s, 1, out + 1);
+    s->projection.out = view(s->output, s, 2, out);
+    s->call = call_project;
+    return status;
+}
+
+static attend_status call_softmax(state *s) {
+    return attend_softmax(s->context, &s->attention);
+}
+
+static attend_status make_softmax(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t sizes[] = {c->batch, c->heads, c->queries, c->keys};
+    attend_attention *const a = &s->attention;
+    *a = attend_attention_default();
+    a->scores = view(s->inputs[BENCH_Q], s, 4, sizes);
+    a->weights = view(s->output, s, 4, sizes);
+    a->scores_stage = ATTEND_SCORES_RAW;
+    a->has_scale = 1;
+    a->scale = 0.125;
+    a->causal = c->causal;
+    a->position = ATTEND_TOP_LEFT;
+    s->call = call_softmax;
+    return ATTEND_OK;
+}
+
+static attend_status call_merge(state *s) {
+    return attend_merge_heads(s->context, &s->copy);
+}
+
+static attend_status make_merge(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t x[] = {c->batch, c->heads, c->queries, c->head_size},
+                  out[] = {c->batch, c->queries, c->heads * c->head_size};
+    s->copy = attend_copy_default();
+    s->copy.x = view(s->inputs[BENCH_Q], s, 4, x);
+    s->copy.out = view(s->output, s, 3, out);
+    s->call = call_merge;
+    return ATTEND_OK;
+}
+
+/* ---- the call ---- */
+
+static void note_kernel(state *s) {
+    attend_decision decision = {.size = sizeof decision};
+    if (!attend_context_decision(s->context, &decision))
+        snprintf(s->kernel, sizeof s->kernel, "%s", decision.kernel);
+    s->noted = true;
+}
+
+static bool run(void *object, char *reason) {
+    state *const s = object;
+    if (s->call(s)) {
+        snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
+        return false;
+    }
+    if (!s->noted) note_kernel(s);
+    return true;
+}
+
+static float widen(attend_type type, const unsigned char *element) {
+    uint16_t half;
+    float x;
+    memcpy(&half, element, sizeof half);
+    if (type == ATTEND_F16) return attend__f16_to_f32(half);
+    if (type == ATTEND_BF16) return attend__bf16_to_f32(half);
+    memcpy(&x, element, sizeof x);
+    return x;
+}
+
+static bool rows(void *object, const int64_t *wanted, size_t count, float *values, char *reason) {
+    state *const s = object;
+    const size_t size = attend_type_bytes(s->c.type), width = (size_t)bench_case_width(&s->c);
+    unsigned char *const row = malloc(width * size);
+    attend_status status = row ? ATTEND_OK : attend_error_set(ATTEND_OUT_OF_MEMORY, "no memory");
+    for (size_t i = 0; i < count && !status; ++i) {
+        status = attend_buffer_read(s->output, (size_t)wanted[i] * width * size, row, width * size);
+        for (size_t j = 0; j < width && !status; ++j)
+            values[i * width + j] = widen(s->c.type, row + j * size);
+    }
+    free(row);
+    if (status) snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
+    return status == ATTEND_OK;
+}
+
+worker_verdict attend_case_prepare(attend_context *context, const bench_case *c, worker_call *call,
+                                   char *reason) {
+    static attend_status (*const makers[])(state *) = {
+        [BENCH_ATTENTION] = make_attention, [BENCH_LAYER] = make_layer,
+        [BENCH_PROJECT] = make_project,     [BENCH_SOFTMAX] = make_softmax,
+        [BENCH_MERGE] = make_merge,
+    };
+    state *const s = calloc(1, sizeof *s);
+    if (!s) {
+        snprintf(reason, WORKER_TEXT, "out of memory");
+        return WORKER_ERROR;
+    }
+    s->context = context;
+    s->c = *c;
+    attend_status status = make_inputs(s);
+    if (!status) status = makers[c->op](s);
+    if (status) {
+        const worker_verdict verdict = failed(status, reason);
+        release(s);
+        return verdict;
+    }
+    *call = (worker_call){.state = s,
+                          .run = run,
+                          .rows = rows,
+                          .width = (size_t)bench_case_width(c),
+                          .release = release,
+                          .kernel = s->kernel};
+    return WORKER_OK;
+}

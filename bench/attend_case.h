@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One case on one context: inputs in the device's memory, everything that can be prepared is. */
+#ifndef ATTEND_BENCH_ATTEND_CASE_H
+#define ATTEND_BENCH_ATTEND_CASE_H
+
+#include "worker.h"
+
+/* Fills *call for any operation but KERNEL. The context must outlive the call. */
+worker_verdict attend_case_prepare(attend_context *context, const bench_case *c, worker_call *call,
+                                   char *reason);
+
+#endif

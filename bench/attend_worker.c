@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attend_worker.h. */
+#include "attend_worker.h"
+
+#include "attend/attend.h"
+#include "attend_case.h"
+#include "peak.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct party {
+    const char *backend, *device;
+    attend_context *context;
+    int32_t threads;
+} party;
+
+/* The listed device that the context runs on: the only one of its backend with its name, or the one
+ * that was asked for. */
+static bool same_device(const attend_device_info *info, const attend_decision *d,
+                        const char *asked) {
+    if (info->reason || strcmp(info->backend, d->backend) != 0) return false;
+    return asked ? !strcmp(info->id, asked) : !strcmp(info->name, d->device);
+}
+
+static json_t *describe(const party *p, const attend_device_list *list, const attend_decision *d) {
+    for (size_t i = 0; i < attend_device_list_count(list); ++i) {
+        attend_device_info info = {.size = sizeof info};
+        if (attend_device_list_get(list, i, &info) || !same_device(&info, d, p->device)) continue;
+        return json_pack("{s:s, s:s, s:s, s:s, s:b}", "device", info.id, "device_name", info.name,
+                         "platform", info.platform, "driver", info.version, "on_cpu",
+                         info.kind == ATTEND_DEVICE_CPU);
+    }
+    return json_pack("{s:s, s:s}", "device", d->device, "device_name", d->device);
+}
+
+static json_t *hello(void *state, int32_t threads, char *reason) {
+    party *const p = state;
+    attend_options options = attend_options_default();
+    options.backend = p->backend;
+    options.device = p->device;
+    options.threads = p->threads = threads;
+    attend_device_list *list = NULL;
+    attend_decision d = {.size = sizeof d};
+    json_t *answer = NULL;
+    if (attend_open(&options, &p->context) || attend_device_list_create(&options, &list) ||
+        attend_context_decision(p->context, &d)) {
+        snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
+    } else {
+        char version[32];
+        const unsigned v = (unsigned)attend_version();
+        snprintf(version, sizeof version, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
+        answer = describe(p, list, &d);
+        json_object_set_new(answer, "name", json_string(d.backend));
+        json_object_set_new(answer, "version", json_string(version));
+        json_object_set_new(answer, "settings",
+                            json_string("plan, prepared weights, buffers of the device"));
+    }
+    attend_device_list_release(list);
+    return answer;
+}
+
+static worker_verdict prepare(void *state, const bench_case *c, worker_call *call, char *reason) {
+    party *const p = state;
+    if (!p->context) {
+        snprintf(reason, WORKER_TEXT, "hello comes first");
+        return WORKER_ERROR;
+    }
+    if (c->op == BENCH_KERNEL) return peak_prepare(c->name, p->threads, call, reason);
+    return attend_case_prepare(p->context, c, call, reason);
+}
+
+int attend_worker_main(const char *backend, const char *device) {
+    party p = {.backend = backend, .device = device};
+    const worker_party served = {.state = &p, .hello = hello, .prepare = prepare};
+    const int status = serve_worker(&served);
+    attend_close(p.context);
+    return status;
+}

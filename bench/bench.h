@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A benchmark: cases on workers, in interleaved rounds. */
+#ifndef ATTEND_BENCH_BENCH_H
+#define ATTEND_BENCH_BENCH_H
+
+#include "entry.h"
+
+typedef struct bench_plan {
+    const bench_case *cases;
+    size_t case_count;
+    runner *runners;
+    size_t runner_count;
+    bool own_kernels; /* workers that list cases of their own are asked for them, too */
+    bool check;       /* against the oracle, before it is timed */
+    entry_goal goal;
+    uint64_t memory_bytes; /* what the inputs of cases that are prepared at once may take */
+    /* Called between asks; `left_s` seconds are expected to be left. May be NULL. */
+    void (*progress)(void *user, const entry *e, double done, double left_s);
+    void *user;
+} bench_plan;
+
+typedef enum bench_end {
+    BENCH_DONE,
+    BENCH_INTERRUPTED, /* the document holds what was measured */
+    BENCH_NO_MEMORY    /* the document may lack some of it */
+} bench_end;
+
+/* Measures, and writes `results`, `skipped`, and the context's `workers` and `peaks` to the
+ * document (schema.md). The workers are ended. */
+bench_end bench_run(const bench_plan *plan, json_t *document);
+
+/* ---- for schedule.c and results.c ---- */
+
+typedef struct entry_list {
+    entry *items;
+    size_t count, room;
+} entry_list;
+
+/* Peaks come first in the list: entries of the cases "peak-fma" and "peak-read". */
+bool bench_is_peak(const entry *e);
+/* What a peak is the peak of: "cpu" for all that the host's processor runs, else a device. */
+const char *bench_peak_device(const runner *r);
+/* Writes one block's entries to the document. False without memory. */
+bool bench_write_results(const entry_list *list, const entry_list *peaks, json_t *document);
+bool bench_write_skipped(const runner *r, const bench_case *c, const char *reason,
+                         json_t *document);
+bool bench_write_context(const bench_plan *plan, const entry_list *peaks, json_t *document);
+
+#endif
