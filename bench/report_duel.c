@@ -104,6 +104,7 @@ static char *name_cell(const json_t *result) {
 static char *ratio_cell(duel *d, const json_t *ours, const json_t *peer) {
     if (!ours || !peer || !is_ok(ours) || !is_ok(peer)) return report_copy("-");
     const double ratio = report_number(peer, "median_s") / report_number(ours, "median_s");
+    if (!(ratio > 0) || isinf(ratio)) return report_copy("-");
     ++d->rows;
     d->wins += ratio >= 1;
     d->log_ratios += log(ratio);

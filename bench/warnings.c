@@ -43,6 +43,10 @@ static double highest_threads(const findings *f) {
     return highest;
 }
 
+static const char *plural(double count) {
+    return count == 1 ? "" : "s";
+}
+
 /* ---- the machine ---- */
 
 static void judge_load(findings *f) {
@@ -51,9 +55,9 @@ static void judge_load(findings *f) {
                  threads = fmin(highest_threads(f), processors);
     if (load + threads <= processors + 0.5 || !(load > 0)) return;
     warn(f,
-         "the load was %.2g on %.0f processors before the run: other programs took time from the "
+         "the load was %.2g on %.0f processor%s before the run: other programs took time from the "
          "%.0f that were measured; end them, or wait, and run again",
-         load, processors, threads);
+         load, processors, plural(processors), threads);
 }
 
 static void judge_governor(findings *f) {
@@ -70,11 +74,11 @@ static void judge_threads(findings *f) {
     const double processors = report_number(f->context, "processors");
     const double quota = report_number(f->context, "cpu_quota");
     if (threads > processors)
-        warn(
-            f,
-            "%.0f threads ran on the %.0f processors that this process may use: they wait for each "
-            "other; ask for %.0f at most",
-            threads, processors, processors);
+        warn(f,
+             "%.0f threads ran on %.0f processor%s, all that this process may use: they wait for "
+             "each "
+             "other; ask for %.0f at most",
+             threads, processors, plural(processors), processors);
     if (threads > quota)
         warn(f,
              "%.0f threads share the time of %.2g processors that the control group (container) "
@@ -119,13 +123,13 @@ static void judge_noise(findings *f) {
         }
     }
     if (!noisy) return;
+    const double threads = report_number(worst, "threads");
     warn(f,
          "%zu of %zu rows are noisy: half of their samples lie more than %.0f %% from the median, "
-         "at worst %.0f %% (%.96s, %.16s, on %.64s with %.0f threads); end other programs and run "
+         "at worst %.0f %% (%.96s, %.16s, on %.64s with %.0f thread%s); end other programs and run "
          "again",
          noisy, count, 100 * NOISY, 100 * most, report_string(worst, "case"),
-         report_string(worst, "dtype"), report_string(worst, "backend"),
-         report_number(worst, "threads"));
+         report_string(worst, "dtype"), report_string(worst, "backend"), threads, plural(threads));
 }
 
 static double *list_numbers(const json_t *list, size_t *count) {
