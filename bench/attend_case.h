@@ -4,7 +4,7 @@
 #ifndef ATTEND_BENCH_ATTEND_CASE_H
 #define ATTEND_BENCH_ATTEND_CASE_H
 
-#include "worker.h"
+#include "worker_loop.h"
 
 /* Fills *call for any operation but KERNEL. The context must outlive the call. */
 worker_verdict attend_case_prepare(attend_context *context, const bench_case *c, worker_call *call,

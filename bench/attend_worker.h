@@ -5,8 +5,8 @@
 #ifndef ATTEND_BENCH_ATTEND_WORKER_H
 #define ATTEND_BENCH_ATTEND_WORKER_H
 
-/* Serves standard input (worker.h). Backend and device as attend_options has them. Returns the exit
- * status. */
+/* Serves standard input (worker_loop.h). Backend and device as attend_options has them. Returns the
+ * exit status. */
 int attend_worker_main(const char *backend, const char *device);
 
 #endif

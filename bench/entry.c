@@ -39,7 +39,7 @@ static bool ask(entry *e, json_t *question, json_t **answer) {
 
 static double number(const json_t *object, const char *key) {
     const json_t *const value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
 static void read_prepared(entry *e, const json_t *answer) {
@@ -94,7 +94,7 @@ static void judge(entry *e, const oracle *o) {
     char text[160];
     if (e->r->peer) {
         const double share = e->c->type == ATTEND_F32 ? PEER_ERROR_F32 : PEER_ERROR_16_BIT;
-        if (e->max_error <= share * oracle_largest(o)) return;
+        if (e->max_error <= share * oracle_largest(o)) return; /* NaN is not */
         snprintf(text, sizeof text, "wrong: its error of %.3g is more than %g of the largest value",
                  e->max_error, share);
     } else {

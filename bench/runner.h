@@ -6,7 +6,7 @@
 #define ATTEND_BENCH_RUNNER_H
 
 #include "process.h"
-#include "worker.h"
+#include "worker_loop.h"
 
 typedef enum runner_verdict {
     RUNNER_OK,

@@ -128,7 +128,10 @@ static bool start_all(schedule *s) {
         if (r->peer || has_peaks(s, r)) continue;
         for (int k = 0; k < PEAK_COUNT; ++k) {
             entry *const e = add(s, &s->peaks, &peak_cases[k], r);
-            if (e && (!entry_prepare(e, NULL) || !entry_warm_up(e))) return false;
+            if (!e) return true;
+            if (!entry_prepare(e, NULL) || !entry_warm_up(e)) return false;
+            if (e->state == ENTRY_READY) continue;
+            if (!bench_write_skipped(r, e->c, e->reason, s->document)) s->no_memory = true;
         }
     }
     return true;

@@ -251,8 +251,9 @@ static int run(const cli_call *call) {
 }
 
 static const cli_option options[] = {
-    {"model", "DIR", "the folder of the model for cases of texts", offsetof(settings, model)},
-    {"verbose", NULL, "a line for each case that passes, too", offsetof(settings, verbose)},
+    {"model", "DIR", "the folder of the model for cases of texts", offsetof(settings, model),
+     false},
+    {"verbose", NULL, "a line for each case that passes, too", offsetof(settings, verbose), false},
 };
 
 const cli_command cli_check = {

@@ -25,15 +25,25 @@ typedef struct cli_option {
     const char *value; /* what --help calls its value, a const char *; NULL: a flag, a bool */
     const char *help;
     size_t offset;
+    bool repeats; /* may be given several times: the value is a cli_values */
 } cli_option;
 
-/* The options every command has. */
+enum { CLI_MOST_VALUES = 24 };
+typedef struct cli_values {
+    const char *items[CLI_MOST_VALUES];
+    size_t count;
+} cli_values;
+
+/* The options every command has; an option of the command's own of the same name takes its place.
+ */
 typedef struct cli_globals {
     const char *backend;
     const char *device;
     const char *threads;
     bool help;
     int32_t thread_count; /* of `threads`; 0 = not given */
+    char **argv;          /* the whole command line */
+    int argc;
 } cli_globals;
 
 typedef struct cli_call {
@@ -55,11 +65,11 @@ typedef struct cli_command {
     int (*run)(const cli_call *call); /* returns the exit status */
 } cli_command;
 
-extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view;
+extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_bench;
 
 /* ---- command_line.c ---- */
 
-enum { CLI_MAX_SETTINGS = 256 }; /* bytes of any command's settings */
+enum { CLI_MAX_SETTINGS = 1024 }; /* bytes of any command's settings */
 
 /* Reads options up to the first word if `command` is NULL, else all of them; argv[0] is skipped.
  * False after an error, which has been reported. *next is the index of the first word (words are

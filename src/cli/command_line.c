@@ -11,18 +11,18 @@
 #include <string.h>
 
 enum {
-    MAX_OPTIONS = 24,
+    MAX_OPTIONS = 40,
     FIRST_CODE = 256 /* above every character, so that optopt tells them apart */
 };
 
 static const cli_option global_options[] = {
     {"backend", "NAME", "where to run: a backend, a list of them, or auto (ATTEND_BACKEND)",
-     offsetof(cli_globals, backend)},
+     offsetof(cli_globals, backend), false},
     {"device", "ID", "which device of it: an id, a part of a name, gpu or cpu (ATTEND_DEVICE)",
-     offsetof(cli_globals, device)},
-    {"threads", "N", "how many threads to use (ATTEND_NUM_THREADS)",
-     offsetof(cli_globals, threads)},
-    {"help", NULL, "this text", offsetof(cli_globals, help)},
+     offsetof(cli_globals, device), false},
+    {"threads", "N", "how many threads to use (ATTEND_NUM_THREADS)", offsetof(cli_globals, threads),
+     false},
+    {"help", NULL, "this text", offsetof(cli_globals, help), false},
 };
 enum { GLOBAL_COUNT = sizeof global_options / sizeof global_options[0] };
 
@@ -32,14 +32,29 @@ static void add(struct option *list, size_t *count, const cli_option *option) {
     ++*count;
 }
 
-static void store(const cli_option *option, void *base, const char *value) {
+/* False when there are too many values. */
+static bool store(const cli_option *option, void *base, const char *value) {
     char *const field = (char *)base + option->offset;
-    if (option->value) {
+    if (option->repeats) {
+        cli_values list;
+        memcpy(&list, field, sizeof list);
+        if (list.count == CLI_MOST_VALUES) return false;
+        list.items[list.count++] = value;
+        memcpy(field, &list, sizeof list);
+    } else if (option->value) {
         memcpy(field, &value, sizeof value);
     } else {
         const bool given = true;
         memcpy(field, &given, sizeof given);
     }
+    return true;
+}
+
+/* A global option that the command has not one of its own for. */
+static bool serves(const cli_option *global, const cli_command *command) {
+    for (size_t i = 0; command && i < command->option_count; ++i)
+        if (!strcmp(global->name, command->options[i].name)) return false;
+    return true;
 }
 
 static bool report(int code, const cli_command *command, const struct option *list, char **argv) {
@@ -65,7 +80,7 @@ bool cli_read_options(const cli_command *command, int argc, char **argv, cli_glo
     for (size_t i = 0; i < own; ++i)
         add(list, &count, &command->options[i]);
     for (size_t i = 0; i < GLOBAL_COUNT; ++i)
-        add(list, &count, &global_options[i]);
+        add(list, &count, &global_options[i]); /* getopt takes the first of two of one name */
 
     opterr = 0;
     optind = 0; /* getopt starts afresh: it is used for the program and again for the command */
@@ -78,10 +93,11 @@ bool cli_read_options(const cli_command *command, int argc, char **argv, cli_glo
             continue;
         }
         const size_t index = (size_t)(code - FIRST_CODE);
-        if (index < own)
-            store(&command->options[index], settings, optarg);
-        else
-            store(&global_options[index - own], globals, optarg);
+        const cli_option *const option =
+            index < own ? &command->options[index] : &global_options[index - own];
+        if (store(option, index < own ? settings : globals, optarg)) continue;
+        cli_usage(command ? command->name : NULL, "option --%s was given too often", option->name);
+        return false;
     }
     *next = optind;
     int64_t threads = 0;
@@ -111,7 +127,8 @@ void cli_print_help(const cli_command *command) {
     printf("usage: attend %s [OPTION].. %s\n\n%s.\n%s\n", command->name, command->words,
            command->summary, command->details);
     cli_print_options(command->options, command->option_count);
-    cli_print_globals();
+    for (size_t i = 0; i < GLOBAL_COUNT; ++i)
+        if (serves(&global_options[i], command)) cli_print_options(&global_options[i], 1);
 }
 
 bool cli_read_integer(const char *text, int64_t low, int64_t high, int64_t *number) {

@@ -144,7 +144,8 @@ static int run(const cli_call *call) {
 }
 
 static const cli_option device_options[] = {
-    {"names", NULL, "print only the names of the usable backends", offsetof(settings, names)},
+    {"names", NULL, "print only the names of the usable backends", offsetof(settings, names),
+     false},
 };
 
 const cli_command cli_devices = {

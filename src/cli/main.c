@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &cli_devices, &cli_check, &cli_tokenize, &cli_embed, &cli_view,
+    &cli_devices, &cli_check, &cli_tokenize, &cli_embed, &cli_view, &cli_bench,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
@@ -62,7 +62,7 @@ static int run(const cli_command *command, int argc, char **argv, cli_globals *g
 
 static int dispatch(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--version")) return version();
-    cli_globals globals = {0};
+    cli_globals globals = {.argv = argv, .argc = argc};
     int next = 0;
     if (!cli_read_options(NULL, argc, argv, &globals, NULL, &next)) return CLI_USAGE;
     if (globals.help) return help();

@@ -11,6 +11,7 @@
  * not become standard output. */
 void system_prepare_streams(void);
 bool system_output_is_terminal(void);
+bool system_error_is_terminal(void);
 /* Columns of the terminal that standard output is, 0 if it is none. */
 int system_terminal_columns(void);
 /* The encoding of the user's locale is UTF-8. */
@@ -19,5 +20,10 @@ bool system_speaks_utf8(void);
  * device or a pipe is written to directly. False: errno says why, and nothing new is left behind.
  */
 bool system_replace_file(const char *path, const void *data, size_t bytes);
+
+/* Whether system_replace_file could write that path now; errno says why not. */
+bool system_can_replace(const char *path);
+/* The file of this program, to start it again; freed by the caller, NULL without memory. */
+char *system_own_program(void);
 
 #endif

@@ -29,6 +29,10 @@ bool system_output_is_terminal(void) {
     return isatty(STDOUT_FILENO) == 1;
 }
 
+bool system_error_is_terminal(void) {
+    return isatty(STDERR_FILENO) == 1;
+}
+
 int system_terminal_columns(void) {
     struct winsize size;
     if (!system_output_is_terminal() || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) return 0;
@@ -96,4 +100,30 @@ bool system_replace_file(const char *path, const void *data, size_t bytes) {
     free(real);
     errno = fault;
     return done;
+}
+
+bool system_can_replace(const char *path) {
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        if (S_ISDIR(status.st_mode)) errno = EISDIR;
+        return !S_ISDIR(status.st_mode) && access(path, W_OK) == 0;
+    }
+    char *const folder = cli_allocate(strlen(path) + 2, 1);
+    memcpy(folder, path, strlen(path) + 1);
+    char *const slash = strrchr(folder, '/');
+    if (!slash) memcpy(folder, ".", 2);
+    if (slash) slash[slash == folder] = 0;
+    const bool can = *path && access(folder, W_OK | X_OK) == 0;
+    if (!*path) errno = ENOENT;
+    free(folder);
+    return can;
+}
+
+char *system_own_program(void) {
+    enum { LONGEST = 4096 };
+    char *const path = calloc(LONGEST, 1);
+    if (!path) return NULL;
+    /* elsewhere than on Linux: as PATH finds it */
+    if (readlink("/proc/self/exe", path, LONGEST - 1) <= 0) memcpy(path, "attend", sizeof "attend");
+    return path;
 }

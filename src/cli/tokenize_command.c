@@ -49,7 +49,7 @@ static int run(const cli_call *call) {
 }
 
 static const cli_option options[] = {
-    {"model", "DIR", "the folder of the model", offsetof(settings, model)},
+    {"model", "DIR", "the folder of the model", offsetof(settings, model), false},
 };
 
 const cli_command cli_tokenize = {

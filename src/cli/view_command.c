@@ -173,16 +173,16 @@ static int run(const cli_call *call) {
 }
 
 static const cli_option options[] = {
-    {"model", "DIR", "the folder of the model", offsetof(settings, model)},
-    {"layer", "N", "which layer, from 1 (default: the last)", offsetof(settings, layer)},
+    {"model", "DIR", "the folder of the model", offsetof(settings, model), false},
+    {"layer", "N", "which layer, from 1 (default: the last)", offsetof(settings, layer), false},
     {"head", "N", "which head, from 1 (default: the mean of the layer's heads)",
-     offsetof(settings, head)},
+     offsetof(settings, head), false},
     {"focus", "WORD", "list the weights of this word; WORD:2 is its second occurrence",
-     offsetof(settings, focus)},
-    {"no-special", NULL, "leave out [CLS] and [SEP]", offsetof(settings, no_special)},
-    {"color", "WHEN", "auto, always or never", offsetof(settings, color)},
-    {"out", "FILE.svg", "write the map as a picture instead of showing it",
-     offsetof(settings, out)},
+     offsetof(settings, focus), false},
+    {"no-special", NULL, "leave out [CLS] and [SEP]", offsetof(settings, no_special), false},
+    {"color", "WHEN", "auto, always or never", offsetof(settings, color), false},
+    {"out", "FILE.svg", "write the map as a picture instead of showing it", offsetof(settings, out),
+     false},
 };
 
 const cli_command cli_view = {

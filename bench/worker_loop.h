@@ -2,8 +2,8 @@
  *
  * The loop of a worker in C (protocol.md): reads asks, times calls, answers. What is timed comes
  * from a party. */
-#ifndef ATTEND_BENCH_WORKER_H
-#define ATTEND_BENCH_WORKER_H
+#ifndef ATTEND_BENCH_WORKER_LOOP_H
+#define ATTEND_BENCH_WORKER_LOOP_H
 
 #include "bench_case.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * worker.h: asks in, answers out, and the clock between. */
-#include "worker.h"
+ * worker_loop.h: asks in, answers out, and the clock between. */
+#include "worker_loop.h"
 
 #include "base/thread.h"
 
