@@ -66,11 +66,61 @@ def inputs(case):
     raise Unsupported("no inputs are known for the operation " + op)
 
 
+def bfloat16_bits(array):
+    """Float32 rounded to nearest even, as the 16 bits of bfloat16: NumPy has no such type."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
+
+
+def from_bfloat16_bits(bits):
+    return (np.asarray(bits, np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def named(kernel, call):
+    """Gives a call the name of its kernel."""
+    call.kernel = kernel
+    return call
+
+
+def fastest(builders, seconds=0.15):
+    """Builds the call of each variant (each builder returns a named call), times them in turns and returns the one whose
+    best time is the shortest. Its first_s is its own building and first call. A variant that its library refuses is said on
+    standard error; that all are refused is the last one's error."""
+    clock, calls, refused = time.perf_counter, [], None
+    for build in builders:
+        start = clock()
+        try:
+            call = build()
+            call()
+        except Exception as e:  # a library says "not implemented" with exceptions of its own
+            sys.stderr.write("a variant is refused: %s\n" % " ".join(str(e).split())[:300])
+            refused = e
+            continue
+        call.first_s = clock() - start
+        calls.append(call)
+    if not calls:
+        raise refused or Unsupported("no variant can express this case")
+    best = [float("inf")] * len(calls)
+    rounds = 3 if len(calls) > 1 else 0
+    for _ in range(rounds):
+        for i, call in enumerate(calls):
+            end = clock() + seconds / rounds
+            while True:  # at least one call a round, however slow it is
+                start = clock()
+                call()
+                stop = clock()
+                best[i] = min(best[i], stop - start)
+                if stop > end:
+                    break
+    return calls[best.index(min(best))]
+
+
 class Worker:
     """What a peer defines. `name` is the peer's name in the tables.
 
     open(threads) imports and configures; returns {"version", "device", "settings"}; raises Missing.
     prepare(case, arrays) makes everything a call needs; returns call() -> result, the thing that is timed; raises Unsupported.
+    The call may carry `kernel`, the name in the tables, and `first_s`, when its first call with all that it builds has run already.
     rows(result) turns what call() returned into a float32 array whose last dimension is the row; called outside the timing."""
 
     name = ""
@@ -91,7 +141,7 @@ def _prepare(worker, cases, ask):
     call()
     first = time.perf_counter() - start
     cases[ask["id"]] = call
-    return {"first_s": first, "kernel": getattr(call, "kernel", "")}
+    return {"first_s": getattr(call, "first_s", first), "kernel": getattr(call, "kernel", "")}
 
 
 def _rows(worker, cases, ask):
