@@ -14,6 +14,7 @@ typedef struct party {
     const char *backend, *device;
     attend_context *context;
     int32_t threads;
+    bool on_cpu; /* the host's processor computes */
 } party;
 
 /* The listed device that the context runs on: the only one of its backend with its name, or the one
@@ -52,6 +53,7 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
         const unsigned v = (unsigned)attend_version();
         snprintf(version, sizeof version, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
         answer = describe(p, list, &d);
+        p->on_cpu = json_is_true(json_object_get(answer, "on_cpu"));
         json_object_set_new(answer, "name", json_string(d.backend));
         json_object_set_new(answer, "version", json_string(version));
         json_object_set_new(answer, "settings",
@@ -67,8 +69,10 @@ static worker_verdict prepare(void *state, const bench_case *c, worker_call *cal
         snprintf(reason, WORKER_TEXT, "hello comes first");
         return WORKER_ERROR;
     }
-    if (c->op == BENCH_KERNEL) return peak_prepare(c->name, p->threads, call, reason);
-    return attend_case_prepare(p->context, c, call, reason);
+    if (c->op != BENCH_KERNEL) return attend_case_prepare(p->context, c, call, reason);
+    if (p->on_cpu) return peak_prepare(c->name, p->threads, call, reason);
+    snprintf(reason, WORKER_TEXT, "nothing here measures the peak of such a device");
+    return WORKER_UNSUPPORTED;
 }
 
 int attend_worker_main(const char *backend, const char *device) {

@@ -29,6 +29,18 @@ done
 HANDLES_FAULT=2 "$build/bin/attend-gate" --backend handles --cases 1 >"$work/fault" 2>&1 && fail "a lost device went unnoticed"
 grep -q 'the device stopped working' "$work/fault" || fail "the lost device is not named: $(head -n 3 "$work/fault")"
 
+# A broken kernel has no speed.
+mkdir "$work/broken"
+cc "${flags[@]}" -DHANDLES_LOSES_A_KEY handles*.c -o "$work/broken/attend-handles.so" -lm -pthread
+small=(--seq 9 --heads 2 --dim 8 --seconds 0.01 --backend handles)
+ATTEND_PLUGIN_PATH=$work/good "$build/bin/attend" bench "${small[@]}" >"$work/out" || fault=1
+[ -z "${fault:-}" ] || fail "the good module has no speed: $(cat "$work/out")"
+ATTEND_PLUGIN_PATH=$work/broken "$build/bin/attend" bench "${small[@]}" --op attention,merge --out "$work/broken.csv" \
+    >"$work/out" && fail "a broken kernel was measured"
+grep -q '^B1.*FAIL' "$work/out" || fail "a broken kernel does not show FAIL: $(cat "$work/out")"
+grep -q '^merge.*FAIL' "$work/out" && fail "merge, which is right, shows FAIL, too: $(cat "$work/out")"
+grep -q 'wrong: its error' "$work/broken.csv" || fail "the reason is missing: $(cat "$work/broken.csv")"
+
 # ---- bad modules ----------------------------------------------------------------------------------
 bad() { # NAME [FLAG..]
     local name=$1
