@@ -70,12 +70,13 @@ static void put_file(const char *path, const char *text) {
 }
 
 static void make_tree(void) {
-    static const char *const folders[] = {ROOT, ROOT "/a", ROOT "/a/b", ROOT "/cpu,cpuacct",
-                                          ROOT "/cpu,cpuacct/c"};
+    static const char *const folders[] = {ROOT,         ROOT "/a",           ROOT "/a/b",
+                                          ROOT "/zero", ROOT "/cpu,cpuacct", ROOT "/cpu,cpuacct/c"};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; ++i)
         (void)mkdir(folders[i], 0777);
     put_file(ROOT "/a/cpu.max", "150000 100000\n");
     put_file(ROOT "/a/b/cpu.max", "max 100000\n");
+    put_file(ROOT "/zero/cpu.max", "100000 0\n");
     put_file(ROOT "/cpu,cpuacct/c/cpu.cfs_quota_us", "50000\n");
     put_file(ROOT "/cpu,cpuacct/c/cpu.cfs_period_us", "100000\n");
     put_file(ROOT "/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
@@ -93,6 +94,7 @@ static void finds_quotas(void **state) {
         {"0::/a/b\n", 1.5},          /* of the group above */
         {"0::/a/b/not/here\n", 1.5}, /* a path of the machine outside */
         {"0::/\n", 0},
+        {"0::/zero\n", 0},
         {"5:memory:/c\n3:cpu,cpuacct:/c\n", 0.5},
         {"3:cpuset:/c\n", 0},
         {"3:cpu,cpuacct:/\n", 0},
