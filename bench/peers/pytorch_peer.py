@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch on the CPU. What makes it fast, and why:
-- inference mode, no gradients; one thread pool of the asked size, one inter-op thread; blocks that calls free stay in the process
-  (mallopt), so that results do not cost page faults in every call.
-- Attention is scaled_dot_product_attention on contiguous [B,H,L,D]. With fewer key heads the fastest of: enable_gqa; keys expanded
-  before the timing; a group's heads as views of one key head; without a causal mask also a group's queries as rows of one head.
+- Inference mode, no gradients; one thread pool of the asked size, one inter-op thread; blocks that calls free stay in
+  the process (mallopt), so that results do not cost page faults in every call.
+- Attention is scaled_dot_product_attention on contiguous [B,H,L,D]. With fewer key heads the fastest of: enable_gqa;
+  keys expanded before the timing; a group's heads as views of one key head; without a causal mask also a group's
+  queries as rows of one head.
 - Weights are constants: next to F.linear (MKL, which is slow on AMD) the weights packed for oneDNN, the call that
   torch.compile's freezing makes of F.linear.
-- A layer is the fastest of nn.MultiheadAttention (eval, need_weights=False: its fast path) and the same by hand: one fused
-  input projection, SDPA on views, output projection, with F.linear or with packed weights. `kernel` says which.
+- A layer is the fastest of nn.MultiheadAttention (eval, need_weights=False: its fast path) and the same by hand: one
+  fused input projection, SDPA on views, output projection, with F.linear or with packed weights. `kernel` says which.
 - Softmax and merge write into results made once, where PyTorch has an out= form."""
 import ctypes
 import functools

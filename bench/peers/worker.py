@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop of a worker in Python (../protocol.md). A peer's file makes a subclass of Worker and calls serve(); nothing it imports
-at the top may be missing, so that what is not installed can be said in the answer to "hello"."""
+"""The loop of a worker in Python (../protocol.md). A peer's file makes a subclass of Worker and calls serve(); nothing it
+imports at the top may be missing, so that what is not installed can be said in the answer to "hello"."""
 import json
 import os
 import sys
@@ -83,9 +83,9 @@ def named(kernel, call):
 
 
 def fastest(builders, seconds=0.15):
-    """Builds the call of each variant (each builder returns a named call), times them in turns and returns the one whose
-    best time is the shortest. Its first_s is its own building and first call. A variant that its library refuses is said on
-    standard error; that all are refused is the last one's error."""
+    """Builds the call of each variant (each builder returns a named call), times them in turns and returns the one
+    whose best time is the shortest. Its first_s is its own building and first call. A variant that its library refuses
+    is said on standard error; that all are refused is the last one's error."""
     clock, calls, refused = time.perf_counter, [], None
     for build in builders:
         start = clock()
@@ -119,9 +119,10 @@ class Worker:
     """What a peer defines. `name` is the peer's name in the tables.
 
     open(threads) imports and configures; returns {"version", "device", "settings"}; raises Missing.
-    prepare(case, arrays) makes everything a call needs; returns call() -> result, the thing that is timed; raises Unsupported.
-    The call may carry `kernel`, the name in the tables, and `first_s`, when its first call with all that it builds has run already.
-    rows(result) turns what call() returned into a float32 array whose last dimension is the row; called outside the timing."""
+    prepare(case, arrays) makes all that a call needs; returns call() -> result, the thing that is timed; raises
+    Unsupported. The call may carry `kernel`, the name in the tables, and `first_s`, when its first call with all that
+    it builds has run already.
+    rows(result) turns what call() returned into a float32 array whose last dimension is the row, outside the timing."""
 
     name = ""
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a benchmark worker (bench/protocol.md) from outside: the protocol itself, and every row of small odd cases against a truth
-in float64 that shares no code with any worker. One line a case; exit 1 when one is wrong.
+"""Checks a benchmark worker (bench/protocol.md) from outside: the protocol itself, and every row of small odd cases
+against a truth in float64 that shares no code with any worker. One line a case; exit 1 when one is wrong, 77 when the
+worker says what it is missing.
 
-    worker_check.py [--threads N] [--dtypes f32,bf16,f16] [--shapes FILE [--rows N]] -- COMMAND [ARGUMENT..]
+    worker_check.py [--threads N] [--dtypes f32,bf16,f16] [--shapes FILE [--rows N]] [--case PART] -- COMMAND [ARG..]
 
 --shapes asks for the cases of a shapes.json instead, N random rows of each, and prints the speed as well."""
 import argparse
@@ -18,8 +19,8 @@ import time
 
 import numpy as np
 
-# Error allowed, as a share of the largest value of the rows (at least of 1): some units in the last place of the type. The truth
-# starts from the same rounded inputs; a worker may round what lies between (scores, probabilities, heads) to the type.
+# Error allowed, as a share of the largest value of the rows (at least of 1): some units in the last place of the type.
+# The truth starts from the same rounded inputs; a worker may round what lies between (scores, heads) to the type.
 TOLERANCE = {"f32": 1e-5, "bf16": 1e-2, "f16": 2e-3}
 SOFTMAX_SCALE = 1 / 8
 NO_ANSWER_S = 300
@@ -40,7 +41,10 @@ class Talk:
         self.left = b""
 
     def line(self, text):
-        self.process.stdin.write(text.encode() + b"\n")
+        try:
+            self.process.stdin.write(text.encode() + b"\n")
+        except BrokenPipeError:
+            raise Wrong("the worker has ended before it was asked " + text[:200])
         end = time.monotonic() + NO_ANSWER_S
         while b"\n" not in self.left:
             ready = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]
@@ -49,7 +53,10 @@ class Talk:
                 raise Wrong("no answer to " + text[:200] + (" in time" if data is None else ", the worker has ended"))
             self.left += data
         line, self.left = self.left.split(b"\n", 1)
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise Wrong("no JSON: %r" % line[:200])
         if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
             raise Wrong("not an answer: %r" % line[:200])
         return answer
@@ -126,8 +133,9 @@ def layer(c, t, rows):
         queries = [rows[n] % l for n in here]
         k, v = (x[one] @ w[p].T + bias[p] for p in "kv")
         q = x[one][queries] @ w["q"].T + bias["q"]
-        joined = [heads(q[:, i : i + d], k[:, i : i + d], v[:, i : i + d], queries, c["causal"]) for i in range(0, m, d)]
-        out[here] = np.concatenate(joined, 1) @ w["o"].T + bias["o"]
+        parts = [slice(i, i + d) for i in range(0, m, d)]
+        joined = np.concatenate([heads(q[:, p], k[:, p], v[:, p], queries, c["causal"]) for p in parts], 1)
+        out[here] = joined @ w["o"].T + bias["o"]
     return out
 
 
@@ -153,9 +161,9 @@ COUNT = {
     "softmax": lambda c: c["B"] * c["H"] * c["L"],
     "merge": lambda c: c["B"] * c["L"],
 }
-FLOPS = {
+FLOPS = {  # the formulas of shapes.json
     "attention": lambda c: 4.0 * c["B"] * c["H"] * c["L"] * c["S"] * c["D"] / (2 if c["causal"] else 1),
-    "layer": lambda c: 8.0 * c["B"] * c["L"] * c["M"] ** 2 + 4.0 * c["B"] * c["L"] ** 2 * c["M"] / (2 if c["causal"] else 1),
+    "layer": lambda c: 8.0 * c["B"] * c["L"] * c["M"] ** 2 + 4.0 * c["B"] * c["L"] ** 2 * c["M"],
     "project": lambda c: 2.0 * c["rows"] * c["out"] * c["in"],
 }
 
@@ -168,7 +176,8 @@ def small_cases():
     """Odd sizes: not one is a multiple of a vector, more than a few are smaller than one."""
 
     def att(b, h, g, l, s, d, causal):
-        return case("attention", "att-%d.%d.%d.%d.%d.%d" % (b, h, g, l, s, d), B=b, H=h, G=g, L=l, S=s, D=d, causal=causal)
+        name = "att-%d.%d.%d.%d.%d.%d" % (b, h, g, l, s, d)
+        return case("attention", name, B=b, H=h, G=g, L=l, S=s, D=d, causal=causal)
 
     def lay(b, l, m, h, causal):
         return case("layer", "layer-%d.%d.%d.%d" % (b, l, m, h), B=b, L=l, M=m, H=h, causal=causal)
@@ -317,8 +326,12 @@ def main():
     parser.add_argument("--case", help="only the cases whose name has this in it", default="")
     parser.add_argument("command", nargs="+", help="after --")
     options = parser.parse_args()
-    talk = Talk(options.command, options.threads)
-    hello = talk.ask("hello", protocol=1, threads=options.threads)
+    try:
+        talk = Talk(options.command, options.threads)
+        hello = talk.ask("hello", protocol=1, threads=options.threads)
+    except (Wrong, OSError, ValueError) as e:
+        print("WRONG: %s" % e)
+        return 1
     if "missing" in hello:
         print("skip: " + hello["missing"])
         return 77
