@@ -32,6 +32,9 @@ esac
 python=$peers/bin/python
 [ -x "$python" ] || { echo "duel.sh: no peers in $peers: bench/duel.sh --install makes them; only what the system's Python has takes part" >&2; python=python3; }
 
+# Some machines pin OpenBLAS to an older processor; a peer gets its best.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+
 options=()
 for name in ${names//,/ }; do
     [ -f "$here/peers/${name}_peer.py" ] || { echo "duel.sh: no peer is called $name" >&2; exit 2; }

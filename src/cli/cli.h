@@ -65,7 +65,8 @@ typedef struct cli_command {
     int (*run)(const cli_call *call); /* returns the exit status */
 } cli_command;
 
-extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_bench;
+extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_bench,
+    cli_compare;
 
 /* ---- command_line.c ---- */
 
