@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ggml on the CPU, through its C API, from the libraries that llama-cpp-python builds for the machine it is installed on.
+"""ggml on the CPU, through its C API, from the libraries that llama-cpp-python compiles for the machine.
 What makes it fast, and why:
 - Graph, plan, work buffer and thread pool are made once; a call is ggml_graph_compute alone. Intermediate tensors share
   memory as in llama.cpp (gallocr, in place where the operation allows it).
@@ -222,7 +222,7 @@ class Ggml(Worker):
     def open(self, threads):
         self.api, self.threads = Api(), threads
         self.api.cpu_init()
-        params = ctypes.create_string_buffer(4096)  # struct ggml_threadpool_params: 540 bytes, read through its defaults
+        params = ctypes.create_string_buffer(4096)  # struct ggml_threadpool_params, about 530 bytes, of defaults
         self.api.threadpool_params_init(params, threads)
         self.pool = self.api.threadpool_new(params)
         if not self.pool:
