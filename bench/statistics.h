@@ -8,7 +8,7 @@
 
 typedef struct sample_summary {
     double median, mad; /* mad: median of |x - median|, not scaled */
-    double minimum, p95;
+    double minimum, p95; /* p95 by nearest rank */
 } sample_summary;
 
 /* Of count >= 1 samples in any order; they are not changed. All fields NaN when there is no sample
