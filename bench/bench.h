@@ -6,6 +6,12 @@
 
 #include "entry.h"
 
+typedef struct bench_progress {
+    size_t prepared, expected; /* cases on workers; of the whole run */
+    double done;               /* share of the samples that are taken; 0 while cases are prepared */
+    double left_s;             /* the rest of the run will take about this long; 0: no idea yet */
+} bench_progress;
+
 typedef struct bench_plan {
     const bench_case *cases;
     size_t case_count;
@@ -15,8 +21,8 @@ typedef struct bench_plan {
     bool check;       /* against the oracle, before it is timed */
     entry_goal goal;
     uint64_t memory_bytes; /* what the inputs of cases that are prepared at once may take */
-    /* Called between asks; `left_s` seconds are expected to be left. May be NULL. */
-    void (*progress)(void *user, const entry *e, double done, double left_s);
+    /* Called before each ask; e: what is asked for next, NULL while workers start. May be NULL. */
+    void (*progress)(void *user, const entry *e, const bench_progress *p);
     void *user;
 } bench_plan;
 

@@ -6,6 +6,8 @@
  * all of them. Peaks are cases, too, and take part in the first block. */
 #include "bench.h"
 
+#include "base/thread.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +21,9 @@ typedef struct schedule {
     runner **kernel_runners;   /* whose they are */
     size_t kernel_count;
     int64_t next_id;
-    double left_behind; /* share of the work that earlier blocks did */
-    double block_share;
+    size_t prepared, expected; /* entries, over all blocks */
+    int64_t prepare_ns;        /* time that preparing took so far */
+    size_t sampled;            /* entries of earlier blocks */
     bool no_memory;
 } schedule;
 
@@ -67,14 +70,29 @@ static void clear(entry_list *list) {
 
 /* ---- progress ---- */
 
-static void tell(schedule *s, const entry *e, double done) {
+static double list_left(const entry_list *list, const entry_goal *goal) {
     double left = 0;
-    for (size_t i = 0; i < s->entries.count; ++i)
-        left += entry_left(&s->entries.items[i], &s->plan->goal);
-    for (size_t i = 0; i < s->peaks.count; ++i)
-        left += entry_left(&s->peaks.items[i], &s->plan->goal);
-    if (s->plan->progress)
-        s->plan->progress(s->plan->user, e, s->left_behind + s->block_share * done, left);
+    for (size_t i = 0; i < list->count; ++i)
+        left += entry_left(&list->items[i], goal);
+    return left;
+}
+
+/* Seconds of samples that the block still lacks. */
+static double block_left(const schedule *s) {
+    return list_left(&s->entries, &s->plan->goal) + list_left(&s->peaks, &s->plan->goal);
+}
+
+/* `done`: of the block's samples. */
+static void tell(schedule *s, const entry *e, double done) {
+    if (!s->plan->progress) return;
+    bench_progress p = {.prepared = s->prepared, .expected = s->expected};
+    const double rest = (double)s->expected - (double)s->prepared;
+    if (s->prepared)
+        p.left_s = block_left(s) + rest * ((double)s->prepare_ns * 1e-9 / (double)s->prepared +
+                                           s->plan->goal.seconds);
+    if (done > 0 && s->expected)
+        p.done = ((double)s->sampled + done * (double)s->entries.count) / (double)s->expected;
+    s->plan->progress(s->plan->user, e, &p);
 }
 
 /* ---- start ---- */
@@ -125,6 +143,7 @@ static bool start_all(schedule *s) {
             continue;
         }
         if (s->plan->own_kernels) list_kernels(s, r);
+        if (!r->peaks_only) s->expected += s->plan->case_count;
         if (r->peer || has_peaks(s, r)) continue;
         for (int k = 0; k < PEAK_COUNT; ++k) {
             entry *const e = add(s, &s->peaks, &peak_cases[k], r);
@@ -145,7 +164,11 @@ static bool prepare_entry(schedule *s, const bench_case *c, runner *r, const ora
     entry *const e = add(s, &s->entries, c, r);
     if (!e) return true;
     tell(s, e, 0);
-    return entry_prepare(e, o) && entry_warm_up(e);
+    const int64_t start = attend__clock_nanoseconds();
+    const bool going = entry_prepare(e, o) && entry_warm_up(e);
+    s->prepare_ns += attend__clock_nanoseconds() - start;
+    ++s->prepared;
+    return going;
 }
 
 static bool prepare_case(schedule *s, const bench_case *c) {
@@ -184,15 +207,6 @@ static bool run_round(schedule *s, size_t round, double done) {
     return true;
 }
 
-static double block_left(const schedule *s) {
-    double left = 0;
-    for (size_t i = 0; i < s->entries.count; ++i)
-        left += entry_left(&s->entries.items[i], &s->plan->goal);
-    for (size_t i = 0; i < s->peaks.count; ++i)
-        left += entry_left(&s->peaks.items[i], &s->plan->goal);
-    return left;
-}
-
 static bool sample_block(schedule *s) {
     const double whole = block_left(s);
     for (size_t round = 0; block_left(s) > 0; ++round)
@@ -211,6 +225,7 @@ static bool run_block(schedule *s, size_t first, size_t last) {
     if (!bench_write_results(&s->entries, &s->peaks, s->document)) s->no_memory = true;
     for (size_t i = 0; going && i < s->entries.count; ++i)
         entry_drop(&s->entries.items[i]);
+    s->sampled += s->entries.count;
     clear(&s->entries);
     return going;
 }
@@ -228,12 +243,11 @@ static size_t end_of_block(const bench_plan *plan, size_t first) {
 }
 
 static bool run_blocks(schedule *s) {
+    s->expected += s->kernel_count;
     const size_t count = s->plan->case_count;
     size_t first = 0;
     do {
         const size_t last = end_of_block(s->plan, first);
-        s->left_behind = count ? (double)first / (double)count : 0;
-        s->block_share = count ? (double)(last - first) / (double)count : 1;
         if (!run_block(s, first, last)) return false;
         first = last;
     } while (first < count);

@@ -15,6 +15,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,21 +148,27 @@ static bool write_outputs(const settings *s, const json_t *document, report_form
 
 /* ---- progress ---- */
 
+enum { PROGRESS_NS = 100000000 }; /* between two of them */
+
 typedef struct progress {
     bool shown; /* standard error is a terminal */
     int64_t last;
 } progress;
 
-static void on_progress(void *user, const entry *e, double done, double left_s) {
+static void on_progress(void *user, const entry *e, const bench_progress *state) {
     progress *const p = user;
     const int64_t now = attend__clock_nanoseconds();
-    if (!p->shown || now - p->last < 100000000) return;
+    if (!p->shown || now - p->last < PROGRESS_NS) return;
     p->last = now;
-    if (done > 0)
-        fprintf(stderr, "\r\033[K%3.0f %%  %s on %s, about %.0f s left", done * 100, e->c->name,
-                e->r->name, left_s * 1.1 + 0.5);
+    fputs("\r\033[K", stderr);
+    if (!e)
+        fputs("starting workers", stderr);
+    else if (state->done > 0)
+        fprintf(stderr, "%3.0f %%: ", state->done * 100);
     else
-        fprintf(stderr, "\r\033[Kpreparing %s %s", e ? e->c->name : "", e ? e->r->name : "");
+        fprintf(stderr, "preparing %zu of %zu: ", state->prepared + 1, state->expected);
+    if (e) fprintf(stderr, "%s on %s", e->c->name, e->r->name);
+    if (state->left_s > 0) fprintf(stderr, ", about %.0f s left", ceil(state->left_s));
     fflush(stderr);
 }
 

@@ -29,7 +29,7 @@ expect 0 bench --op merge --seq 4 --dim 8 --dtype bf16 --seconds 0.01 --backend 
 says "$out" reference
 
 # ---- workers that fail ------------------------------------------------------------------------------
-peer=(--peer "faulty=$here/faulty_worker.py" --timeout 3)
+peer=(--peer "faulty=$here/faulty_worker.py")
 export ATTEND_PROGRAM=$program
 strike() { # FAULT REASON none|some [FAULT_AFTER]
     export FAULT=$1 FAULT_AFTER=${4:-0}
@@ -45,7 +45,9 @@ strike zero 'not times' none
 strike wrong 'wrong: its error' none
 strike nan 'wrong: its error' none
 strike short 'not what was asked for' none
-strike hang 'gave no answer for 3 s' none
+peer+=(--timeout 5)
+strike hang 'gave no answer for 5 s' none
+peer=(--peer "faulty=$here/faulty_worker.py")
 strike leave 'ended with status 7' some 11
 FAULT=missing expect 0 bench "${small[@]}" "${peer[@]}"
 says "$out" 'this peer is not installed'
