@@ -193,7 +193,7 @@ static char *take_line(process *p) {
 }
 
 static bool make_room(process *p) {
-    memmove(p->text, p->text + p->given, p->used - p->given);
+    if (p->given) memmove(p->text, p->text + p->given, p->used - p->given);
     p->used -= p->given;
     p->given = 0;
     if (p->used < p->room) return true;
@@ -210,8 +210,7 @@ process_news process_receive(process *p, double seconds, char **line) {
     for (;;) {
         *line = p->text ? take_line(p) : NULL;
         if (*line) return PROCESS_LINE;
-        if (!p->text || p->used == p->room || p->given)
-            if (!make_room(p) || (!p->text && !p->room)) return PROCESS_FAULT;
+        if ((p->used == p->room || p->given) && !make_room(p)) return PROCESS_FAULT;
         struct pollfd wait = {.fd = p->output, .events = POLLIN};
         const double left = end - now();
         if (left <= 0) return PROCESS_SILENT;

@@ -25,6 +25,9 @@ def strike():
         os.kill(os.getpid(), 11)
     if fault == "hang":
         time.sleep(1000)
+    if fault == "interrupt":  # as if the user had pressed Ctrl-C in the middle of this worker's samples
+        os.kill(os.getppid(), 2)
+        time.sleep(1000)
     if fault == "leave":
         print("going home", file=sys.stderr, flush=True)
         sys.exit(7)
