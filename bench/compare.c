@@ -18,6 +18,21 @@ static const double LARGEST_P = 0.05, LEAST_CHANGE = 0.03, LEAST_MADS = 3;
 
 static const char *const texts[] = {"case", "op", "dtype", "backend", "device"};
 
+/* Absent is fine: there are no rounds then. */
+static bool check_rounds(const json_t *result) {
+    const json_t *const rounds = json_object_get(result, "round_sizes");
+    const size_t samples = json_array_size(json_object_get(result, "samples_s"));
+    size_t left = samples;
+    if (!rounds || json_is_null(rounds)) return true;
+    for (size_t i = 0; i < json_array_size(rounds); ++i) {
+        const json_t *const size = json_array_get(rounds, i);
+        const json_int_t value = json_is_integer(size) ? json_integer_value(size) : -1;
+        if (value < 0 || (uint64_t)value > left) return false;
+        left -= (size_t)value;
+    }
+    return json_is_array(rounds) && left == 0;
+}
+
 static bool check_result(const json_t *result, char *reason, size_t bytes) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
         if (!json_is_string(json_object_get(result, texts[i]))) {
@@ -37,10 +52,12 @@ static bool check_result(const json_t *result, char *reason, size_t bytes) {
         const json_t *const sample = json_array_get(samples, i);
         times = times && json_is_number(sample) && json_number_value(sample) > 0;
     }
-    if (!times)
-        snprintf(reason, bytes, "the samples of %s are not times",
-                 json_string_value(json_object_get(result, "case")));
-    return times;
+    const bool rounds = check_rounds(result);
+    if (!times || !rounds)
+        snprintf(reason, bytes, "the %s of %s are not %s", times ? "'round_sizes'" : "samples",
+                 json_string_value(json_object_get(result, "case")),
+                 times ? "the sizes of its rounds" : "times");
+    return times && rounds;
 }
 
 bool compare_check(const json_t *document, char *reason, size_t bytes) {
@@ -65,7 +82,8 @@ enum { WITH_THREADS, WITH_DEVICE, BY_CASE, LEVEL_COUNT };
 
 static bool belong(const json_t *a, const json_t *b, int level) {
     if (!report_same_text(a, b, "case") || !report_same_text(a, b, "op") ||
-        !report_same_text(a, b, "dtype") || !report_same_text(a, b, "backend"))
+        !report_same_text(a, b, "dtype") || !report_same_text(a, b, "backend") ||
+        json_is_true(json_object_get(a, "peer")) != json_is_true(json_object_get(b, "peer")))
         return false;
     if (level <= WITH_DEVICE && !report_same_text(a, b, "device")) return false;
     return level > WITH_THREADS || report_same_number(a, b, "threads");
@@ -119,13 +137,9 @@ static bool take_rounds(const json_t *result, const double *samples, observation
     const size_t rounds = json_array_size(list);
     size_t *const sizes = calloc(rounds + 1, sizeof *sizes);
     if (!sizes) return false;
-    size_t sum = 0;
-    for (size_t i = 0; i < rounds; ++i) {
-        const json_int_t size = json_integer_value(json_array_get(list, i));
-        sizes[i] = size > 0 && size <= (json_int_t)o->count ? (size_t)size : 0;
-        sum += sizes[i];
-    }
-    if (rounds > 1 && sum == o->count) o->count = round_medians(samples, sizes, rounds, o->values);
+    for (size_t i = 0; i < rounds; ++i)
+        sizes[i] = (size_t)json_integer_value(json_array_get(list, i));
+    if (rounds) o->count = round_medians(samples, sizes, rounds, o->values);
     free(sizes);
     return true;
 }
@@ -150,19 +164,30 @@ static bool is_ok(const json_t *result) {
     return json_is_true(json_object_get(result, "ok"));
 }
 
-/* Leaves p uncorrected and the verdict as if it were significant. */
-static bool measure(compare_pair *pair) {
+/* p of values that do not overlap at all: 2 m! n! / (m + n)!. */
+static double least_p(size_t m, size_t n) {
+    double p = 2;
+    for (size_t i = 1; i <= n; ++i)
+        p *= (double)i / (double)(m + i);
+    return fmin(p, 1);
+}
+
+/* Leaves p uncorrected and the verdict as if it were significant. `least` is the least p that so
+ * many rounds can give. */
+static bool measure(compare_pair *pair, double *least) {
     const bool a_ok = is_ok(pair->a), b_ok = is_ok(pair->b);
     if (!a_ok || !b_ok) {
         pair->verdict = a_ok ? COMPARE_BROKEN : b_ok ? COMPARE_MENDED : COMPARE_NEITHER;
         return true;
     }
     observations a = {NULL, 0, {0, 0, 0, 0}}, b = a;
-    const bool good = observe(pair->a, &a) && observe(pair->b, &b);
+    bool good = observe(pair->a, &a) && observe(pair->b, &b);
     if (good) {
         const double change = b.summary.median - a.summary.median;
         pair->ratio = b.summary.median / a.summary.median;
         pair->p = rank_sum_p(a.values, a.count, b.values, b.count);
+        *least = least_p(a.count, b.count);
+        good = !isnan(pair->p);
         const bool large = fabs(pair->ratio - 1) > LEAST_CHANGE &&
                            fabs(change) > LEAST_MADS * fmax(a.summary.mad, b.summary.mad);
         pair->verdict = !large ? COMPARE_SAME : change > 0 ? COMPARE_SLOWER : COMPARE_FASTER;
@@ -173,20 +198,22 @@ static bool measure(compare_pair *pair) {
 }
 
 static bool judge(comparison *c) {
-    double *const p = calloc(c->count + 1, sizeof *p);
-    size_t tests = 0;
+    double *const p = calloc(2 * c->count + 1, sizeof *p);
+    size_t tests = 0, next = 0;
     bool good = p != NULL;
+    double *const least = good ? p + c->count : NULL;
     for (size_t i = 0; good && i < c->count; ++i) {
-        good = measure(&c->pairs[i]);
+        good = measure(&c->pairs[i], &least[tests]);
         if (!isnan(c->pairs[i].ratio)) p[tests++] = c->pairs[i].p;
     }
     if (good) correct_for_count(p, tests);
-    tests = 0;
     for (size_t i = 0; good && i < c->count; ++i) {
         compare_pair *const pair = &c->pairs[i];
         if (isnan(pair->ratio)) continue;
-        pair->p = p[tests++];
-        if (!(pair->p < LARGEST_P)) pair->verdict = COMPARE_SAME;
+        const bool hopeless = least[next] * (double)tests >= LARGEST_P;
+        pair->p = p[next++];
+        if (pair->verdict != COMPARE_SAME && !(pair->p < LARGEST_P))
+            pair->verdict = hopeless ? COMPARE_UNCLEAR : COMPARE_SAME;
     }
     free(p);
     return good;

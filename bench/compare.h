@@ -13,9 +13,10 @@ typedef enum compare_verdict {
     COMPARE_SAME,   /* no significant change */
     COMPARE_FASTER, /* the second is */
     COMPARE_SLOWER,
-    COMPARE_BROKEN, /* ok in the first, not in the second */
-    COMPARE_MENDED, /* the other way round */
-    COMPARE_NEITHER /* ok in none */
+    COMPARE_BROKEN,  /* ok in the first, not in the second */
+    COMPARE_MENDED,  /* the other way round */
+    COMPARE_NEITHER, /* ok in none */
+    COMPARE_UNCLEAR  /* far apart, in so few rounds that no test could tell */
 } compare_verdict;
 
 typedef struct compare_pair {
@@ -39,7 +40,8 @@ bool compare_check(const json_t *document, char *reason, size_t bytes);
  * then without the device, where that leaves no choice. A difference counts when the Mann-Whitney
  * test on the medians of the rounds (of the samples where there are no rounds) gives p < 0.05 after
  * Holm's correction, the medians differ by more than 3 %, and by more than three times the larger
- * MAD. False without memory. */
+ * MAD. Where the last two hold and p would be too large however far the rounds lie apart, the pair
+ * is unclear. False without memory. */
 bool compare_documents(const json_t *a, const json_t *b, comparison *c);
 void compare_release(comparison *c);
 

@@ -18,8 +18,9 @@ typedef struct settings {
 typedef enum format { TABLE, MD, JSON } format;
 
 static const char *const verdicts[] = {
-    [COMPARE_SAME] = "same",   [COMPARE_FASTER] = "faster", [COMPARE_SLOWER] = "slower",
-    [COMPARE_BROKEN] = "FAIL", [COMPARE_MENDED] = "ok now", [COMPARE_NEITHER] = "FAIL in both",
+    [COMPARE_SAME] = "same",       [COMPARE_FASTER] = "faster", [COMPARE_SLOWER] = "slower",
+    [COMPARE_BROKEN] = "FAIL",     [COMPARE_MENDED] = "ok now", [COMPARE_NEITHER] = "FAIL in both",
+    [COMPARE_UNCLEAR] = "unclear",
 };
 
 /* NULL after a failure, which has been reported. */
@@ -144,7 +145,11 @@ static size_t count_of(const comparison *c, compare_verdict verdict) {
 
 static void print_summary(const comparison *c) {
     const size_t faster = count_of(c, COMPARE_FASTER), slower = count_of(c, COMPARE_SLOWER),
-                 broken = count_of(c, COMPARE_BROKEN), mended = count_of(c, COMPARE_MENDED);
+                 broken = count_of(c, COMPARE_BROKEN), mended = count_of(c, COMPARE_MENDED),
+                 unclear = count_of(c, COMPARE_UNCLEAR);
+    if (unclear)
+        printf("unclear: %zu result%s far apart, but too few rounds to tell from chance\n", unclear,
+               unclear == 1 ? " is" : "s are");
     if (!c->count)
         puts("nothing to compare");
     else if (!faster && !slower && !broken && !mended)
@@ -154,14 +159,19 @@ static void print_summary(const comparison *c) {
                c->count, faster, slower, broken, mended);
 }
 
+static json_t *identity(const json_t *result) {
+    static const char *const keys[] = {"case", "op", "dtype", "backend", "device", "threads"};
+    json_t *const item = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; ++i)
+        json_object_set(item, keys[i], json_object_get(result, keys[i]));
+    return item;
+}
+
 static json_t *pairs_as_json(const comparison *c) {
     json_t *const list = json_array();
     for (size_t i = 0; i < c->count; ++i) {
         const compare_pair *const pair = &c->pairs[i];
-        json_t *const item = json_object();
-        static const char *const keys[] = {"case", "op", "dtype", "backend", "device", "threads"};
-        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; ++k)
-            json_object_set(item, keys[k], json_object_get(pair->a, keys[k]));
+        json_t *const item = identity(pair->a);
         json_object_set(item, "before_s", json_object_get(pair->a, "median_s"));
         json_object_set(item, "after_s", json_object_get(pair->b, "median_s"));
         json_object_set_new(item, "ratio",
@@ -173,9 +183,19 @@ static json_t *pairs_as_json(const comparison *c) {
     return list;
 }
 
+/* Results without a partner. */
+static json_t *alone_as_json(const comparison *c, size_t from, size_t to) {
+    json_t *const list = json_array();
+    for (size_t i = from; i < to; ++i)
+        json_array_append_new(list, identity(c->alone[i]));
+    return list;
+}
+
 static void print_json(const comparison *c, json_t *contexts) {
-    json_t *const whole = json_pack("{s:s, s:O, s:o}", "schema", "attend-compare/1", "contexts",
-                                    contexts, "pairs", pairs_as_json(c));
+    json_t *const whole =
+        json_pack("{s:s, s:O, s:o, s:o, s:o}", "schema", "attend-compare/1", "contexts", contexts,
+                  "pairs", pairs_as_json(c), "only_before", alone_as_json(c, 0, c->alone_in_a),
+                  "only_after", alone_as_json(c, c->alone_in_a, c->alone_count));
     json_dumpf(whole, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     putchar('\n');
     json_decref(whole);
@@ -247,7 +267,8 @@ const cli_command cli_compare = {
         "number of\n"
         "cases), and it is above 3 % and above three times the spread. What was right and is wrong "
         "now gives\n"
-        "status 1, too. A ratio above 1 is slower.\n\n"
+        "status 1, too. A ratio above 1 is slower. Unclear is what would count in a run of more "
+        "rounds.\n\n"
         "  attend compare before.json after.json --fail-above 5%\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],

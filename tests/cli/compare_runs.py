@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""compare_runs.py write FILE [SEED [SETTING..]]: a made-up run of twenty cases, ten rounds of five samples each with 2 % of noise within
+"""compare_runs.py write FILE [SEED [SETTING..]]: a made-up run of twenty cases, rounds of five samples each with 2 % of noise within
 a round and between rounds. Settings: slow=F (case-7 takes F times as long), threads=N, drop=N (that case is missing), fail=N (that case
-is wrong), noise=F (times the usual), rounds=no (no round_sizes).
+is wrong), noise=F (times the usual), rounds=N (ten), rounds=no (no round_sizes).
 compare_runs.py chance PROGRAM FOLDER: of 200 pairs of runs that differ by chance alone, fewer than 5 % may have anything slower."""
 import json
 import random
@@ -11,21 +11,22 @@ import subprocess
 import sys
 
 
-def run(seed, slow=1.0, threads=2, drop=None, fail=None, noise=1.0, rounds="yes"):
+def run(seed, slow=1.0, threads=2, drop=None, fail=None, noise=1.0, rounds="10"):
     rng = random.Random(seed)
+    count = 10 if rounds == "no" else int(rounds)
     results = []
     for case in range(20):
         if drop is not None and case == int(drop):
             continue
         base = 1e-3 * (case + 1) * (float(slow) if case == 7 else 1)
         samples = []
-        for _ in range(10):
+        for _ in range(count):
             level = base * (1 + float(noise) * rng.gauss(0, 0.02))
             samples += [level * (1 + float(noise) * rng.gauss(0, 0.02)) for _ in range(5)]
         wrong = fail is not None and case == int(fail)
         row = {"case": "case-%d" % case, "op": "attention", "dtype": "f32", "backend": "cpu", "device": "cpu:0",
                "threads": int(threads), "ok": not wrong, "samples_s": [] if wrong else samples,
-               "median_s": None if wrong else statistics.median(samples), "round_sizes": [5] * 10}
+               "median_s": None if wrong else statistics.median(samples), "round_sizes": [0 if wrong else 5] * count}
         if rounds == "no":
             del row["round_sizes"]
         results.append(row)
