@@ -7,6 +7,7 @@
 #include "case_list.h"
 #include "cli.h"
 #include "machine.h"
+#include "plot.h"
 #include "report.h"
 #include "system.h"
 #include "warnings.h"
@@ -22,7 +23,7 @@
 
 typedef struct settings {
     const char *cases, *ops, *batch, *heads, *kv_heads, *seq, *keys, *dim, *causal, *types;
-    const char *backend, *device, *threads, *python, *format, *timeout, *seconds;
+    const char *backend, *device, *threads, *python, *format, *plot, *timeout, *seconds;
     cli_values peers, outs;
     bool list, worker;
 } settings;
@@ -116,6 +117,7 @@ static int check_outputs(const settings *s, report_format *shown) {
     const char *bad = NULL;
     for (size_t i = 0; i < s->outs.count && !bad; ++i)
         if (!system_can_replace(s->outs.items[i])) bad = s->outs.items[i];
+    if (!bad && s->plot && !system_can_replace(s->plot)) bad = s->plot;
     if (!bad) return CLI_OK;
     cli_error("%s: %s", bad, strerror(errno));
     return CLI_FAILED;
@@ -143,6 +145,7 @@ static bool write_outputs(const settings *s, const json_t *document, report_form
         report_format_find(s->outs.items[i], &format);
         whole &= write_text(s->outs.items[i], report_text(document, format));
     }
+    if (s->plot) whole &= write_text(s->plot, plot_document(document));
     return whole;
 }
 
@@ -291,6 +294,7 @@ static const cli_option options[] = {
          format),
     {"out", "FILE", "write .txt .md .csv .json .jsonl as well; may be repeated",
      offsetof(settings, outs), true},
+    TEXT("plot", "FILE", "write bars, and lines over the sequence length, as SVG", plot),
     TEXT("seconds", "S", "samples of each case take at least this long (0.5)", seconds),
     TEXT("timeout", "S", "a worker that is silent for longer is killed (120)", timeout),
     TEXT("worker", NULL, "serve bench/protocol.md on standard input; what bench starts itself",
@@ -307,7 +311,7 @@ const cli_command cli_bench = {
         "ranges: 128,512 or 1-4 or 8-32*2 or 0-12+4. Without --case and sizes a few named shapes "
         "are measured.\n\n"
         "  attend bench\n"
-        "  attend bench --case bert-512,bert-layer --threads 1,2 --out run.json\n"
+        "  attend bench --case bert-512,bert-layer --threads 1,2 --out run.json --plot run.svg\n"
         "  attend bench --seq 128-2048*2 --heads 8 --causal 0,1 --backend all --format md\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
