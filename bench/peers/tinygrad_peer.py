@@ -7,11 +7,13 @@
 - Weights are constants: as they lie or transposed beforehand; a layer has three projections or one of width 3M.
 - Kernels are those of tinygrad's heuristics. The search for better ones takes minutes on a processor; tinygrad's own
   variable for it, BEAM, works here when it is set.
-- Types: f32; f16 where the device computes in it. Attention of more than 1 GiB of scores is left out: it stores them."""
+- Types: f32; f16 where the device computes in it. Attention of more than 1 GiB of scores is left out (it stores
+  them), and, without BEAM, a case whose first call takes more than 20 s: the choice alone would take minutes."""
 import ctypes
 import functools
 import importlib.metadata
 import os
+import time
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from worker import Missing, Unsupported, Worker, fastest, named, serve
 
 SCORES_BYTES = 1 << 30
 CAPTURED = 2  # calls until TinyJit replays
+FIRST_CALL_S = 20
 
 
 class TinyGrad(Worker):
@@ -71,6 +74,7 @@ class TinyGrad(Worker):
         if case["op"] not in makers:
             raise Unsupported("no operation " + case["op"])
         self.limit(case)
+        self.too_slow = None  # why the other variants of this case are not tried
         tensors = {n: self.constant(a, self.types[case["dtype"]]) for n, a in arrays.items()}
         return fastest(makers[case["op"]](case, tensors))
 
@@ -90,6 +94,8 @@ class TinyGrad(Worker):
         """A builder: `compute` gives the result as a lazy tensor."""
 
         def build():
+            if self.too_slow:
+                raise Unsupported(self.too_slow)
             jit, wait = self.tiny.TinyJit(lambda: compute().contiguous().realize()), self.device.synchronize
 
             def call():
@@ -97,7 +103,13 @@ class TinyGrad(Worker):
                 wait()
                 return result
 
-            for _ in range(CAPTURED):
+            start = time.perf_counter()
+            call()
+            took = time.perf_counter() - start
+            if took > FIRST_CALL_S and "BEAM" not in os.environ:
+                self.too_slow = "its first call takes %.0f s" % took
+                raise Unsupported(self.too_slow)
+            for _ in range(CAPTURED - 1):
                 call()
             return named(kernel, call)
 
