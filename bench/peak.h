@@ -16,10 +16,11 @@ worker_verdict peak_prepare(const char *name, int32_t threads, worker_call *call
 typedef struct peak_loops {
     const char *name;
     int32_t lanes, accumulators; /* of fma: each step is lanes * accumulators multiply-adds */
+    bool fused;                  /* fma rounds once */
     /* Each accumulator x becomes x * factor + term, `steps` times; with 0.5 and 0.5 all end as 1.
      */
     double (*fma)(int64_t steps, float factor, float term);
-    /* Sum of `count` floats, a multiple of 256 bytes' worth. */
+    /* Sum of `count` floats, a multiple of 128. */
     double (*read)(const float *values, size_t count);
 } peak_loops;
 

@@ -2,13 +2,27 @@
  *
  * The loops of peak.h for the vectors of one instruction set. The including file defines
  * PEAK_BYTES, the width of a vector, and PEAK_NAME, and is compiled for that set with contraction
- * on, so that a product and a sum are one instruction. */
+ * on, so that a product and a sum are one instruction. Compilers without vector types get floats.
+ */
 #include "peak.h"
 
+#include <string.h>
+
+#if defined(__GNUC__)
 typedef float vector __attribute__((vector_size(PEAK_BYTES), aligned(PEAK_BYTES)));
+#else
+typedef float vector;
+#endif
+
+/* Instructions that fuse: one rounding where there would be two. */
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
+enum { FUSED = 1 };
+#else
+enum { FUSED = 0 };
+#endif
 
 enum {
-    LANES = PEAK_BYTES / 4,
+    LANES = sizeof(vector) / sizeof(float),
     /* More than latency times pipes (4 * 2 on today's processors), fewer than there are registers.
      */
     ACCUMULATORS = 12
@@ -16,7 +30,7 @@ enum {
 
 static double add_up(vector v) {
     float lanes[LANES];
-    __builtin_memcpy(lanes, &v, sizeof lanes);
+    memcpy(lanes, &v, sizeof lanes);
     double sum = 0;
     for (int i = 0; i < LANES; ++i)
         sum += (double)lanes[i];
@@ -38,8 +52,11 @@ static double fma_loop(int64_t steps, float factor, float term) {
 }
 
 static double read_loop(const float *values, size_t count) {
-    enum { STREAMS = 4 };
-    vector sums[STREAMS] = {{0}};
+    enum { STREAMS = 8 };
+    const vector zero = {0};
+    vector sums[STREAMS];
+    for (int j = 0; j < STREAMS; ++j)
+        sums[j] = zero;
     const vector *const v = (const vector *)(const void *)values;
     for (size_t i = 0; i < count / LANES; i += STREAMS)
         for (size_t j = 0; j < STREAMS; ++j)
@@ -54,5 +71,5 @@ static double read_loop(const float *values, size_t count) {
 #define PEAK_LOOPS(name) PEAK_JOIN(peak_loops_, name)
 #define PEAK_TEXT_OF(name) #name
 #define PEAK_TEXT(name) PEAK_TEXT_OF(name)
-const peak_loops PEAK_LOOPS(PEAK_NAME) = {PEAK_TEXT(PEAK_NAME), LANES, ACCUMULATORS, fma_loop,
-                                          read_loop};
+const peak_loops PEAK_LOOPS(PEAK_NAME) = {
+    PEAK_TEXT(PEAK_NAME), LANES, ACCUMULATORS, FUSED, fma_loop, read_loop};
