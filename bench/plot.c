@@ -95,6 +95,11 @@ void plot_tooltip(const plot *p, size_t index) {
 
 /* ---- head ---- */
 
+static const char *known(const json_t *object, const char *key) {
+    const char *const text = report_string(object, key);
+    return *text ? text : "unknown";
+}
+
 static char *list_threads(const json_t *threads) {
     char *list = plot_text("%s", "");
     for (size_t i = 0; i < json_array_size(threads); ++i) {
@@ -108,7 +113,8 @@ static char *list_threads(const json_t *threads) {
 
 static char *name_picture(const json_t *context) {
     char *const threads = list_threads(json_object_get(context, "threads"));
-    char *const name = plot_text("%s, threads:%s", report_string(context, "cpu"), threads);
+    char *const name = plot_text("Processor %s, threads%s", known(context, "cpu"),
+                                 *threads ? threads : " unknown");
     free(threads);
     return name;
 }
@@ -118,9 +124,8 @@ static void put_head(const plot *p, const json_t *context) {
     p->picture->y = PLOT_MARGIN - 8;
     plot_line(p, "title", PLOT_TITLE, name_picture(context));
     plot_line(p, "muted", PLOT_LABEL,
-              plot_text("attend %s, commit %s, measured %s on %s", report_string(attend, "version"),
-                        report_string(attend, "commit"), report_string(context, "date"),
-                        report_string(context, "os")));
+              plot_text("attend %s, commit %s, measured %s on %s", known(attend, "version"),
+                        known(attend, "commit"), known(context, "date"), known(context, "os")));
 }
 
 /* Colour, pattern and shape of each series, in rows. */

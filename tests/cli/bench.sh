@@ -15,10 +15,12 @@ for name in $(python3 -c "import json; d = json.load(open('$source_tree/bench/sh
 done
 export ATTEND_VERBOSE=all
 expect 0 bench "${small[@]}" --causal 0,1 --op attention,layer,project,softmax,merge --threads 1,2 --format json \
-    --out "$work/a.jsonl" --out "$work/a.csv" --out "$work/a.md" --out "$work/a.txt" --out "$work/a.json"
+    --out "$work/a.jsonl" --out "$work/a.csv" --out "$work/a.md" --out "$work/a.txt" --out "$work/a.json" \
+    --plot "$work/a.svg"
 cp "$out" "$work/shown.json"
 cmp -s "$work/shown.json" "$work/a.json" || fault "$what: standard output and --out differ"
 judge "$results" same "$work/a.json" "$work/a.jsonl" "$work/a.csv"
+judge "$here/../plot_check.py" "$work/a.json" "$work/a.svg"
 if command -v jq >/dev/null; then jq -e '.results | length >= 4' <"$work/a.json" >"$out" || fault "jq"; fi
 for format in table md csv jsonl duel; do
     expect 0 bench --case 'B1 H1 G1 L4 S6 D8 E8 f16' --seconds 0.01 --backend cpu --format "$format"
