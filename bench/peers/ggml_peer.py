@@ -234,17 +234,8 @@ class Ggml(Worker):
     def prepare(self, case, arrays):
         if case["dtype"] not in TYPES:
             raise Unsupported("no type " + case["dtype"])
-        makers = {
-            "attention": self.attention,
-            "layer": self.layer,
-            "project": self.project,
-            "softmax": self.softmax,
-            "merge": self.merge,
-        }
-        if case["op"] not in makers:
-            raise Unsupported("no operation " + case["op"])
         arrays = {n: rounded(a, case["dtype"]) for n, a in arrays.items()}
-        return fastest(makers[case["op"]](case, arrays, TYPES[case["dtype"]]))
+        return fastest(self.maker(case)(case, arrays, TYPES[case["dtype"]]))
 
     def rows(self, result):
         values, order = result

@@ -41,16 +41,7 @@ class OnnxRuntime(Worker):
     def prepare(self, case, arrays):
         if case["dtype"] != "f32":
             raise Unsupported("the CPU provider computes %s with casts to f32 or not at all" % case["dtype"])
-        makers = {
-            "attention": self.attention,
-            "layer": self.layer,
-            "project": self.project,
-            "softmax": self.softmax,
-            "merge": self.merge,
-        }
-        if case["op"] not in makers:
-            raise Unsupported("no operation " + case["op"])
-        return fastest(makers[case["op"]](case, arrays))
+        return fastest(self.maker(case)(case, arrays))
 
     def rows(self, result):
         values, order = result

@@ -42,18 +42,9 @@ class OpenVino(Worker):
             raise Unsupported("no arithmetic in " + case["dtype"])
         if case["dtype"] == "bf16" and "BF16" not in self.able:
             raise Unsupported("OpenVINO has no bf16 on this CPU")
-        makers = {
-            "attention": self.attention,
-            "layer": self.layer,
-            "project": self.project,
-            "softmax": self.softmax,
-            "merge": self.merge,
-        }
-        if case["op"] not in makers:
-            raise Unsupported("no operation " + case["op"])
         self.type = getattr(self.ov.Type, case["dtype"])
         self.precision = case["dtype"]
-        return fastest(makers[case["op"]](case, {n: self.tensor(a) for n, a in arrays.items()}))
+        return fastest(self.maker(case)(case, {n: self.tensor(a) for n, a in arrays.items()}))
 
     def rows(self, result):
         tensor, shape = result

@@ -49,17 +49,8 @@ class PyTorch(Worker):
     def prepare(self, case, arrays):
         if case["dtype"] not in self.types:
             raise Unsupported("no type " + case["dtype"])
-        makers = {
-            "attention": self.attention,
-            "layer": self.layer,
-            "project": self.project,
-            "softmax": self.softmax,
-            "merge": self.merge,
-        }
-        if case["op"] not in makers:
-            raise Unsupported("no operation " + case["op"])
         dtype = self.types[case["dtype"]]
-        return fastest(makers[case["op"]](case, {n: self.torch.from_numpy(a).to(dtype) for n, a in arrays.items()}))
+        return fastest(self.maker(case)(case, {n: self.torch.from_numpy(a).to(dtype) for n, a in arrays.items()}))
 
     def rows(self, result):
         return result.float().contiguous().numpy()

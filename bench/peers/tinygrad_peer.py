@@ -64,19 +64,10 @@ class TinyGrad(Worker):
     def prepare(self, case, arrays):
         if case["dtype"] not in self.types:
             raise Unsupported("the device does not compute in %s for tinygrad" % case["dtype"])
-        makers = {
-            "attention": self.attention,
-            "layer": self.layer,
-            "project": self.project,
-            "softmax": self.softmax,
-            "merge": self.merge,
-        }
-        if case["op"] not in makers:
-            raise Unsupported("no operation " + case["op"])
         self.limit(case)
         self.too_slow = None  # why the other variants of this case are not tried
         tensors = {n: self.constant(a, self.types[case["dtype"]]) for n, a in arrays.items()}
-        return fastest(makers[case["op"]](case, tensors))
+        return fastest(self.maker(case)(case, tensors))
 
     def limit(self, case):
         b, h, l = (case.get(x, 1) for x in "BHL")

@@ -132,6 +132,12 @@ class Worker:
     def prepare(self, case, arrays):
         raise NotImplementedError
 
+    def maker(self, case):
+        """The method that is named like the operation."""
+        if not hasattr(self, case["op"]):
+            raise Unsupported("no operation " + case["op"])
+        return getattr(self, case["op"])
+
     def rows(self, result):
         return np.asarray(result)
 
