@@ -110,12 +110,9 @@ static void put_case(const section *s, const json_t *result) {
     const char *rest = report_string(result, "shape");
     if (!strcmp(rest, name)) rest = strstr(name, type) ? "" : type;
     char *const shown = report_copy(name), *const more = report_copy(rest);
-    const double room = s->right - PLOT_MARGIN, width = svg_text_width(shown, PLOT_LABEL) + 10;
     picture->y += CASE_LINE - 6;
-    svg_text_fit(picture, (svg_point){PLOT_MARGIN, picture->y}, "case", PLOT_LABEL, room, shown);
-    if (width < 0.8 * room)
-        svg_text_fit(picture, (svg_point){PLOT_MARGIN + width, picture->y}, "muted", PLOT_LABEL,
-                     room - width, more);
+    svg_name(picture, (svg_point){PLOT_MARGIN, picture->y}, PLOT_LABEL, s->right - PLOT_MARGIN,
+             shown, more);
     picture->y += 6;
     free(more);
     free(shown);
@@ -146,7 +143,7 @@ static bool measure(section *s) {
         if (plot_is_ok(result)) highest = fmax(highest, report_number(result, s->key));
     }
     if (!(highest > 0)) highest = 1;
-    s->left = PLOT_MARGIN + INDENT + 8 + fmin(labels, PLOT_WIDTH / 3);
+    s->left = PLOT_MARGIN + INDENT + 8 + fmin(labels, PLOT_WIDTH * 0.33);
     s->right = PLOT_WIDTH - PLOT_MARGIN - NUMBER_ROOM;
     s->step = svg_step(highest, MOST_STEPS);
     s->steps = (int)ceil(highest / s->step * (1 - 1e-9));

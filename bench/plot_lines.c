@@ -14,6 +14,9 @@
 enum { FIELD_LEFT = 64, FIELD_TOP = 34, FIELD_HEIGHT = 240, FIELD_BOTTOM = 46, COLUMNS = 2 };
 enum { CAP = 3, NEAREST = 30 /* pixels between labels of lengths */ };
 
+/* No clock tells less; an axis of logarithms has to begin somewhere. */
+static const double LEAST_S = 1e-12;
+
 /* What grows along a field. */
 typedef enum sweep {
     SWEEP_BOTH, /* L, and S with it where there is one: self-attention */
@@ -68,7 +71,7 @@ static bool same_field(const json_t *a, const json_t *b, sweep along) {
 static bool is_point(const field *f, size_t index) {
     const json_t *const result = json_array_get(f->p->results, index);
     return same_field(result, f->like, f->along) && plot_is_ok(result) &&
-           report_number(result, "min_s") > 0 && report_number(result, "median_s") > 0 &&
+           report_number(result, "min_s") > LEAST_S && report_number(result, "median_s") > 0 &&
            report_number(result, "p95_s") > 0;
 }
 
@@ -77,14 +80,20 @@ static bool same_line(const plot *p, size_t a, size_t b) {
            report_same_text(json_array_get(p->results, a), json_array_get(p->results, b), "dtype");
 }
 
-static bool has_line(const field *f) {
+/* The line of this point has another, of another length, before it. */
+static bool goes_on(const field *f, size_t index) {
     const json_t *const results = f->p->results;
+    const double length = length_of(json_array_get(results, index), f->along);
+    for (size_t i = 0; i < index; ++i)
+        if (same_line(f->p, i, index) && is_point(f, i) &&
+            length_of(json_array_get(results, i), f->along) != length)
+            return true;
+    return false;
+}
+
+static bool has_line(const field *f) {
     for (size_t i = 0; i < f->p->result_count; ++i)
-        for (size_t k = 0; k < i; ++k)
-            if (is_point(f, i) && is_point(f, k) && same_line(f->p, i, k) &&
-                length_of(json_array_get(results, i), f->along) !=
-                    length_of(json_array_get(results, k), f->along))
-                return true;
+        if (is_point(f, i) && goes_on(f, i)) return true;
     return false;
 }
 
@@ -134,9 +143,11 @@ static void put_time(const field *f, double seconds) {
 /* Powers of ten; where there are few, 2 and 5 of them as well. */
 static void put_times(const field *f) {
     const bool few = f->high_y / f->low_y < 2e3;
-    for (double y = f->low_y; y < f->high_y * 1.001; y = svg_round_up(y * 1.5)) {
+    double y = f->low_y;
+    while (y < f->high_y * 1.001) {
         const double power = log10(y);
         if (few || fabs(power - nearbyint(power)) < 1e-6) put_time(f, y);
+        y = svg_round_up(y * 1.5);
     }
 }
 
@@ -215,10 +226,11 @@ static void put_point(const field *f, const point *at, double shift) {
 }
 
 static bool starts_line(const field *f, size_t index) {
+    if (!is_point(f, index)) return false;
     size_t first = 0;
-    while (first < index && !(is_point(f, first) && same_line(f->p, first, index)))
+    while (first < index && !(same_line(f->p, first, index) && is_point(f, first)))
         ++first;
-    return first == index && is_point(f, index);
+    return first == index;
 }
 
 /* Lines of one field are `shift` apart, so that their whiskers do not hide each other. */

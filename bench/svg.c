@@ -14,7 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { COLORS = 8, PATTERNS = 3, SHAPES = 4 };
+enum { COLORS = 8, PATTERNS = 3, SHAPES = 4, NAME_GAP = 10 };
 
 static const struct {
     const char *class, *light, *dark;
@@ -29,11 +29,12 @@ static const struct {
 };
 
 static const char rules[] =
-    "text{fill:currentColor;font-family:system-ui,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
+    "text,tspan{fill:currentColor}\n"
+    "text{font-family:system-ui,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
     "font-size:11px;font-variant-numeric:tabular-nums}\n"
     "text.title{font-size:18px;font-weight:600}\n"
     "text.heading{font-size:14px;font-weight:600}\n"
-    "text.case,text.fail{font-weight:600}\n"
+    ".case,.fail{font-weight:600}\n"
     ".bar,.marker,.ground{fill:currentColor}\n"
     ".marker{stroke:currentColor}\n"
     ".rule,.run,.whisker{stroke:currentColor;fill:none}\n"
@@ -108,7 +109,7 @@ char *svg_end(svg *s, const char *title) {
 /* ---- texts ---- */
 
 double svg_text_width(const char *safe, double size) {
-    return (double)printable_width(safe) * size * 0.56;
+    return (double)printable_width(safe) * size * 0.58;
 }
 
 static const char *const anchors[] = {"start", "middle", "end"};
@@ -127,6 +128,17 @@ void svg_text_fit(svg *s, svg_point at, const char *class, double size, double r
             at.y, class, width > room ? size * room / width : size);
     printable_put_xml(s->stream, safe);
     fputs("</text>\n", s->stream);
+}
+
+void svg_name(svg *s, svg_point at, double size, double room, const char *name, const char *rest) {
+    const double width = svg_text_width(name, size) + svg_text_width(rest, size) + NAME_GAP;
+    fprintf(s->stream,
+            "<text x=\"%.1f\" y=\"%.1f\" style=\"font-size:%.1fpx\"><tspan class=\"case\">", at.x,
+            at.y, width > room ? size * room / width : size);
+    printable_put_xml(s->stream, name);
+    fprintf(s->stream, "</tspan><tspan class=\"muted\" dx=\"%d\">", NAME_GAP);
+    printable_put_xml(s->stream, rest);
+    fputs("</tspan></text>\n", s->stream);
 }
 
 /* ---- marks ---- */

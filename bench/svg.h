@@ -34,6 +34,8 @@ void svg_text(svg *s, svg_point at, svg_anchor anchor, const char *class, const 
 /* From its start, and smaller where it would be wider than `room`. */
 void svg_text_fit(svg *s, svg_point at, const char *class, double size, double room,
                   const char *safe);
+/* A name and more about it, in one line that is as long as the face makes it. */
+void svg_name(svg *s, svg_point at, double size, double room, const char *name, const char *rest);
 
 /* ---- marks; `series` counts from 0: its colour, then its pattern and shape ---- */
 

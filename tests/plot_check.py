@@ -25,7 +25,7 @@ def check(results_path, picture_path):
     with open(results_path, encoding='utf-8') as file:
         results = json.load(file)['results']
     root = tree.parse(picture_path).getroot()
-    texts = [''.join(text.itertext()) for text in root.iter(SVG + 'text')]
+    texts = [''.join(text.itertext()) for kind in ('text', 'tspan') for text in root.iter(SVG + kind)]
     marks = [group for group in root.iter(SVG + 'g') if group.get('class', '').startswith('result ')]
     good = [result for result in results if result['ok']]
     faults = []

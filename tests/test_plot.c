@@ -111,7 +111,7 @@ static void draws_bars(void **state) {
     char *const text = draw(make_document(ROWS, false), "all");
     has(text, "<g class=\"result ", ROWS - FAILED);
     has(text, ">FAIL</text>", FAILED);
-    has(text, ">&lt;merge&gt; &amp; &quot;x&quot;\\x1b[31m</text>", 1);
+    has(text, ">&lt;merge&gt; &amp; &quot;x&quot;\\x1b[31m</tspan>", 1);
     has(text, ">GB/s</text>", 2); /* above and below */
     has(text, ">GFLOP/s</text>", 2);
     has(text, ">Processor Fast &amp; &lt;furious&gt;, threads 2</text>", 1);
