@@ -40,6 +40,9 @@ static bool same_series(const json_t *a, const json_t *b) {
 
 static char *name_series(const json_t *result) {
     const double threads = report_number(result, "threads");
+    if (isnan(threads))
+        return plot_text("%s %s", report_string(result, "backend"),
+                         report_string(result, "device"));
     return plot_text("%s %s, %.0f thread%s", report_string(result, "backend"),
                      report_string(result, "device"), threads, threads == 1 ? "" : "s");
 }

@@ -21,10 +21,15 @@ enum {
     NUMBER_ROOM = 64
 };
 
+/* What a case does, and so what its bars can be: a rate of it, or the time where it is nothing that
+ * is counted (a barrier). */
+typedef enum work { ARITHMETIC, TRAFFIC, NOTHING } work;
+
 typedef struct section {
     const plot *p;
-    const char *key, *unit; /* of the rate shown */
-    bool flops;
+    work of;
+    const char *key, *unit;                           /* of what is shown */
+    void (*show)(double x, char text[REPORT_NUMBER]); /* at a bar's end */
     double left, right, step;
     int steps;
 } section;
@@ -41,16 +46,19 @@ static size_t first_of_group(const plot *p, size_t index) {
     return first;
 }
 
-/* Operations that do no useful arithmetic (merge) have a rate of bytes alone. One that failed may
- * not know its work: any of the group tells. */
-static bool belongs(const section *s, size_t index) {
-    const json_t *const like = json_array_get(s->p->results, index);
-    bool flops = false;
-    for (size_t i = 0; i < s->p->result_count && !flops; ++i) {
-        const json_t *const result = json_array_get(s->p->results, i);
-        flops = report_number(result, "flops") > 0 && same_group(result, like);
+/* One that failed may not know its work: any of the group tells. */
+static bool any_has(const plot *p, size_t index, const char *key) {
+    const json_t *const like = json_array_get(p->results, index);
+    for (size_t i = 0; i < p->result_count; ++i) {
+        const json_t *const result = json_array_get(p->results, i);
+        if (report_number(result, key) > 0 && same_group(result, like)) return true;
     }
-    return flops == s->flops;
+    return false;
+}
+
+static bool belongs(const section *s, size_t index) {
+    if (any_has(s->p, index, "flops")) return s->of == ARITHMETIC;
+    return s->of == (any_has(s->p, index, "bytes") ? TRAFFIC : NOTHING);
 }
 
 static double place(const section *s, double rate) {
@@ -60,8 +68,11 @@ static double place(const section *s, double rate) {
 static void put_axis(const section *s) {
     svg *const picture = s->p->picture;
     for (int i = 0; i <= s->steps; ++i) {
-        char text[32];
-        snprintf(text, sizeof text, "%g", i * s->step);
+        char text[REPORT_NUMBER];
+        if (s->of == NOTHING)
+            s->show(i * s->step, text);
+        else
+            snprintf(text, sizeof text, "%g", i * s->step);
         svg_text(picture, (svg_point){place(s, i * s->step), picture->y}, SVG_MIDDLE, "muted",
                  text);
     }
@@ -90,7 +101,7 @@ static void put_row(const section *s, size_t index) {
         const double rate = report_number(result, s->key);
         const double end = rate > 0 ? place(s, rate) : s->left;
         char text[REPORT_NUMBER];
-        report_digits(rate, text);
+        s->show(rate, text);
         svg_begin_mark(picture, series, "result");
         plot_tooltip(s->p, index);
         svg_bar(picture, (svg_point){s->left, picture->y}, end - s->left, BAR, series);
@@ -166,9 +177,11 @@ static void put_section(section s, const char *heading) {
 }
 
 void plot_bars(const plot *p) {
-    put_section((section){.p = p, .key = "gflops", .unit = "GFLOP/s", .flops = true},
+    put_section((section){p, ARITHMETIC, "gflops", "GFLOP/s", report_digits, 0, 0, 0, 0},
                 "Useful operations a second: GFLOP/s at the median, longer is better");
-    put_section((section){.p = p, .key = "gbps", .unit = "GB/s", .flops = false},
+    put_section((section){p, TRAFFIC, "gbps", "GB/s", report_digits, 0, 0, 0, 0},
                 "Operations without arithmetic: GB/s read and written at the median, longer is "
                 "better");
+    put_section((section){p, NOTHING, "median_s", "", report_time, 0, 0, 0, 0},
+                "Neither arithmetic nor memory: the median time of a call, shorter is better");
 }

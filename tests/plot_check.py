@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""plot_check.py RESULTS.json PICTURE.svg: the picture is XML by itself and shows each result once, its bar as long as its rate.
+"""plot_check.py RESULTS.json PICTURE.svg: the picture is XML by itself and shows each result once, its bar as long as its rate (its time, if it has none).
 plot_check.py FOLDER: the same for what test_plot left there."""
 import glob
 import json
@@ -43,13 +43,13 @@ def check(results_path, picture_path):
     if not results:
         expect(any('nothing was measured' in text for text in texts), 'says nothing of the lack of results')
 
-    scales = {'gflops': [], 'gbps': []}
+    scales = {'gflops': [], 'gbps': [], 'median_s': []}
     for result in good:
         start = '%s, %s, %s %s, %d thread' % tuple(shown(str(result[key])) if key != 'threads' else result[key]
                                                    for key in ('case', 'dtype', 'backend', 'device', 'threads'))
         own = [mark for mark in marks if mark.find(SVG + 'title').text.startswith(start)]
         expect(len(own) == 1, f'{len(own)} bars say {start!r}')
-        key = 'gflops' if result['flops'] else 'gbps'
+        key = 'gflops' if result['flops'] else 'gbps' if result['bytes'] else 'median_s'
         if own:
             scales[key].append((result[key], float(own[0].find(SVG + 'rect').get('width'))))
     for key, bars in scales.items():

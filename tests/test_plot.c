@@ -173,6 +173,27 @@ static void draws_nothing_measured(void **state) {
     free(empty);
 }
 
+/* A barrier has no rate: a bar of 0 GB/s would say that it is slow. */
+static void draws_times(void **state) {
+    (void)state;
+    json_t *const document = make_document(0, false);
+    for (int i = 1; i <= 2; ++i) {
+        json_t *const result = make_result(&rows[9], false);
+        json_object_set_new(result, "median_s", json_real(i * 20e-9));
+        json_object_set_new(result, "threads", json_integer(i));
+        json_object_set_new(result, "bytes", json_integer(0));
+        json_object_set_new(result, "gbps", json_integer(0));
+        json_array_append_new(json_object_get(document, "results"), result);
+    }
+    char *const text = draw(document, "times");
+    has(text, "<g class=\"result ", 2);
+    has(text, "shorter is better", 1);
+    has(text, "longer is better", 0);
+    has(text, "class=\"ink\">40.00 ns</text>", 1);
+    has(text, "class=\"muted\">20.00 ns</text>", 2);
+    free(text);
+}
+
 /* Nine series: the ninth has the first's colour, under a pattern. */
 static void repeats_colors(void **state) {
     (void)state;
@@ -196,6 +217,7 @@ int main(void) {
         cmocka_unit_test(draws_no_line_of_one_length),
         cmocka_unit_test(draws_failures),
         cmocka_unit_test(draws_nothing_measured),
+        cmocka_unit_test(draws_times),
         cmocka_unit_test(repeats_colors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
