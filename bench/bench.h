@@ -43,11 +43,8 @@ typedef struct entry_list {
     size_t count, room;
 } entry_list;
 
-/* Peaks come first in the list: entries of the cases "peak-fma" and "peak-read". */
-bool bench_is_peak(const entry *e);
-/* What a peak is the peak of: "cpu" for all that the host's processor runs, else a device. */
-const char *bench_peak_device(const runner *r);
-/* Writes one block's entries to the document. False without memory. */
+/* Writes one block's entries to the document; `peaks` are those of the cases "peak-fma" and
+ * "peak-read", a pair for each device and number of threads. False without memory. */
 bool bench_write_results(const entry_list *list, const entry_list *peaks, json_t *document);
 bool bench_write_skipped(const runner *r, const bench_case *c, const char *reason,
                          json_t *document);

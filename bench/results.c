@@ -36,7 +36,7 @@ static peak find_peak(const entry_list *peaks, const runner *r) {
     for (size_t i = 0; i < peaks->count; ++i) {
         const entry *const e = &peaks->items[i];
         if (e->r->threads != r->threads ||
-            strcmp(bench_peak_device(e->r), bench_peak_device(r)) != 0)
+            strcmp(runner_peak_device(e->r), runner_peak_device(r)) != 0)
             continue;
         if (!strcmp(e->c->name, "peak-fma"))
             p.flops = rate(e, e->flops);
@@ -50,7 +50,7 @@ static peak find_peak(const entry_list *peaks, const runner *r) {
  */
 static void write_peak(json_t *object, const entry *e, double median, peak p, double cache_bytes) {
     const double compute = e->flops / p.flops;
-    const bool cached = !strcmp(bench_peak_device(e->r), "cpu") && e->bytes <= cache_bytes;
+    const bool cached = !strcmp(runner_peak_device(e->r), "cpu") && e->bytes <= cache_bytes;
     const double read = cached ? 0 : e->bytes / p.bytes;
     const bool by_read = read > compute || !(compute > 0);
     const double limit = by_read ? read : compute;
@@ -172,7 +172,7 @@ bool bench_write_context(const bench_plan *plan, const entry_list *peaks, json_t
         const runner *const r = peaks->items[i].r;
         const peak p = find_peak(peaks, r);
         json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o}", "device",
-                                              bench_peak_device(r), "threads", (int)r->threads,
+                                              runner_peak_device(r), "threads", (int)r->threads,
                                               "gflops", number_or_null(p.flops * 1e-9), "gbps",
                                               number_or_null(p.bytes * 1e-9)));
     }

@@ -125,3 +125,9 @@ void runner_end(runner *r) {
     json_decref(r->about);
     r->about = NULL;
 }
+
+const char *runner_peak_device(const runner *r) {
+    const char *const device = json_string_value(json_object_get(r->about, "device"));
+    if (!device || !strcmp(device, "cpu")) return "cpu";
+    return json_is_true(json_object_get(r->about, "on_cpu")) ? "cpu" : device;
+}

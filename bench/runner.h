@@ -40,5 +40,8 @@ runner_verdict runner_start(runner *r);
  * NULL unless OK. A lost worker's process is gone afterwards, and its cases with it. */
 runner_verdict runner_ask(runner *r, json_t *ask, json_t **answer);
 void runner_end(runner *r);
+/* Whose peak its speed is a share of: "cpu" for all that the host's processor computes, else its
+ * device. After it has started. */
+const char *runner_peak_device(const runner *r);
 
 #endif

@@ -33,16 +33,6 @@ static const bench_case peak_cases[] = {
 };
 enum { PEAK_COUNT = sizeof peak_cases / sizeof peak_cases[0] };
 
-bool bench_is_peak(const entry *e) {
-    return e->c >= peak_cases && e->c < peak_cases + PEAK_COUNT;
-}
-
-const char *bench_peak_device(const runner *r) {
-    const char *const device = json_string_value(json_object_get(r->about, "device"));
-    if (!device || !strcmp(device, "cpu")) return "cpu";
-    return json_is_true(json_object_get(r->about, "on_cpu")) ? "cpu" : device;
-}
-
 static entry *add(schedule *s, entry_list *list, const bench_case *c, runner *r) {
     if (list->count == list->room) {
         const size_t room = 2 * list->room + 16;
@@ -126,7 +116,7 @@ static bool list_kernels(schedule *s, runner *r) {
 static bool has_peaks(const schedule *s, const runner *r) {
     for (size_t i = 0; i < s->peaks.count; ++i)
         if (s->peaks.items[i].r->threads == r->threads &&
-            !strcmp(bench_peak_device(s->peaks.items[i].r), bench_peak_device(r)))
+            !strcmp(runner_peak_device(s->peaks.items[i].r), runner_peak_device(r)))
             return true;
     return false;
 }
