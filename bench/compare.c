@@ -115,7 +115,7 @@ static void pair_up(side *a, side *b, int level, comparison *c) {
         const json_t *const right = json_array_get(b->results, j);
         if (find_only(a, right, level) != i) continue;
         a->paired[i] = b->paired[j] = true;
-        c->pairs[c->count++] = (compare_pair){.a = left, .b = right, .ratio = (double)NAN, .p = 1};
+        c->pairs[c->count++] = (compare_pair){.a = left, .b = right, .ratio = NAN, .p = 1};
     }
 }
 

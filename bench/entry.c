@@ -40,7 +40,7 @@ static bool ask(entry *e, json_t *question, json_t **answer) {
 
 static double number(const json_t *object, const char *key) {
     const json_t *const value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static void read_prepared(entry *e, const json_t *answer) {
@@ -222,7 +222,7 @@ bool entry_warm_up(entry *e) {
     e->repeat = 1;
     /* a long call's first run is a median to agree with, too */
     const bool long_call = e->call_s > LONG_CALL_S;
-    double spent = 0, last = long_call ? e->call_s : (double)NAN;
+    double spent = 0, last = long_call ? e->call_s : NAN;
     for (int i = 0; i < WARM_UP_MOST && e->state == ENTRY_READY; ++i) {
         const size_t count = i ? count_for(e, WARM_UP_CHUNK_S) : 1;
         json_t *list;

@@ -46,7 +46,7 @@ void oracle_compare(const oracle *o, size_t row, const float *got, oracle_differ
     const double *const want = o->want + row * o->width, *const bound = o->bound + row * o->width;
     for (size_t i = 0; i < o->width; ++i) {
         const double error = fabs((double)got[i] - want[i]);
-        const double ratio = isfinite(got[i]) ? error / bound[i] : (double)INFINITY;
+        const double ratio = isfinite(got[i]) ? error / bound[i] : INFINITY;
         if (!isnan(d->max_error) && !(error <= d->max_error)) d->max_error = error;
         if (!(ratio <= d->error_ratio)) d->error_ratio = ratio;
     }

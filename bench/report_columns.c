@@ -15,7 +15,7 @@ const char *report_string(const json_t *object, const char *key) {
 
 double report_number(const json_t *object, const char *key) {
     const json_t *const value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 bool report_same_text(const json_t *a, const json_t *b, const char *key) {
@@ -71,7 +71,7 @@ void report_percent(double share, char text[REPORT_NUMBER]) {
 /* ---- how cells are shown ---- */
 
 static double as_number(const json_t *value) {
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static void show_count(const json_t *value, const json_t *result, double base_s,
@@ -189,5 +189,5 @@ double report_base(const json_t *results, const json_t *result) {
             report_same_text(other, result, "dtype"))
             return report_number(other, median_key);
     }
-    return (double)NAN;
+    return NAN;
 }

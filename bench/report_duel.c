@@ -91,8 +91,7 @@ static char *rate_cell(const json_t *result) {
 
 static char *share_cell(const json_t *result) {
     char text[REPORT_NUMBER];
-    report_percent(result && is_ok(result) ? report_number(result, "peak_fraction") : (double)NAN,
-                   text);
+    report_percent(result && is_ok(result) ? report_number(result, "peak_fraction") : NAN, text);
     return report_copy(text);
 }
 
@@ -116,8 +115,7 @@ static char *ratio_cell(duel *d, const json_t *ours, const json_t *peer) {
 /* ---- rows ---- */
 
 static bool is_short(const json_t *result) {
-    const double seconds =
-        result && is_ok(result) ? report_number(result, "median_s") : (double)NAN;
+    const double seconds = result && is_ok(result) ? report_number(result, "median_s") : NAN;
     return seconds < SHORT_S;
 }
 
@@ -193,7 +191,7 @@ void report_put_duel(const json_t *document, FILE *stream) {
     find_peers(&d);
     bool more = false;
     for (double last = 0;;) { /* numbers of threads in rising order */
-        double next = (double)INFINITY;
+        double next = INFINITY;
         for (size_t i = 0; i < json_array_size(d.results); ++i) {
             const json_t *const result = json_array_get(d.results, i);
             const double threads = report_number(result, "threads");

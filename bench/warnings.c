@@ -147,7 +147,7 @@ static double slow_down(const json_t *result, bool *whole) {
     double *const given = list_numbers(json_object_get(result, "round_sizes"), &round_count);
     size_t *const sizes = calloc(round_count + 1, sizeof *sizes);
     double *const medians = calloc(round_count + 1, sizeof *medians);
-    double ratio = (double)NAN;
+    double ratio = NAN;
     *whole = samples && given && sizes && medians;
     bool fits = *whole;
     for (size_t i = 0; fits && i < round_count; ++i) {
