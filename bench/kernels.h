@@ -11,6 +11,8 @@
 #include "cpu_kernels.h"
 #include "worker_loop.h"
 
+#include <stdatomic.h>
+
 enum { KERNEL_SIZES = 4, KERNEL_BLOCKS = 6 };
 
 /* A prepared case. */
@@ -31,6 +33,10 @@ typedef struct kernel_work {
         attend__w_block w_block;
         attend__norm_scale scale;
         attend_attention attention;
+        struct {
+            _Atomic int64_t arrived; /* tasks, of all runs */
+            atomic_bool late;        /* one waited too long */
+        } meeting;
     } call;
     attend__thread_pool *pool;
     double flops, bytes; /* of one run */

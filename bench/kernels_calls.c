@@ -4,37 +4,66 @@
  * public API that has next to nothing, or nothing, to do. */
 #include "kernels.h"
 
+#include "base/thread.h"
+
 #include <stdio.h>
 
-/* ---- fork and join: one empty task a thread ---- */
+/* ---- fork and join: one task a thread ---- */
 
 /* Each task counts in a cache line of its own. */
-enum { LINE = 16 };
+enum { LINE = 16, LOOKS_PER_CLOCK = 1024 };
+static const int64_t LONGEST_WAIT = 1000000000; /* nanoseconds */
 
-static void make_barrier(kernel_work *w) {
+static void make_tasks(kernel_work *w) {
     kernel_memory(w, (int64_t)w->threads * LINE);
     w->pool = attend__thread_pool_create(w->threads);
     if (!w->pool) w->no_memory = true;
+    atomic_init(&w->call.meeting.arrived, 0);
+    atomic_init(&w->call.meeting.late, false);
 }
 
-static void empty_task(void *argument, int32_t index) {
+static void count_task(void *argument, int32_t index) {
     const kernel_work *const w = argument;
     w->block[0][index * LINE] += 1.0f;
 }
 
-static bool run_barrier(void *work, char *reason) {
+/* Tasks this short may all be done by the caller before another thread has seen them. */
+static bool run_fork_join(void *work, char *reason) {
     kernel_work *const w = work;
     (void)reason;
-    attend__thread_pool_run(w->pool, w->threads, empty_task, w);
+    attend__thread_pool_run(w->pool, w->threads, count_task, w);
     return true;
 }
 
-static void check_barrier(kernel_work *w) {
+/* A task ends when all have begun, so each needs a thread of its own. */
+static void meet_task(void *argument, int32_t index) {
+    kernel_work *const w = argument;
+    count_task(w, index);
+    const int64_t before = atomic_fetch_add(&w->call.meeting.arrived, 1);
+    const int64_t all = (before / w->threads + 1) * w->threads;
+    const int64_t end = attend__clock_nanoseconds() + LONGEST_WAIT;
+    for (int64_t looks = 1; atomic_load(&w->call.meeting.arrived) < all; ++looks)
+        if (looks % LOOKS_PER_CLOCK == 0 && attend__clock_nanoseconds() > end) {
+            atomic_store(&w->call.meeting.late, true);
+            return;
+        }
+}
+
+static bool run_barrier(void *work, char *reason) {
+    kernel_work *const w = work;
+    attend__thread_pool_run(w->pool, w->threads, meet_task, w);
+    if (!atomic_load(&w->call.meeting.late)) return true;
+    snprintf(reason, WORKER_TEXT, "the %d threads did not all run at once within a second",
+             (int)w->threads);
+    return false;
+}
+
+static void check_tasks(kernel_work *w) {
     for (int32_t i = 0; i < w->threads; ++i)
         kernel_compare(w, (double)w->block[0][i * LINE], 1, 0);
 }
 
-/* ---- empty calls: size is 1 where there is one query ---- */
+/* ---- empty calls: one key, and one query or none ---- */
 
 enum { CALL_Q, CALL_K, CALL_V, CALL_OUT };
 static const float VALUE = 0.75f, BEFORE = -1.0f;
@@ -78,7 +107,8 @@ static void check_none(kernel_work *w) {
 }
 
 const kernel_kind kernel_kinds_calls[] = {
-    {"barrier", {0}, false, make_barrier, run_barrier, check_barrier},
+    {"fork-join", {0}, false, make_tasks, run_fork_join, check_tasks},
+    {"barrier", {0}, false, make_tasks, run_barrier, check_tasks},
     {"empty-call", {0}, false, make_one, run_attention, check_one},
     {"empty-call-no-query", {0}, false, make_none, run_attention, check_none},
     {0},

@@ -3,10 +3,11 @@
  * attend-kernels: the single kernels of the backend cpu as a worker (protocol.md), for every
  * instruction set that this machine has and ATTEND_ISA allows. Measure them with
  *
- *     attend bench --op kernel --backend none --peer attend-kernels
+ *     attend bench --op kernel --backend none --peer attend-kernels --threads 1,2
  *
- * A case is checked against double precision when it is prepared; `attend-kernels --check` does
- * that alone, for all of them. */
+ * Kernels of an instruction set run on one thread and are offered to one thread only, so that their
+ * share of the peak is that of one thread. A case is checked against double precision when it is
+ * prepared; `attend-kernels --check` does that alone, for all of them. */
 #include "kernels.h"
 
 #include "base/environment.h"
@@ -131,9 +132,19 @@ static bool open_context(party *p, int32_t threads, char *reason) {
     return false;
 }
 
+static bool offered(const kernel_case *c, int32_t threads) {
+    return threads == 1 || !c->kernels;
+}
+
+typedef struct offer {
+    json_t *list;
+    int32_t threads;
+} offer;
+
 static bool list_case(void *user, const kernel_case *c) {
-    json_t *const list = user;
-    json_array_append_new(list, json_pack("{s:s, s:s}", "name", c->name, "dtype", "f32"));
+    const offer *const o = user;
+    if (offered(c, o->threads))
+        json_array_append_new(o->list, json_pack("{s:s, s:s}", "name", c->name, "dtype", "f32"));
     return true;
 }
 
@@ -147,11 +158,11 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
     char version[32];
     const unsigned v = (unsigned)attend_version();
     snprintf(version, sizeof version, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
-    json_t *const cases = json_array();
-    each_case(list_case, cases);
+    offer o = {json_array(), threads};
+    each_case(list_case, &o);
     return json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", "attend-kernels", "version", version,
-                     "device", "cpu", "settings", "kernels on one thread, inputs in the caches",
-                     "cases", cases);
+                     "device", "cpu", "settings",
+                     "inputs in the caches; kernels with one thread only", "cases", o.list);
 }
 
 static void release(void *state) {
@@ -209,8 +220,11 @@ static worker_verdict prepare(void *state, const bench_case *c, worker_call *cal
         return WORKER_ERROR;
     }
     if (c->op == BENCH_KERNEL && c->type == ATTEND_F32) each_case(match, &w);
-    if (w.found.kind) return start(p, &w.found, call, reason);
-    snprintf(reason, WORKER_TEXT, "no kernel in float32 is called %s", c->name);
+    if (w.found.kind && offered(&w.found, p->threads)) return start(p, &w.found, call, reason);
+    if (w.found.kind)
+        snprintf(reason, WORKER_TEXT, "%s runs on one thread: ask with one", c->name);
+    else
+        snprintf(reason, WORKER_TEXT, "no kernel in float32 is called %s", c->name);
     return WORKER_UNSUPPORTED;
 }
 
