@@ -85,17 +85,24 @@ static void check_rounding(const state *s, worker_call *call) {
     call->error_ratio = call->max_error > 0 ? 2 : 0;
 }
 
+/* The best of three: an interruption is no work. */
+static double fma_seconds(const state *s) {
+    int64_t best = INT64_MAX;
+    for (int i = 0; i < 3; ++i) {
+        const int64_t start = attend__clock_nanoseconds();
+        s->loops->fma(s->steps, 0.5f, 0.5f);
+        const int64_t taken = attend__clock_nanoseconds() - start;
+        if (taken < best) best = taken;
+    }
+    return (double)best * 1e-9;
+}
+
 static bool make_fma(state *s, worker_call *call) {
     check_rounding(s, call);
     s->expected = (double)s->loops->lanes * s->loops->accumulators;
     s->steps = 1 << 12;
-    double seconds = 0;
-    while (seconds < FMA_CALL_S) {
+    while (fma_seconds(s) < FMA_CALL_S)
         s->steps *= 2;
-        const int64_t start = attend__clock_nanoseconds();
-        s->loops->fma(s->steps, 0.5f, 0.5f);
-        seconds = (double)(attend__clock_nanoseconds() - start) * 1e-9;
-    }
     call->flops = 2.0 * s->expected * (double)s->steps * s->threads;
     call->run = run_fma;
     return true;
