@@ -8,7 +8,7 @@
   as rows of one head. Queries of com.microsoft's operators lie as [B,L,H*D], as a projection before them gives them.
 - A layer is the fastest of: three MatMul + Add, or one of width 3M with a Split, or one Gemm; then Attention or
   MultiHeadAttention; MatMul + Add. Weights are constants, so they are packed when the session is made.
-- Types: f32 only. The CPU provider has no bf16 attention, and f16 runs through f32 with casts, slower than f32."""
+- Types: f32 and f16 (its f16 matrix products are computed in f32 on x86). The CPU provider has no bf16 attention."""
 import functools
 
 import numpy as np
@@ -39,9 +39,10 @@ class OnnxRuntime(Worker):
         return {"version": onnxruntime.__version__, "device": "cpu", "settings": settings}
 
     def prepare(self, case, arrays):
-        if case["dtype"] != "f32":
-            raise Unsupported("the CPU provider computes %s with casts to f32 or not at all" % case["dtype"])
-        return fastest(self.maker(case)(case, arrays))
+        if case["dtype"] not in ("f32", "f16"):
+            raise Unsupported("the CPU provider does not compute in " + case["dtype"])
+        self.type = np.dtype(np.float32 if case["dtype"] == "f32" else np.float16)
+        return fastest(self.maker(case)(case, {n: a.astype(self.type) for n, a in arrays.items()}))
 
     def rows(self, result):
         values, order = result
@@ -59,7 +60,7 @@ class OnnxRuntime(Worker):
         of an input and an output that are the same memory; order: the result's array as the protocol has it."""
 
         def build():
-            made = {n: np.zeros(shape, np.float32) for n, shape in outputs.items()}
+            made = {n: np.zeros(shape, self.type) for n, shape in outputs.items()}
             given, taken = ([self.value(n, a) for n, a in some.items()] for some in (inputs, made))
             weights = [self.onnx.numpy_helper.from_array(a, n) for n, a in (constants or {}).items()]
             graph = self.onnx.helper.make_graph(nodes, "case", given, taken, weights)
@@ -211,11 +212,11 @@ class OnnxRuntime(Worker):
         ]
 
     def softmax(self, case, t):
-        constants = {"scale": np.array(0.125, np.float32)}
+        constants = {"scale": np.array(0.125, self.type)}
         nodes, last = [self.node("Mul", ["x", "scale"], ["scaled"])], "scaled"
         if case["causal"]:
             hidden = np.triu(np.ones((case["L"], case["S"]), bool), 1)
-            constants["mask"] = np.where(hidden, np.float32("-inf"), np.float32(0))
+            constants["mask"] = np.where(hidden, -np.inf, 0).astype(self.type)
             nodes.append(self.node("Add", [last, "mask"], ["masked"]))
             last = "masked"
         nodes.append(self.node("Softmax", [last], ["y"], axis=-1))
