@@ -64,7 +64,7 @@ static void damage_is_seen(void **state) {
     (void)state;
     assert_true(attend__cache_store(folder, "one", "the key", "the data", 8));
     size_t total;
-    char *sound = attend__file_read(path, MOST, &total);
+    char *sound = attend__file_load(path, MOST, &total);
     assert_non_null(sound);
     void *data;
     size_t bytes;

@@ -134,7 +134,7 @@ attend__cache_news attend__cache_load(const char *folder, const char *name, cons
     if (!path) return ATTEND__CACHE_ABSENT;
     const bool exists = attend__file_look(path).exists;
     size_t total = 0;
-    char *text = exists ? attend__file_read(path, most, &total) : NULL;
+    char *text = exists ? attend__file_load(path, most, &total) : NULL;
     free(path);
     if (!text) return exists ? ATTEND__CACHE_DAMAGED : ATTEND__CACHE_ABSENT;
     seal s;

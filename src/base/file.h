@@ -11,7 +11,7 @@
 /* The contents with a 0 byte behind them, to be freed; NULL if the file is missing, unreadable, no
  * regular file, larger than `most`, owned by another user than this one or root, or writable by
  * every user. */
-void *attend__file_read(const char *path, size_t most, size_t *bytes);
+void *attend__file_load(const char *path, size_t most, size_t *bytes);
 
 /* Readers see the old contents or all of the new, never a part: a temporary file beside it, then
  * renamed. Only this user may read it. False if it could not be written; nothing is left then. */

@@ -30,7 +30,7 @@ static bool read_all(int file, char *to, size_t wanted) {
     return true;
 }
 
-void *attend__file_read(const char *path, size_t most, size_t *bytes) {
+void *attend__file_load(const char *path, size_t most, size_t *bytes) {
     *bytes = 0;
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us */
     if (file < 0) return NULL;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <windows.h>
 
-void *attend__file_read(const char *path, size_t most, size_t *bytes) {
+void *attend__file_load(const char *path, size_t most, size_t *bytes) {
     *bytes = 0;
     const attend__file_facts facts = attend__file_look(path);
     if (!facts.regular || facts.bytes > most || facts.bytes >= SIZE_MAX) return NULL;
