@@ -5,7 +5,6 @@
 #include "registry.h"
 
 #include "base/dynlib.h"
-#include "base/folder.h"
 #include "base/memory.h"
 #include "error.h"
 #include "log.h"
@@ -147,30 +146,8 @@ attend_status attend__device_table_accept(const attend_device_table *given,
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-/* Who can write the folder can put another file in this one's place. */
-static bool folder_writable_by_others(const char *path) {
-    const char *end = strrchr(path, ATTEND__FOLDER_SEPARATOR[0]);
-    char *folder = end && end > path ? attend__string_part(path, (size_t)(end - path)) : NULL;
-    const bool writable = !folder || attend__file_look(folder).writable_by_others;
-    free(folder);
-    return writable;
-}
-
-static attend_status check_file(const char *path) {
-    const attend__file_facts facts = attend__file_look(path);
-    if (!facts.exists)
-        return attend__fail(ATTEND_NOT_FOUND, "a link to a file that does not exist");
-    if (!facts.regular) return attend__fail(ATTEND_INCOMPATIBLE, "not a file");
-    if (facts.bytes == 0) return attend__fail(ATTEND_INCOMPATIBLE, "the file is empty");
-    if (facts.writable_by_others)
-        return attend__fail(ATTEND_DENIED, "every user could have written this file");
-    if (folder_writable_by_others(path))
-        return attend__fail(ATTEND_DENIED, "every user could have put this file into its folder");
-    return ATTEND_OK;
-}
-
 static attend_status load(attend__module *module, const attend__settings *settings) {
-    attend_status status = check_file(module->path);
+    attend_status status = attend__module_file_check(module->path);
     if (status != ATTEND_OK) return status;
     char error[512] = "";
     void *library = attend__dynlib_open(module->path, error, sizeof error);

@@ -6,11 +6,9 @@
 #include "registry.h"
 
 #include "base/dynlib.h"
-#include "base/folder.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "builtin.h"
-#include "log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,71 +111,18 @@ static attend__module *module_of(const attend__settings *settings, const char *n
 }
 
 /* The record of a file that is not loaded because an earlier one has its name. */
-static attend__module *hidden_of(const char *name, const char *path, const char *by) {
+static attend__module *hidden_of(const attend__module_file *file) {
     attend__mutex_lock(&lock);
-    attend__module *m = find_path(hidden, path);
-    if (!m && (m = add(&hidden, name, path)) != NULL) {
+    attend__module *m = find_path(hidden, file->path);
+    if (!m && (m = add(&hidden, file->name, file->path)) != NULL) {
         char reason[512];
-        snprintf(reason, sizeof reason, "not loaded: %s has this name already",
-                 *by ? by : "a built-in backend");
+        attend__module_hidden_text(file, reason, sizeof reason);
         m->status = ATTEND_AMBIGUOUS;
         m->reason = attend__string_copy(reason);
         m->ready = true;
     }
     attend__mutex_unlock(&lock);
     return m;
-}
-
-/* ---- folders -------------------------------------------------------------------------------- */
-
-static char *own_folder(void) {
-    char *library = attend__dynlib_folder((attend__function *)attend__registry_find);
-    char *attend = library ? attend__path_join(library, "attend") : NULL;
-    char abi[16];
-    snprintf(abi, sizeof abi, "%u", ATTEND_PLUGIN_ABI);
-    char *folder = attend ? attend__path_join(attend, abi) : NULL;
-    free(library);
-    free(attend);
-    return folder;
-}
-
-/* A relative folder would let the working directory choose the code that runs. */
-static char *absolute_part(const char *text, size_t length) {
-    char *part = attend__string_part(text, length);
-    char *real =
-        part && (part[0] == '/' || (length > 2 && part[1] == ':')) ? attend__path_real(part) : NULL;
-    free(part);
-    return real;
-}
-
-char **attend__module_folders(const attend__settings *settings) {
-    const char *path = settings->values[ATTEND__SETTING_PLUGIN_PATH];
-    size_t most = 3, count = 0;
-    for (const char *c = path; c && *c; c++)
-        most += *c == ATTEND__PATH_SEPARATOR;
-    char **folders = calloc(most, sizeof *folders);
-    if (!folders) return NULL;
-    folders[count] = own_folder();
-    if (folders[count]) count++;
-    while (path && *path) {
-        const char separator[] = {ATTEND__PATH_SEPARATOR, 0};
-        const size_t length = strcspn(path, separator);
-        char *folder = length ? absolute_part(path, length) : NULL;
-        if (folder)
-            folders[count++] = folder;
-        else if (length)
-            attend__log(settings, ATTEND_LOG_WARNING, "config",
-                        "plugin path: \"%.*s\" is not the absolute path of a folder", (int)length,
-                        path);
-        path += length + (path[length] != 0);
-    }
-    return folders;
-}
-
-static void free_folders(char **folders) {
-    for (size_t i = 0; folders && folders[i]; i++)
-        free(folders[i]);
-    free(folders);
 }
 
 /* ---- asking for one, or for all ------------------------------------------------------------- */
@@ -188,75 +133,33 @@ attend__module *attend__registry_find(const attend__settings *settings, const ch
     if (strlen(name) > 64 || strpbrk(name, "/\\.")) return NULL;
     char file[96];
     snprintf(file, sizeof file, "attend-%s%s", name, ATTEND__DYNLIB_SUFFIX);
-    char **folders = attend__module_folders(settings);
-    for (size_t i = 0; folders && folders[i] && !m; i++) {
-        char *path = attend__path_join(folders[i], file);
-        if (path && attend__file_look(path).exists) m = module_of(settings, name, path);
-        free(path);
-    }
-    free_folders(folders);
+    char *path = attend__module_folders_find(settings, file);
+    if (path) m = module_of(settings, name, path);
+    free(path);
     return m;
-}
-
-/* "attend-NAME.so" -> NAME as a new string; NULL for other files. */
-static char *module_name(const char *file) {
-    const size_t length = strlen(file), prefix = strlen("attend-"),
-                 suffix = strlen(ATTEND__DYNLIB_SUFFIX);
-    if (length <= prefix + suffix || strncmp(file, "attend-", prefix) != 0 ||
-        strcmp(file + length - suffix, ATTEND__DYNLIB_SUFFIX) != 0)
-        return NULL;
-    return attend__string_part(file + prefix, length - prefix - suffix);
-}
-
-typedef struct list {
-    attend__module **items;
-    size_t count, room;
-} list;
-
-static bool append(list *l, attend__module *m) {
-    if (l->count == l->room) {
-        const size_t room = l->room ? 2 * l->room : 8;
-        attend__module **items = realloc(l->items, room * sizeof(attend__module *));
-        if (!items) return false;
-        l->items = items;
-        l->room = room;
-    }
-    l->items[l->count++] = m;
-    return true;
-}
-
-static void append_folder(list *l, const attend__settings *settings, const char *folder) {
-    char **files;
-    size_t count;
-    if (!attend__folder_list(folder, &files, &count)) return;
-    for (size_t i = 0; i < count; i++) {
-        char *name = module_name(files[i]);
-        char *path = name ? attend__path_join(folder, files[i]) : NULL;
-        const attend__module *earlier = NULL;
-        for (size_t j = 0; name && j < l->count && !earlier; j++)
-            if (!strcmp(l->items[j]->name, name)) earlier = l->items[j];
-        attend__module *m = !path     ? NULL
-                            : earlier ? hidden_of(name, path, earlier->path)
-                                      : module_of(settings, name, path);
-        if (m) append(l, m);
-        free(name);
-        free(path);
-    }
-    attend__folder_release(files, count);
 }
 
 attend__module **attend__registry_all(const attend__settings *settings, size_t *count) {
     attend__once_run(&once, start);
-    list l = {0};
     *count = 0;
-    for (int i = 0; i < BUILTINS; i++)
-        if (!append(&l, &builtins[i])) return NULL;
-    char **folders = attend__module_folders(settings);
-    for (size_t i = 0; folders && folders[i]; i++)
-        append_folder(&l, settings, folders[i]);
-    free_folders(folders);
-    *count = l.count;
-    return l.items;
+    size_t file_count;
+    attend__module_file *files = attend__module_files(settings, &file_count);
+    attend__module **items = calloc(BUILTINS + file_count, sizeof(attend__module *));
+    for (int i = 0; items && i < BUILTINS; i++)
+        items[(*count)++] = &builtins[i];
+    for (size_t i = 0; items && i < file_count; i++) {
+        const attend__module_file *f = &files[i];
+        attend__module *m = f->hidden_by ? hidden_of(f) : module_of(settings, f->name, f->path);
+        if (m) items[(*count)++] = m;
+    }
+    attend__module_files_release(files, file_count);
+    return items;
+}
+
+size_t attend__registry_builtins(attend__module **modules) {
+    attend__once_run(&once, start);
+    *modules = builtins;
+    return BUILTINS;
 }
 
 void attend__registry_shutdown(void) {

@@ -7,6 +7,7 @@
 
 #include "attend/plugin.h"
 #include "config.h"
+#include "module_files.h"
 
 #include <stdatomic.h>
 
@@ -39,8 +40,7 @@ attend_status attend__plugin_accept(attend_plugin_entry_fn *entry, const attend_
 attend_status attend__device_table_accept(const attend_device_table *given,
                                           attend_device_table *table);
 
-/* The module folders of the settings, in order, NULL after the last; the caller frees each and the
- * array. */
-char **attend__module_folders(const attend__settings *settings);
+/* The built-in backends, which are never "no such file": *modules is their array. */
+size_t attend__registry_builtins(attend__module **modules);
 
 #endif
