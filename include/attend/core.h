@@ -290,6 +290,10 @@ typedef struct attend_device_info {
     attend_device_kind kind;
     uint32_t types;        /* bit (1 << attend_type) for each float type it computes with */
     uint64_t memory_bytes; /* 0 = unknown */
+    const char *file;      /* of the module, "" for a built-in backend; not a plugin's to set */
+    attend_status status;  /* of `reason`: OK without one; NO_DEVICE, INCOMPATIBLE, BUILD_FAILED,
+                              DEVICE_LOST for a crash, TIMEOUT for a hang, .. */
+    double seconds;        /* what attend_probe's test of the device took; else 0 */
 } attend_device_info;
 
 typedef struct attend_device_list attend_device_list;
@@ -305,6 +309,18 @@ ATTEND_API size_t attend_device_list_count(const attend_device_list *list);
 ATTEND_API attend_status attend_device_list_get(const attend_device_list *list, size_t index,
                                                 attend_device_info *info);
 ATTEND_API void attend_device_list_release(attend_device_list *list);
+
+/* The same listing, made and tested outside this process, because a vendor's driver can crash or
+ * hang its host: the program attend-probe, which lies beside the modules, loads each module, lists
+ * its devices and runs a small attention on each of them, one process a device. A device whose
+ * `reason` is NULL computed the right numbers; else the reason says what went wrong: a crash, a
+ * hang, wrong numbers, attend-probe missing. A `backend` option of one name or a list restricts the
+ * probe to those; `reference` is what the others are compared with and not listed otherwise. Each
+ * process is killed after `seconds` (0 = 60). What is found out about a module with drivers is
+ * stored in the cache folder as the verdict that "auto" reads; ATTEND_CACHE=off stores nothing.
+ * Errors: INVALID for bad options or negative seconds, OUT_OF_MEMORY. Starts processes. */
+ATTEND_API attend_status attend_probe(const attend_options *options, double seconds,
+                                      attend_device_list **list);
 
 /* ---- buffers ------------------------------------------------------------------------------ */
 

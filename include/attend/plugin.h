@@ -263,6 +263,11 @@ typedef struct attend_plugin {
                                   attend_device_table *table, attend_device **device);
     /* After the last device was closed; may be absent. device_info may be called again later. */
     void (*shutdown)(void);
+    /* absent: "auto" never takes this module's devices. Writes a text that changes whenever what
+     * the devices depend on does: the files of the drivers with their sizes and times, settings
+     * that choose among them. Must load no driver. OVERFLOW if `bytes`, 0 at the end included, do
+     * not hold it. Any thread, before and after device_info. */
+    attend_status (*fingerprint)(char *text, size_t bytes);
 } attend_plugin;
 
 /* The one exported function. plugin->size is set to the host's; the plugin fills what it has and

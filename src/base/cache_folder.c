@@ -59,26 +59,33 @@ static bool make(const char *path) {
     return made;
 }
 
-char *attend__cache_folder(const char *configured, char *reason, size_t reason_bytes) {
-    char unused[1];
-    if (!reason) {
-        reason = unused;
-        reason_bytes = sizeof unused;
-    }
+static char *find(const char *configured, bool may_make, char *reason, size_t reason_bytes) {
     char *path = configured ? attend__string_copy(configured) : user_folder();
     if (!path)
         (void)snprintf(reason, reason_bytes, "no home folder is known");
     else if (!absolute(path))
         (void)snprintf(reason, reason_bytes, "\"%.200s\" is not an absolute path", path);
-    else if (!make(path))
+    else if (may_make && !make(path))
         (void)snprintf(reason, reason_bytes, "\"%.200s\" is no folder and cannot be made one",
                        path);
+    else if (!attend__file_look(path).folder)
+        (void)snprintf(reason, reason_bytes, "there is no folder \"%.200s\"", path);
     else if (attend__file_look(path).writable_by_others)
         (void)snprintf(reason, reason_bytes, "every user may write into \"%.200s\"", path);
     else
         return path;
     free(path);
     return NULL;
+}
+
+char *attend__cache_folder(const char *configured, char *reason, size_t reason_bytes) {
+    char unused[1];
+    return find(configured, true, reason ? reason : unused, reason ? reason_bytes : sizeof unused);
+}
+
+char *attend__cache_folder_look(const char *configured, char *reason, size_t reason_bytes) {
+    char unused[1];
+    return find(configured, false, reason ? reason : unused, reason ? reason_bytes : sizeof unused);
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
  * may write into it, and in an elevated process without `configured`; `reason` (may be NULL) then
  * says why. Whether ATTEND_CACHE is "off" is the caller's to ask. */
 char *attend__cache_folder(const char *configured, char *reason, size_t reason_bytes);
+/* The same without making it, for those who only read. */
+char *attend__cache_folder_look(const char *configured, char *reason, size_t reason_bytes);
 
 typedef enum attend__cache_news {
     ATTEND__CACHE_FOUND,

@@ -11,6 +11,7 @@
 
 typedef struct attend__child {
     bool well;       /* it ended by itself with status 0, as far as the system let us know */
+    bool killed;     /* at the deadline */
     char ended[160]; /* else how it ended: "crashed (signal 11, Segmentation fault)" */
     char *output;    /* what it and its children wrote to standard output and standard error, with a
                         0 byte behind it; to be freed; NULL if it did not start */

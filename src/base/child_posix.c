@@ -133,6 +133,7 @@ static news follow(attend__child *child, pid_t id, int from, double deadline, si
 static void describe(attend__child *child, news how, pid_t waited, int status, double seconds) {
     char *text = child->ended;
     const size_t bytes = sizeof child->ended;
+    child->killed = how == READ_NOTHING;
     if (how == READ_NOTHING)
         snprintf(text, bytes, "did not end within %g s and was killed", seconds);
     else if (how == READ_TOO_MUCH)

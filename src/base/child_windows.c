@@ -98,6 +98,7 @@ static void follow(attend__child *child, const handles *h, double seconds, size_
         }
         if (ended) break;
         if ((double)(GetTickCount64() - start) < 1000 * seconds) continue;
+        child->killed = true;
         (void)snprintf(text, bytes, "did not end within %g s and was killed", seconds);
         return;
     }

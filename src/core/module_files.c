@@ -131,7 +131,8 @@ static bool append(list *l, char *name, char *path) {
         l->items = items;
         l->room = room;
     }
-    l->items[l->count++] = (attend__module_file){name, path, earlier(l, name)};
+    const char *hidden_by = earlier(l, name);
+    l->items[l->count++] = (attend__module_file){name, path, hidden_by};
     return true;
 }
 

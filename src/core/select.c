@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ATTEND_BACKEND: one name is strict, a list permits falling back in its order. "auto" is safe
- * first: a vendor's driver can take its host process down, so a GPU needs a stored verdict, and no
- * verdict is stored yet: "cpu". ATTEND_DEVICE then chooses within the backend. */
+ * ATTEND_BACKEND: one name is strict, a list permits falling back in its order; "auto" is a GPU
+ * where select_auto.c finds one, else "cpu". ATTEND_DEVICE then chooses within the backend. */
 #include "select.h"
 
+#include "device_list.h"
 #include "error.h"
 #include "log.h"
 
@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DEVICES = 256 }; /* a module that never ends its list must not hang us */
-
 /* Adds to a text of a fixed size; what does not fit is cut. */
 static void append(char *text, size_t bytes, const char *more) {
     const size_t used = strlen(text);
@@ -22,18 +20,6 @@ static void append(char *text, size_t bytes, const char *more) {
 }
 
 /* ---- devices -------------------------------------------------------------------------------- */
-
-static attend_status device_at(const attend__module *module, uint32_t index,
-                               attend_device_info *info) {
-    memset(info, 0, sizeof *info);
-    info->size = sizeof *info;
-    const attend_status status = module->plugin.device_info(index, info);
-    const char **const texts[] = {&info->id,     &info->backend, &info->name,
-                                  &info->vendor, &info->version, &info->platform};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!*texts[i]) *texts[i] = "";
-    return status;
-}
 
 static bool has_part(const char *text, const char *part) {
     const size_t length = strlen(part);
@@ -94,14 +80,16 @@ static void consider(search *s, const char *wanted, const attend_device_info *in
     choice->info = *info;
 }
 
-static attend_status select_device(const attend__settings *settings, attend__choice *choice) {
+attend_status attend__select_device(const attend__settings *settings, attend__allow_fn *allow,
+                                    const void *argument, attend__choice *choice) {
     const char *wanted = settings->values[ATTEND__SETTING_DEVICE];
     search s = {0};
     attend_device_info info;
     uint32_t count = 0;
-    while (count < MOST_DEVICES && device_at(choice->module, count, &info) == ATTEND_OK) {
-        consider(&s, wanted, &info, count, choice);
-        count++;
+    for (; count < ATTEND__MOST_DEVICES; count++) {
+        if (attend__device_info_ask(choice->module->plugin.device_info, count, &info) != ATTEND_OK)
+            break;
+        if (!allow || allow(argument, &info)) consider(&s, wanted, &info, count, choice);
     }
     const char *name = choice->module->name;
     if (count == 0) return attend__fail(ATTEND_NO_DEVICE, "%s: no device", name);
@@ -142,22 +130,26 @@ static attend_status choose(const attend__settings *settings, const char *name,
     if (!choice->module) return unknown_backend(settings, name);
     if (choice->module->status != ATTEND_OK)
         return attend__fail(choice->module->status, "%s: %s", name, choice->module->reason);
-    return select_device(settings, choice);
+    return attend__select_device(settings, NULL, NULL, choice);
 }
 
-static void say_reason(const attend__settings *settings, attend__choice *choice) {
+void attend__select_reason(const attend__settings *settings, const char *more,
+                           attend__choice *choice) {
     const bool from_api = settings->from_api[ATTEND__SETTING_BACKEND];
     const bool asked = settings->values[ATTEND__SETTING_BACKEND] != NULL;
     snprintf(choice->reason, sizeof choice->reason, "%s%s",
              from_api ? "the application asked"
              : asked  ? "ATTEND_BACKEND asked"
                       : "default",
-             *choice->refused ? ", after others were refused" : "");
+             more);
 }
 
-/* The next name of a list, without blanks around it; "" where two commas meet. Returns what is
- * behind it. */
-static const char *next_name(const char *text, char *name, size_t bytes) {
+void attend__select_refuse(attend__choice *choice, const char *text) {
+    append(choice->refused, sizeof choice->refused, *choice->refused ? "\n" : "");
+    append(choice->refused, sizeof choice->refused, text);
+}
+
+const char *attend__next_name(const char *text, char *name, size_t bytes) {
     size_t length = strcspn(text, ",");
     const char *rest = text + length + (text[length] == ',');
     const size_t blanks = strspn(text, " ");
@@ -169,6 +161,24 @@ static const char *next_name(const char *text, char *name, size_t bytes) {
     return rest;
 }
 
+static attend_status try_name(const attend__settings *settings, const char *name,
+                              attend__open_fn *open, void *argument, attend__choice *choice) {
+    const attend_status status = choose(settings, name, choice);
+    attend__select_reason(settings, *choice->refused ? ", after others were refused" : "", choice);
+    return status == ATTEND_OK ? open(argument, choice) : status;
+}
+
+/* A wish that only a GPU meets is not met: then the GPUs' reasons are the ones to know. */
+static attend_status try_auto(const attend__settings *settings, attend__open_fn *open,
+                              void *argument, attend__choice *choice) {
+    if (attend__select_gpu(settings, open, argument, choice) == ATTEND_OK) return ATTEND_OK;
+    const attend_status status = try_name(settings, "cpu", open, argument, choice);
+    if (status == ATTEND_OK || !*choice->refused) return status;
+    char text[512];
+    snprintf(text, sizeof text, "%s", attend_error_text());
+    return attend__fail(status, "%s; %s", text, choice->refused);
+}
+
 attend_status attend__select(const attend__settings *settings, attend__open_fn *open,
                              void *argument, attend__choice *choice) {
     memset(choice, 0, sizeof *choice);
@@ -177,22 +187,22 @@ attend_status attend__select(const attend__settings *settings, attend__open_fn *
     const bool strict = !strchr(text, ',');
     attend_status status =
         attend__fail(ATTEND_NOT_FOUND, "backend: the list \"%.80s\" names none", text);
+    bool fell_back = false;
     while (*text) {
         char name[80];
-        text = next_name(text, name, sizeof name);
+        text = attend__next_name(text, name, sizeof name);
         if (!*name) continue;
-        status = choose(settings, strcmp(name, "auto") ? name : "cpu", choice);
-        say_reason(settings, choice);
-        if (status == ATTEND_OK) status = open(argument, choice);
+        status = strcmp(name, "auto") ? try_name(settings, name, open, argument, choice)
+                                      : try_auto(settings, open, argument, choice);
         if (status == ATTEND_OK) break;
         if (strict) return status;
-        append(choice->refused, sizeof choice->refused, *choice->refused ? "\n" : "");
-        append(choice->refused, sizeof choice->refused, attend_error_text());
+        fell_back = true;
+        attend__select_refuse(choice, attend_error_text());
     }
     if (status != ATTEND_OK && strict) return status;
     if (status != ATTEND_OK)
         return attend__fail(status, "no backend of the list can run: %s", choice->refused);
-    if (*choice->refused)
+    if (fell_back)
         attend__log(settings, ATTEND_LOG_WARNING, "select", "running on %s, because %s",
                     choice->module->name, choice->refused);
     return ATTEND_OK;
