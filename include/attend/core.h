@@ -361,6 +361,11 @@ ATTEND_API attend_status attend_event_query(attend_event *event, int32_t *comple
 /* The backend's own object of that kind ("cl_event"), owned by the event. UNSUPPORTED where none.
  */
 ATTEND_API attend_status attend_event_native(attend_event *event, const char *kind, void **native);
+/* An event of the application's own OpenCL or the like, so that work can wait for it: kinds as
+ * attend_event_native. A reference is held on it. INVALID for an event that the device cannot wait
+ * for, UNSUPPORTED for a kind it does not know. */
+ATTEND_API attend_status attend_event_import(attend_context *context, const char *kind,
+                                             void *native, attend_event **event);
 ATTEND_API void attend_event_release(attend_event *event); /* NULL is allowed */
 
 /* An event that the application completes: work that waits for it starts then, and fails with

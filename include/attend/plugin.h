@@ -238,6 +238,9 @@ typedef struct attend_device_table {
     /* absent: no native objects */
     attend_status (*event_native)(attend_device *device, attend_device_event *event,
                                   const char *kind, void **native);
+    /* absent: none can be waited for. Holds a reference on the native event. */
+    attend_status (*event_import)(attend_device *device, const char *kind, void *native,
+                                  attend_device_event **event);
 } attend_device_table;
 
 /* ---- what a plugin offers ------------------------------------------------------------------- */

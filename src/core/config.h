@@ -15,6 +15,7 @@
     X(DEVICE)                                                                                      \
     X(NUM_THREADS)                                                                                 \
     X(ISA)                                                                                         \
+    X(KERNELS)                                                                                     \
     X(VERBOSE)                                                                                     \
     X(LOG_FILE)                                                                                    \
     X(CACHE_DIR)                                                                                   \

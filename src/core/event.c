@@ -117,6 +117,25 @@ attend_status attend_event_native(attend_event *event, const char *kind, void **
     return context->table.event_native(context->device, event->device, kind, native);
 }
 
+attend_status attend_event_import(attend_context *context, const char *kind, void *native,
+                                  attend_event **event) {
+    if (!event) return attend__fail(ATTEND_NULL_POINTER, "event: is NULL");
+    *event = NULL;
+    attend_status status = attend__context_check(context);
+    if (status != ATTEND_OK) return status;
+    if (!kind || !native)
+        return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", kind ? "native" : "kind");
+    if (!context->table.event_import)
+        return attend__fail(ATTEND_UNSUPPORTED, "event: %s cannot wait for a \"%.40s\"",
+                            context->backend_name, kind);
+    attend_device_event *device = NULL;
+    status = context->table.event_import(context->device, kind, native, &device);
+    if (status != ATTEND_OK) return status;
+    status = attend__event_create(context, device, event);
+    if (status != ATTEND_OK) context->table.event_release(context->device, device);
+    return status;
+}
+
 attend_status attend_user_event_create(attend_context *context, attend_event **event) {
     if (!event) return attend__fail(ATTEND_NULL_POINTER, "event: is NULL");
     *event = NULL;

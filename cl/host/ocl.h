@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The OpenCL host layer that the backends `opencl` and `clblast` share (libattend-cl).
+ *
+ *   platforms and devices --open--> ocl_device: one per OpenCL device and process, counted; holds
+ *       the one cl_context and the programs built for it
+ *   attend_device (plugin.h): one per open context of the application; holds the one command queue
+ *   attend_device_plan: the kernels of one operation; `record` enqueues them for one description
+ *   ocl_run: one enqueue under way: queue, waits, kernel objects, staged small arrays
+ *
+ * Order. All work of an attend_device goes through one queue in the order in which it was enqueued:
+ * an in-order queue, or one of the application's that is out of order, where each command waits for
+ * the one before. Work that waits for a user event that is still open does not reach the queue: it
+ * is kept here and submitted when the event is completed (ocl_gate.c), so that nobody else's work
+ * waits behind a gate, and no driver ever sees a failed event. (Setting a negative status on a user
+ * event leaves the queues of a context undefined, OpenCL 1.2 section 5.9.)
+ *
+ * Scratch memory therefore is one buffer per attend_device: two runs never overlap in time. */
+#ifndef ATTEND_CL_HOST_OCL_H
+#define ATTEND_CL_HOST_OCL_H
+
+#include "attend/plugin.h"
+#include "base/thread.h"
+#include "ocl_api.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+/* Families of kernels, by query and never by a vendor's name. ATTEND_KERNELS names one for tests
+ * and for comparing. Name, text. */
+#define OCL_CLASS_LIST(X)                                                                          \
+    X(ROWS, "rows")   /* a CPU: one work-item per group, explicit vectors, no local memory */       \
+    X(TILE, "tile")   /* local memory is real: work-groups of 64, register tiles */                \
+    X(PLAIN, "plain") /* a GPU whose local memory is plain memory: the kernels of `rows`, in       \
+                         work-groups and with fewer rows */
+typedef enum ocl_class {
+#define ATTEND_X(name, text) OCL_CLASS_##name,
+    OCL_CLASS_LIST(ATTEND_X)
+#undef ATTEND_X
+        OCL_CLASS_COUNT
+} ocl_class;
+
+/* What was asked of a device once. Strings live as long as the process. */
+typedef struct ocl_facts {
+    const char *name, *vendor, *version, *driver;      /* of the device */
+    const char *platform, *platform_version, *suffix; /* suffix: of the ICD, "POCL" */
+    attend_device_kind kind;
+    ocl_class kernels;
+    cl_uint compute_units;
+    size_t most_work_items; /* in a work-group */
+    uint64_t memory_bytes, largest_buffer_bytes, local_bytes;
+    cl_uint base_align_bits;
+    bool unified;         /* shares its memory with the host */
+    bool fast_fma;        /* FP_FAST_FMAF */
+    bool half;            /* cl_khr_fp16 */
+    bool subgroups;       /* cl_khr_subgroups or OpenCL 3's feature */
+    bool keeps_binaries;  /* the driver has a build cache of its own */
+    const char *standard; /* "-cl-std=CL1.2", or the newest that subgroups need */
+} ocl_facts;
+
+typedef struct ocl_program ocl_program;
+
+/* One OpenCL device and its one context, shared by both backends and by all that opened it. */
+typedef struct ocl_device {
+    struct ocl_device *next;
+    int references;
+    ocl_api own_api; /* of an application that brought its own functions */
+    const ocl_api *cl;
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_context context;
+    bool adopted; /* the context is an application's */
+    ocl_facts facts;
+    attend__mutex build_lock;
+    ocl_program *programs;
+} ocl_device;
+
+/* Device `index` over all platforms, counted from 0; platforms without a device and those that
+ * fail take a place of their own with a reason. NOT_FOUND ends the list. Any thread. */
+attend_status attend__ocl_info(const char *backend, uint32_t index, attend_device_info *info);
+/* Takes a reference. On failure the sentence is set. */
+attend_status attend__ocl_device_open(uint32_t index, const attend_host *host, ocl_device **device);
+/* The same for objects of an application; `objects` is an attend_opencl_objects (opencl.h). */
+attend_status attend__ocl_device_adopt(const void *objects, const attend_host *host,
+                                       ocl_device **device);
+void attend__ocl_device_release(ocl_device *device);
+/* Releases the contexts that nobody has open; plugin.h: shutdown. */
+void attend__ocl_shutdown(void);
+/* plugin.h: fingerprint. Of the ICD files and the libraries they name. */
+attend_status attend__ocl_fingerprint(char *text, size_t bytes);
+
+/* ---- programs ------------------------------------------------------------------------------- */
+
+/* The text of cl/kernels/NAME.cl with its headers, embedded at build time. */
+typedef struct ocl_source {
+    const char *name;
+    const char *text;
+} ocl_source;
+
+/* Builds `source` with `options` for the device, or finds it built: in memory, then in the build
+ * cache on disk (ocl_cache.c). BUILD_FAILED carries the end of the log. Any thread. */
+attend_status attend__ocl_program(ocl_device *device, const attend_host *host,
+                                  const ocl_source *source, const char *options,
+                                  cl_program *program);
+
+/* ---- the device of one context --------------------------------------------------------------- */
+
+struct attend_device_buffer {
+    cl_mem memory;
+    size_t byte_offset; /* of an imported buffer */
+    size_t bytes;
+    bool read_only;
+};
+
+typedef struct ocl_gate ocl_gate;
+
+struct attend_device_event {
+    atomic_int references;
+    cl_event command; /* NULL while the work is kept behind a gate, and for user events */
+    bool user;        /* completed by the application */
+    bool imported;    /* `command` is the application's */
+    bool complete;    /* known to have ended; then `status` says how */
+    attend_status status;
+    cl_int state;                  /* of a command that failed */
+    cl_event handed_out;           /* given out as "cl_event" where there was no command yet */
+    struct ocl_follower *follower; /* carries the command's end over to it */
+};
+
+struct attend_device {
+    const attend_host *host;
+    ocl_device *shared;
+    const ocl_api *cl; /* shared->cl */
+    cl_command_queue queue;
+    bool adopted;      /* the queue is an application's: never finished */
+    bool chained;      /* it is out of order: each command waits for the one before */
+    bool lost;
+    ocl_class kernels; /* of the device, or what ATTEND_KERNELS asks */
+    attend__mutex lock;       /* of everything below, and of the order of commands */
+    attend__condition changed; /* events behind gates */
+    cl_event tail;            /* the last command of ours, NULL = none */
+    ocl_gate *gates, **last_gate;
+    cl_mem scratch;
+    size_t scratch_bytes;
+    attend_status failed; /* first failure since the last finish */
+    const struct ocl_backend *backend;
+    void *backend_data; /* of the backend */
+};
+
+/* ---- plans ---------------------------------------------------------------------------------- */
+
+enum { OCL_MOST_KERNELS = 12 };
+
+typedef struct ocl_run ocl_run;
+typedef struct ocl_staging ocl_staging; /* memory for small arrays, ocl_run.c */
+
+/* What an operation makes of its largest description. The first members are the operation's to
+ * fill in plan_create, the rest belongs to ocl_plan.c. Operations that need more begin their own
+ * structure with this one and are allocated by attend__ocl_plan_new with that size. */
+struct attend_device_plan {
+    attend_operation operation;
+    size_t description_bytes;
+    /* Enqueues the work of one validated description; failures stick to the run. Called under the
+     * device's lock. */
+    void (*record)(ocl_run *run, const void *description);
+    void (*release)(attend_device *device, attend_device_plan *plan); /* NULL is allowed */
+    size_t small_bytes;   /* room for small host arrays of one run, see attend__ocl_small */
+    size_t scratch_bytes; /* of one run at the largest sizes */
+    /* Used under the device's lock alone, which every run holds while it enqueues: a kernel object
+     * with its arguments is never shared between threads. */
+    int kernel_count;
+    cl_kernel kernels[OCL_MOST_KERNELS];
+    ocl_staging *stagings;
+};
+
+/* A zeroed plan of `bytes`; NULL with the sentence set. */
+void *attend__ocl_plan_new(attend_device *device, attend_operation operation, size_t bytes);
+/* Adds a kernel of a source built with options; returns its number, or -1 with the sentence and
+ * *status set. `status` not OK on entry: does nothing. */
+int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
+                            const ocl_source *source, const char *options, const char *name,
+                            attend_status *status);
+/* Creates kernel objects for a first run, grows the device's scratch memory. */
+attend_status attend__ocl_plan_finish(attend_device *device, attend_device_plan *plan);
+void attend__ocl_plan_release(attend_device *device, attend_device_plan *plan);
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+struct ocl_run {
+    attend_device *device;
+    attend_device_plan *plan;
+    ocl_staging *staging;
+    attend_status status;   /* the first failure; what follows does nothing */
+    cl_uint wait_count;     /* of the first command */
+    const cl_event *waits;
+    cl_event last;          /* of the last command, owned */
+    cl_mem scratch;         /* the device's, or the caller's workspace */
+    int64_t scratch_offset; /* bytes; a multiple of 64 */
+    size_t scratch_used;    /* bytes handed out by attend__ocl_scratch */
+    size_t small_used;
+};
+
+/* Where a tensor lies: the element offset counts the import's byte offset in. memory NULL: not
+ * given. */
+typedef struct ocl_memory {
+    cl_mem memory;
+    int64_t offset; /* elements of the tensor's type */
+} ocl_memory;
+
+/* A tensor of a description; `output`: refuses memory the device may not write. */
+ocl_memory attend__ocl_input(ocl_run *run, const attend_tensor *tensor);
+ocl_memory attend__ocl_output(ocl_run *run, const attend_tensor *tensor);
+/* A small array, which may lie in host memory: then it is copied now, packed, and *packed says
+ * with which strides. Call attend__ocl_small_flush before the first kernel that reads one. */
+ocl_memory attend__ocl_small(ocl_run *run, const attend_tensor *tensor, attend_tensor *packed);
+void attend__ocl_small_flush(ocl_run *run);
+/* The next `bytes` of scratch: an offset in bytes into run->scratch, a multiple of 64. */
+int64_t attend__ocl_scratch(ocl_run *run, size_t bytes);
+/* Bytes as attend__ocl_scratch rounds them, for the sum in plan_create. */
+static inline size_t attend__ocl_scratch_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* A failure of an operation's own making: keeps the first, sets the sentence. */
+void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *sentence);
+
+/* One kernel: begin, arguments in order, enqueue. */
+typedef struct ocl_launch {
+    ocl_run *run;
+    cl_kernel kernel;
+    cl_uint next; /* argument */
+} ocl_launch;
+ocl_launch attend__ocl_begin(ocl_run *run, int kernel);
+void attend__ocl_memory(ocl_launch *launch, cl_mem memory); /* NULL is allowed */
+void attend__ocl_value(ocl_launch *launch, const void *value, size_t bytes);
+void attend__ocl_local(ocl_launch *launch, size_t bytes);
+/* groups[i] work-groups of local[i] work-items each. A count of 0 enqueues nothing. */
+void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]);
+
+/* For libraries that enqueue by themselves (CLBlast): everything enqueued on run->device->queue
+ * between these two belongs to the run, whatever kind of queue it is. */
+void attend__ocl_foreign_begin(ocl_run *run);
+void attend__ocl_foreign_end(ocl_run *run);
+
+/* ---- backends -------------------------------------------------------------------------------- */
+
+/* What differs between `opencl` and `clblast`. */
+typedef struct ocl_backend {
+    const char *name;
+    /* Fills *plan as plan_create of plugin.h. */
+    attend_status (*plan_create)(attend_device *device, attend_operation operation,
+                                 const void *largest, attend_plan_info *info,
+                                 attend_device_plan **plan);
+    attend_status (*weights_create)(attend_device *device, const attend_tensor *w,
+                                    attend_device_weights **weights);
+    void (*weights_release)(attend_device *device, attend_device_weights *weights);
+    attend_status (*open)(attend_device *device);  /* NULL is allowed */
+    void (*close)(attend_device *device);          /* NULL is allowed */
+} ocl_backend;
+
+/* Fills the plugin's table: names, device_info, device_open, device_adopt, fingerprint. `backend`
+ * lives as long as the process. Each module has its own small functions that hand it in. */
+attend_status attend__ocl_open(const ocl_backend *backend, uint32_t index, const attend_host *host,
+                               attend_device_table *table, attend_device **device);
+attend_status attend__ocl_adopt(const ocl_backend *backend, const char *kind, const void *native,
+                                const attend_host *host, attend_device_table *table,
+                                attend_device **device);
+
+/* "rows": a family of kernels in texts. */
+const char *attend__ocl_class_text(ocl_class kernels);
+
+/* The failure of an OpenCL call as a status and a sentence: "clCreateBuffer: CL_OUT_OF_..". */
+attend_status attend__ocl_fail(const attend_host *host, cl_int error, const char *call);
+attend_status attend__ocl_refuse(const attend_host *host, attend_status status,
+                                 const char *format, ...);
+
+#endif

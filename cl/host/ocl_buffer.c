@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Memory: our own, a range of an application's cl_mem, or host memory on a device that computes
+ * in it. */
+#include "ocl_buffer.h"
+#include "ocl_event.h"
+#include "ocl_run.h"
+
+#include <string.h>
+
+static attend_status keep(attend_device *device, cl_mem memory, size_t byte_offset, size_t bytes,
+                          attend_device_buffer **buffer) {
+    attend_device_buffer *const b = device->host->allocate(
+        device->host->self, sizeof *b, _Alignof(attend_device_buffer));
+    if (b == NULL) {
+        (void)device->cl->clReleaseMemObject(memory);
+        return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
+                                  "opencl: no memory for a buffer");
+    }
+    *b = (attend_device_buffer){memory, byte_offset, bytes, false};
+    *buffer = b;
+    return ATTEND_OK;
+}
+
+static attend_status create(attend_device *device, cl_mem_flags flags, void *host_memory,
+                            size_t bytes, attend_device_buffer **buffer) {
+    cl_int error = CL_SUCCESS;
+    const uint64_t most = device->shared->facts.largest_buffer_bytes;
+    if (bytes > most)
+        return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
+                                  "opencl: a buffer of %zu bytes; %s gives %llu at most", bytes,
+                                  device->shared->facts.name, (unsigned long long)most);
+    cl_mem memory = device->cl->clCreateBuffer(device->shared->context, flags, bytes ? bytes : 1,
+                                               host_memory, &error);
+    if (error != CL_SUCCESS)
+        return attend__ocl_refuse(device->host, attend__ocl_status(error),
+                                  "opencl: a buffer of %zu bytes: %s", bytes,
+                                  attend__ocl_error_name(error));
+    return keep(device, memory, 0, bytes, buffer);
+}
+
+attend_status attend__ocl_buffer_create(attend_device *device, size_t bytes,
+                                        attend_device_buffer **buffer) {
+    return create(device, CL_MEM_READ_WRITE, NULL, bytes, buffer);
+}
+
+/* ---- import ---------------------------------------------------------------------------------- */
+
+static attend_status check_memory(attend_device *device, cl_mem memory, size_t byte_offset,
+                                  size_t bytes, cl_mem_flags *flags) {
+    const ocl_api *const cl = device->cl;
+    cl_context context = NULL;
+    cl_mem_object_type type = 0;
+    size_t size = 0;
+    cl_int error = cl->clGetMemObjectInfo(memory, CL_MEM_TYPE, sizeof type, &type, NULL);
+    if (error == CL_SUCCESS)
+        error = cl->clGetMemObjectInfo(memory, CL_MEM_CONTEXT, sizeof context, &context, NULL);
+    if (error == CL_SUCCESS)
+        error = cl->clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof size, &size, NULL);
+    if (error == CL_SUCCESS)
+        error = cl->clGetMemObjectInfo(memory, CL_MEM_FLAGS, sizeof *flags, flags, NULL);
+    if (error != CL_SUCCESS)
+        return attend__ocl_refuse(device->host, ATTEND_INVALID, "cl_mem: no memory object: %s",
+                                  attend__ocl_error_name(error));
+    if (type != CL_MEM_OBJECT_BUFFER)
+        return attend__ocl_refuse(device->host, ATTEND_INVALID, "cl_mem: is not a buffer");
+    if (context != device->shared->context)
+        return attend__ocl_refuse(device->host, ATTEND_INVALID,
+                                  "cl_mem: belongs to another cl_context");
+    if (*flags & CL_MEM_WRITE_ONLY)
+        return attend__ocl_refuse(device->host, ATTEND_INVALID,
+                                  "cl_mem: created with CL_MEM_WRITE_ONLY");
+    if (byte_offset > size || bytes > size - byte_offset)
+        return attend__ocl_refuse(device->host, ATTEND_OUT_OF_RANGE,
+                                  "byte_offset: %zu and %zu bytes lie beyond the %zu of the cl_mem",
+                                  byte_offset, bytes, size);
+    return ATTEND_OK;
+}
+
+static attend_status import_memory(attend_device *device, cl_mem memory, size_t byte_offset,
+                                   size_t bytes, attend_device_buffer **buffer) {
+    cl_mem_flags flags = 0;
+    attend_status status = check_memory(device, memory, byte_offset, bytes, &flags);
+    if (status != ATTEND_OK) return status;
+    const cl_int error = device->cl->clRetainMemObject(memory);
+    if (error != CL_SUCCESS) return attend__ocl_fail(device->host, error, "clRetainMemObject");
+    status = keep(device, memory, byte_offset, bytes, buffer);
+    if (status == ATTEND_OK) (*buffer)->read_only = (flags & CL_MEM_READ_ONLY) != 0;
+    return status;
+}
+
+/* Only where the device computes in the host's memory and sees it as it is: a CPU. Others may copy
+ * behind our back. */
+static attend_status import_host(attend_device *device, void *memory, size_t byte_offset,
+                                 size_t bytes, attend_device_buffer **buffer) {
+    const size_t align = device->shared->facts.base_align_bits / 8;
+    char *const start = (char *)memory + byte_offset;
+    if (device->shared->facts.kind != ATTEND_DEVICE_CPU)
+        return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                  "buffer: %s cannot use host memory without a copy",
+                                  device->shared->facts.name);
+    if (align > 1 && (uintptr_t)start % align != 0)
+        return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                  "buffer: %s uses host memory without a copy only if it is "
+                                  "aligned to %zu bytes",
+                                  device->shared->facts.name, align);
+    if (bytes == 0) return attend__ocl_buffer_create(device, 0, buffer);
+    return create(device, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, start, bytes, buffer);
+}
+
+attend_status attend__ocl_buffer_import(attend_device *device, const char *kind, void *native,
+                                        size_t byte_offset, size_t bytes,
+                                        attend_device_buffer **buffer) {
+    if (!strcmp(kind, "cl_mem")) return import_memory(device, native, byte_offset, bytes, buffer);
+    if (!strcmp(kind, "host")) return import_host(device, native, byte_offset, bytes, buffer);
+    return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                              "buffer: memory of kind \"%.40s\" is not known here", kind);
+}
+
+void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buffer) {
+    if (buffer == NULL) return;
+    (void)device->cl->clReleaseMemObject(buffer->memory);
+    device->host->release(device->host->self, buffer);
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+/* Behind all of this context's work; the copy itself is waited for without the lock. */
+static attend_status transfer(attend_device *device, const attend_device_buffer *buffer,
+                              size_t offset, void *into, const void *from, size_t bytes) {
+    const ocl_api *const cl = device->cl;
+    cl_event event = NULL;
+    offset += buffer->byte_offset;
+    attend__mutex_lock(&device->lock);
+    attend__ocl_gates_wait(device);
+    const cl_uint count = device->chained && device->tail ? 1 : 0;
+    const cl_event *const waits = count ? &device->tail : NULL;
+    cl_int error = into ? cl->clEnqueueReadBuffer(device->queue, buffer->memory, CL_FALSE, offset,
+                                                  bytes, into, count, waits, &event)
+                        : cl->clEnqueueWriteBuffer(device->queue, buffer->memory, CL_FALSE, offset,
+                                                   bytes, from, count, waits, &event);
+    if (error == CL_SUCCESS) attend__ocl_set_tail(device, event);
+    attend__mutex_unlock(&device->lock);
+    if (error == CL_SUCCESS) {
+        error = cl->clWaitForEvents(1, &event);
+        (void)cl->clReleaseEvent(event);
+    }
+    if (error == CL_SUCCESS) return ATTEND_OK;
+    return attend__ocl_fail(device->host, error,
+                            into ? "clEnqueueReadBuffer" : "clEnqueueWriteBuffer");
+}
+
+attend_status attend__ocl_buffer_write(attend_device *device, attend_device_buffer *buffer,
+                                       size_t offset_bytes, const void *data, size_t bytes) {
+    if (bytes == 0) return ATTEND_OK;
+    return transfer(device, buffer, offset_bytes, NULL, data, bytes);
+}
+
+attend_status attend__ocl_buffer_read(attend_device *device, attend_device_buffer *buffer,
+                                      size_t offset_bytes, void *data, size_t bytes) {
+    if (bytes == 0) return ATTEND_OK;
+    return transfer(device, buffer, offset_bytes, data, NULL, bytes);
+}

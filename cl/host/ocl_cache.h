@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Built programs on disk, so that the second start of an application does not compile. Off with
+ * ATTEND_CACHE=off, and for drivers that keep what they compiled themselves. */
+#ifndef ATTEND_CL_HOST_OCL_CACHE_H
+#define ATTEND_CL_HOST_OCL_CACHE_H
+
+#include "ocl.h"
+
+/* NULL unless a file fits in every part of its key and checksum and the driver takes it. */
+cl_program attend__ocl_cache_load(const ocl_device *device, const attend_host *host,
+                                  const ocl_source *source, const char *options);
+/* A file that cannot be written costs the next start its time and nothing else: not an error. */
+void attend__ocl_cache_store(const ocl_device *device, const attend_host *host,
+                             const ocl_source *source, const char *options, cl_program program);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How work comes to the queue: at once, or behind a gate; and how all of it is waited for. */
+#include "ocl_event.h"
+#include "ocl_run.h"
+
+enum { FEW_WAITS = 16 };
+
+/* Commands of our own queue are in order by themselves; only the application's are passed on. */
+static cl_uint foreign_waits(size_t count, attend_device_event *const *waits, cl_event *events) {
+    cl_uint used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (waits[i]->imported && !waits[i]->complete) events[used++] = waits[i]->command;
+    return used;
+}
+
+attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_plan *plan,
+                                         const void *description, size_t wait_count,
+                                         attend_device_event *const *waits, cl_event *command) {
+    const attend_host *const host = device->host;
+    cl_event few[FEW_WAITS], *events = few;
+    if (wait_count + 1 > FEW_WAITS)
+        events = host->allocate(host->self, (wait_count + 1) * sizeof *events, 16);
+    if (events == NULL)
+        return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for %zu waits",
+                                  wait_count);
+    cl_uint used = foreign_waits(wait_count, waits, events);
+    if (device->chained && device->tail) events[used++] = device->tail;
+    const attend_status status =
+        attend__ocl_submit(device, plan, description, used, events, command);
+    if (events != few) host->release(host->self, events);
+    return status;
+}
+
+/* What the waits say now: a failure, or that the work has to be kept. */
+static attend_status look_at_waits(attend_device *device, size_t count,
+                                   attend_device_event *const *waits, bool *pending) {
+    attend_status status = ATTEND_OK;
+    *pending = attend__ocl_gate_of_this_thread(device);
+    for (size_t i = 0; i < count; i++) {
+        bool one;
+        const attend_status waited = attend__ocl_event_look(device, waits[i], &one);
+        if (status == ATTEND_OK) status = waited;
+        *pending = *pending || one;
+    }
+    return status;
+}
+
+static attend_status enqueue(attend_device *device, attend_device_plan *plan,
+                             const void *description, size_t wait_count,
+                             attend_device_event *const *waits, attend_device_event *event) {
+    if (device->lost)
+        return attend__ocl_refuse(device->host, ATTEND_DEVICE_LOST,
+                                  "opencl: %s stopped working; open a new context",
+                                  device->shared->facts.name);
+    bool pending;
+    const attend_status waited = look_at_waits(device, wait_count, waits, &pending);
+    if (pending)
+        return attend__ocl_gate_add(device, plan, description, wait_count, waits, event);
+    if (waited != ATTEND_OK) {
+        attend__ocl_event_ended(device, event, waited);
+        return ATTEND_OK;
+    }
+    cl_event command = NULL;
+    const attend_status status =
+        attend__ocl_submit_waiting(device, plan, description, wait_count, waits, &command);
+    if (status == ATTEND_OK) attend__ocl_event_submitted(device, event, command);
+    return status;
+}
+
+attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan *plan,
+                                       const void *description, size_t wait_count,
+                                       attend_device_event *const *waits,
+                                       attend_device_event **event) {
+    attend_device_event *const e = attend__ocl_event_new(device);
+    if (e == NULL) return ATTEND_OUT_OF_MEMORY;
+    attend__mutex_lock(&device->lock);
+    const attend_status status = enqueue(device, plan, description, wait_count, waits, e);
+    attend__mutex_unlock(&device->lock);
+    if (status == ATTEND_OK)
+        *event = e;
+    else
+        attend__ocl_event_release(device, e);
+    return status;
+}
+
+attend_status attend__ocl_user_event_create(attend_device *device, attend_device_event **event) {
+    *event = attend__ocl_event_new(device);
+    if (*event == NULL) return ATTEND_OUT_OF_MEMORY;
+    (*event)->user = true;
+    return ATTEND_OK;
+}
+
+attend_status attend__ocl_user_event_complete(attend_device *device, attend_device_event *event,
+                                              attend_status status) {
+    attend__mutex_lock(&device->lock);
+    attend__ocl_event_ended(device, event, status);
+    attend__ocl_gates_open(device);
+    attend__mutex_unlock(&device->lock);
+    return ATTEND_OK;
+}
+
+/* By the last event, never by clFinish: the queue may be the application's. */
+attend_status attend__ocl_finish(attend_device *device) {
+    attend__mutex_lock(&device->lock);
+    attend__ocl_gates_wait(device);
+    const cl_event tail = device->tail;
+    if (tail) (void)device->cl->clRetainEvent(tail);
+    attend__mutex_unlock(&device->lock);
+    cl_int state = CL_COMPLETE;
+    if (tail) {
+        (void)device->cl->clWaitForEvents(1, &tail);
+        (void)device->cl->clGetEventInfo(tail, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state,
+                                         &state, NULL);
+        (void)device->cl->clReleaseEvent(tail);
+    }
+    attend__mutex_lock(&device->lock);
+    if (state < CL_COMPLETE) device->lost = true;
+    attend_status status = device->failed;
+    if (status == ATTEND_OK && state < CL_COMPLETE) status = ATTEND_DEVICE_LOST;
+    device->failed = ATTEND_OK;
+    attend__mutex_unlock(&device->lock);
+    if (status == ATTEND_OK) return status;
+    return attend__ocl_refuse(device->host, status, "opencl: enqueued work failed");
+}

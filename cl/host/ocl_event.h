@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Events and gated work; see the order of work in ocl.h. */
+#ifndef ATTEND_CL_HOST_OCL_EVENT_H
+#define ATTEND_CL_HOST_OCL_EVENT_H
+
+#include "ocl.h"
+
+/* An event with one reference, NULL with the sentence set. */
+attend_device_event *attend__ocl_event_new(attend_device *device);
+void attend__ocl_event_retain(attend_device_event *event);
+
+/* Members of the plugin's table. */
+void attend__ocl_event_release(attend_device *device, attend_device_event *event);
+attend_status attend__ocl_event_wait(attend_device *device, attend_device_event *event,
+                                     int64_t nanoseconds);
+attend_status attend__ocl_event_query(attend_device *device, attend_device_event *event,
+                                      int32_t *complete);
+attend_status attend__ocl_event_native(attend_device *device, attend_device_event *event,
+                                       const char *kind, void **native);
+attend_status attend__ocl_event_import(attend_device *device, const char *kind, void *native,
+                                       attend_device_event **event);
+attend_status attend__ocl_user_event_create(attend_device *device, attend_device_event **event);
+attend_status attend__ocl_user_event_complete(attend_device *device, attend_device_event *event,
+                                              attend_status status);
+attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan *plan,
+                                       const void *description, size_t wait_count,
+                                       attend_device_event *const *waits,
+                                       attend_device_event **event);
+attend_status attend__ocl_finish(attend_device *device);
+
+/* Under the lock: waits until no work is behind a gate. */
+void attend__ocl_gates_wait(attend_device *device);
+/* Under the lock: submits what is ready now. Returns whether anything changed. */
+void attend__ocl_gates_open(attend_device *device);
+/* Under the lock: the work of `event` was submitted as `command` (owned from now on), or ended
+ * with a status and does not run. */
+void attend__ocl_event_submitted(attend_device *device, attend_device_event *event,
+                                 cl_event command);
+void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
+                             attend_status status);
+/* Under the lock: known to have failed; *pending: it waits for an open gate. */
+attend_status attend__ocl_event_look(attend_device *device, attend_device_event *event,
+                                     bool *pending);
+/* Keeps the work until its waits are over; under the lock. */
+attend_status attend__ocl_gate_add(attend_device *device, attend_device_plan *plan,
+                                   const void *description, size_t wait_count,
+                                   attend_device_event *const *waits, attend_device_event *event);
+/* Under the lock: whether this thread has work behind a gate. */
+bool attend__ocl_gate_of_this_thread(const attend_device *device);
+
+#endif

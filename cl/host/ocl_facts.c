@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Queries of one device. A driver that fails a query is taken to lack what was asked for. */
+#include "ocl_facts.h"
+
+#include "ocl_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_LOCAL_BYTES = 16 * 1024, TILE_WORK_ITEMS = 64 };
+
+/* Names of later versions; their values are part of the ABI of OpenCL. */
+enum { DEVICE_OPENCL_C_FEATURES = 0x106F, PLATFORM_ICD_SUFFIX = 0x0920 };
+
+static uint64_t number(const ocl_api *cl, cl_device_id device, cl_device_info what, size_t bytes) {
+    uint64_t value = 0;
+    uint32_t small = 0;
+    if (bytes == sizeof small)
+        return cl->clGetDeviceInfo(device, what, bytes, &small, NULL) == CL_SUCCESS ? small : 0;
+    return cl->clGetDeviceInfo(device, what, bytes, &value, NULL) == CL_SUCCESS ? value : 0;
+}
+
+static attend_device_kind kind_of(cl_device_type type, bool unified) {
+    if (type & CL_DEVICE_TYPE_GPU)
+        return unified ? ATTEND_DEVICE_INTEGRATED_GPU : ATTEND_DEVICE_DISCRETE_GPU;
+    if (type & CL_DEVICE_TYPE_CPU) return ATTEND_DEVICE_CPU;
+    return type & CL_DEVICE_TYPE_ACCELERATOR ? ATTEND_DEVICE_ACCELERATOR : ATTEND_DEVICE_UNKNOWN;
+}
+
+static ocl_class class_of(const ocl_facts *facts, cl_device_local_mem_type local) {
+    if (facts->kind == ATTEND_DEVICE_CPU) return OCL_CLASS_ROWS;
+    const bool tiles = local == CL_LOCAL && facts->local_bytes >= LEAST_LOCAL_BYTES &&
+                       facts->most_work_items >= TILE_WORK_ITEMS;
+    return tiles ? OCL_CLASS_TILE : OCL_CLASS_PLAIN;
+}
+
+/* OpenCL 3 lists its features as records of a version and a name of 64 bytes. */
+static bool has_feature(const ocl_api *cl, cl_device_id device, const char *name) {
+    struct record {
+        cl_uint version;
+        char name[64];
+    } *list;
+    size_t bytes = 0;
+    if (cl->clGetDeviceInfo(device, DEVICE_OPENCL_C_FEATURES, 0, NULL, &bytes) != CL_SUCCESS)
+        return false;
+    list = malloc(bytes + 1);
+    bool found = false;
+    if (list &&
+        cl->clGetDeviceInfo(device, DEVICE_OPENCL_C_FEATURES, bytes, list, NULL) == CL_SUCCESS)
+        for (size_t i = 0; i < bytes / sizeof *list && !found; i++)
+            found = !strncmp(list[i].name, name, sizeof list[i].name);
+    free(list);
+    return found;
+}
+
+static void ask_numbers(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
+    f->compute_units =
+        (cl_uint)number(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
+    f->most_work_items =
+        (size_t)number(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    f->memory_bytes = number(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE, 8);
+    f->largest_buffer_bytes = number(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
+    f->local_bytes = number(cl, device, CL_DEVICE_LOCAL_MEM_SIZE, 8);
+    f->base_align_bits =
+        (cl_uint)number(cl, device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof(cl_uint));
+    f->unified = number(cl, device, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof(cl_bool)) != 0;
+    f->fast_fma = (number(cl, device, CL_DEVICE_SINGLE_FP_CONFIG, 8) & CL_FP_FMA) != 0;
+    f->kind = kind_of(number(cl, device, CL_DEVICE_TYPE, 8), f->unified);
+    f->kernels = class_of(f, (cl_device_local_mem_type)number(
+                                 cl, device, CL_DEVICE_LOCAL_MEM_TYPE, sizeof(cl_uint)));
+}
+
+static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
+    char *const list = attend__ocl_device_text(cl, device, CL_DEVICE_EXTENSIONS);
+    if (list == NULL) return;
+    f->half = attend__ocl_has_word(list, "cl_khr_fp16");
+    const bool feature = has_feature(cl, device, "__opencl_c_subgroups");
+    f->subgroups = feature || attend__ocl_has_word(list, "cl_khr_subgroups");
+    free(list);
+    char *const language = attend__ocl_device_text(cl, device, CL_DEVICE_OPENCL_C_VERSION);
+    /* "OpenCL C 2.0 ..": sub-groups need 2.0, or 3.0 where it is a feature */
+    f->standard = feature                                             ? "-cl-std=CL3.0"
+                  : language && !strncmp(language, "OpenCL C 2", 10) ? "-cl-std=CL2.0"
+                                                                      : "-cl-std=CL1.2";
+    if (!strcmp(f->standard, "-cl-std=CL1.2")) f->subgroups = false;
+    free(language);
+}
+
+bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device_id device,
+                           ocl_facts *f) {
+    memset(f, 0, sizeof *f);
+    f->name = attend__ocl_device_text(cl, device, CL_DEVICE_NAME);
+    f->vendor = attend__ocl_device_text(cl, device, CL_DEVICE_VENDOR);
+    f->version = attend__ocl_device_text(cl, device, CL_DEVICE_VERSION);
+    f->driver = attend__ocl_device_text(cl, device, CL_DRIVER_VERSION);
+    f->platform = attend__ocl_platform_text(cl, platform, CL_PLATFORM_NAME);
+    f->platform_version = attend__ocl_platform_text(cl, platform, CL_PLATFORM_VERSION);
+    f->suffix = attend__ocl_platform_text(cl, platform, PLATFORM_ICD_SUFFIX);
+    f->standard = "-cl-std=CL1.2";
+    if (!f->name || !f->vendor || !f->version || !f->driver || !f->platform ||
+        !f->platform_version || !f->suffix) {
+        attend__ocl_facts_release(f);
+        return false;
+    }
+    ask_numbers(cl, device, f);
+    ask_extensions(cl, device, f);
+    /* PoCL keeps what it compiled, and asking it for binaries compiles every kernel once more for
+     * any work-group size: the one driver whose name is asked, there is no query for this. */
+    f->keeps_binaries = !strcmp(f->suffix, "POCL");
+    return true;
+}
+
+void attend__ocl_facts_release(ocl_facts *f) {
+    const char *const texts[] = {f->name,     f->vendor,           f->version, f->driver,
+                                 f->platform, f->platform_version, f->suffix};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free((void *)(uintptr_t)texts[i]);
+    memset(f, 0, sizeof *f);
+}
+
+const char *attend__ocl_unusable(const ocl_api *cl, cl_device_id device) {
+    if (!number(cl, device, CL_DEVICE_AVAILABLE, sizeof(cl_bool)))
+        return "the driver says that the device is not available";
+    if (!number(cl, device, CL_DEVICE_COMPILER_AVAILABLE, sizeof(cl_bool)))
+        return "the driver has no compiler for OpenCL C";
+    if (!number(cl, device, CL_DEVICE_ENDIAN_LITTLE, sizeof(cl_bool)))
+        return "a big-endian device";
+    char *const version = attend__ocl_device_text(cl, device, CL_DEVICE_VERSION);
+    const bool old = version && (!strncmp(version, "OpenCL 1.0", 10) ||
+                                 !strncmp(version, "OpenCL 1.1", 10));
+    free(version);
+    return old ? "OpenCL 1.2 is needed" : NULL;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Work that waits for the application's user events, kept here in the order of its calls until
+ * what it waits for is over. Work of one thread keeps its order even where only the first of it
+ * waits for a gate. */
+#include "ocl_event.h"
+#include "ocl_run.h"
+
+#include <string.h>
+
+struct ocl_gate {
+    ocl_gate *next;
+    const void *thread; /* whose work it is */
+    attend_device_plan *plan;
+    attend_device_event *event;
+    size_t wait_count;
+    attend_device_event **waits; /* behind the description */
+    void *description;           /* behind this structure; small arrays behind the waits */
+};
+
+/* An address that only this thread has. */
+static const void *this_thread(void) {
+    static _Thread_local char here;
+    return &here;
+}
+
+bool attend__ocl_gate_of_this_thread(const attend_device *device) {
+    for (const ocl_gate *g = device->gates; g != NULL; g = g->next)
+        if (g->thread == this_thread()) return true;
+    return false;
+}
+
+/* ---- the copy of a description --------------------------------------------------------------- */
+
+enum { MOST_SMALL = 5 };
+
+/* The tensors of a description that may lie in host memory. */
+static int small_tensors(attend_operation operation, void *description,
+                         attend_tensor *list[MOST_SMALL]) {
+    if (operation > ATTEND_OP_MIX) return 0;
+    attend_attention *const a = description;
+    list[0] = &a->query_offsets;
+    list[1] = &a->query_lengths;
+    list[2] = &a->key_lengths;
+    list[3] = &a->alibi_slopes;
+    list[4] = &a->sinks;
+    return MOST_SMALL;
+}
+
+static size_t rounded(size_t bytes) {
+    return (bytes + 15) / 16 * 16;
+}
+
+/* Bytes from the first to behind the last element; types of 4 or 8 bytes alone occur. */
+static size_t span_bytes(const attend_tensor *t) {
+    const size_t element = t->type == ATTEND_I64 ? 8 : 4;
+    int64_t last = 0;
+    for (int32_t i = 0; i < t->rank; i++) {
+        if (t->sizes[i] == 0) return 0;
+        last += (t->sizes[i] - 1) * t->strides[i];
+    }
+    return (size_t)(last + 1) * element;
+}
+
+static size_t small_bytes(const attend_device_plan *plan, void *description) {
+    attend_tensor *list[MOST_SMALL];
+    size_t bytes = 0;
+    const int count = small_tensors(plan->operation, description, list);
+    for (int i = 0; i < count; i++)
+        if (list[i]->type != ATTEND_NO_TYPE && list[i]->data) bytes += rounded(span_bytes(list[i]));
+    return bytes;
+}
+
+static void copy_small(const attend_device_plan *plan, void *description, char *room) {
+    attend_tensor *list[MOST_SMALL];
+    const int count = small_tensors(plan->operation, description, list);
+    for (int i = 0; i < count; i++) {
+        attend_tensor *const t = list[i];
+        if (t->type == ATTEND_NO_TYPE || t->data == NULL) continue;
+        const size_t bytes = span_bytes(t), element = t->type == ATTEND_I64 ? 8 : 4;
+        memcpy(room, (const char *)t->data + (size_t)t->offset * element, bytes);
+        t->data = room;
+        t->offset = 0;
+        room += rounded(bytes);
+    }
+}
+
+/* ---- keeping and submitting ------------------------------------------------------------------ */
+
+attend_status attend__ocl_gate_add(attend_device *device, attend_device_plan *plan,
+                                   const void *description, size_t wait_count,
+                                   attend_device_event *const *waits, attend_device_event *event) {
+    const size_t head = rounded(sizeof(ocl_gate)), body = rounded(plan->description_bytes);
+    const size_t list = rounded(wait_count * sizeof *waits);
+    const size_t small = small_bytes(plan, (void *)(uintptr_t)description);
+    ocl_gate *const g =
+        device->host->allocate(device->host->self, head + body + list + small, 16);
+    if (g == NULL)
+        return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
+                                  "opencl: no memory for work that waits");
+    *g = (ocl_gate){.thread = this_thread(), .plan = plan, .event = event,
+                    .wait_count = wait_count};
+    g->description = (char *)g + head;
+    g->waits = (attend_device_event **)(void *)((char *)g + head + body);
+    memcpy(g->description, description, plan->description_bytes);
+    copy_small(plan, g->description, (char *)g + head + body + list);
+    for (size_t i = 0; i < wait_count; i++) {
+        g->waits[i] = waits[i];
+        attend__ocl_event_retain(waits[i]);
+    }
+    attend__ocl_event_retain(event);
+    *device->last_gate = g;
+    device->last_gate = &g->next;
+    return ATTEND_OK;
+}
+
+static bool first_of_its_thread(const attend_device *device, const ocl_gate *gate) {
+    const ocl_gate *g = device->gates;
+    while (g != gate && g->thread != gate->thread)
+        g = g->next;
+    return g == gate;
+}
+
+/* Whether the work can go on, and how what it waited for ended. */
+static bool ready(attend_device *device, const ocl_gate *g, attend_status *waited) {
+    *waited = ATTEND_OK;
+    for (size_t i = 0; i < g->wait_count; i++) {
+        bool pending;
+        const attend_status status = attend__ocl_event_look(device, g->waits[i], &pending);
+        if (pending) return false;
+        if (*waited == ATTEND_OK) *waited = status;
+    }
+    return first_of_its_thread(device, g);
+}
+
+static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
+    cl_event command = NULL;
+    if (waited == ATTEND_OK)
+        waited = attend__ocl_submit_waiting(device, g->plan, g->description, g->wait_count,
+                                            g->waits, &command);
+    if (waited == ATTEND_OK)
+        attend__ocl_event_submitted(device, g->event, command);
+    else
+        attend__ocl_event_ended(device, g->event, waited);
+}
+
+static void take_out(attend_device *device, ocl_gate **link) {
+    ocl_gate *const g = *link;
+    *link = g->next;
+    if (device->last_gate == &g->next) device->last_gate = link;
+}
+
+static void release(attend_device *device, ocl_gate *g) {
+    for (size_t i = 0; i < g->wait_count; i++)
+        attend__ocl_event_release(device, g->waits[i]);
+    attend__ocl_event_release(device, g->event);
+    device->host->release(device->host->self, g);
+}
+
+void attend__ocl_gates_open(attend_device *device) {
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (ocl_gate **link = &device->gates; *link != NULL;) {
+            ocl_gate *const g = *link;
+            attend_status waited;
+            if (!ready(device, g, &waited)) {
+                link = &g->next;
+                continue;
+            }
+            submit(device, g, waited);
+            take_out(device, link);
+            release(device, g);
+            changed = true;
+        }
+    }
+    attend__condition_wake_all(&device->changed);
+}
+
+void attend__ocl_gates_wait(attend_device *device) {
+    while (device->gates != NULL)
+        attend__condition_wait(&device->changed, &device->lock);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The end of a row of attention, and the pieces of a row whose keys are split: what the kernels of
+ * all classes share, so that a row has the same bits whichever way it was computed. EC columns from
+ * `column` on are at hand. */
+#ifndef ATTEND_CL_ATTENTION_FINISH_H
+#define ATTEND_CL_ATTENTION_FINISH_H
+
+#include "score.h"
+
+/* Where piece `piece` of row `row` (counted over all key/value heads) lies. */
+static __global float *piece_head(const attention_params *p, __global float *scratch, i64 row,
+                                  int piece) {
+    return scratch + p->partial_at + (row * p->pieces + piece) * 2;
+}
+
+static __global float *piece_values(const attention_params *p, __global float *scratch, i64 row,
+                                    int piece) {
+    const i64 heads = (i64)p->B * p->G * p->R * p->L * p->pieces * 2;
+    return scratch + p->partial_at + heads + (row * p->pieces + piece) * p->EP;
+}
+
+static void keep_piece(const attention_params *p, __global float *scratch, i64 row, int piece,
+                       int column, float maximum, float sum, const float *values) {
+    __global float *const head = piece_head(p, scratch, row, piece);
+    head[0] = maximum;
+    head[1] = sum;
+    __global float *const to = piece_values(p, scratch, row, piece) + column;
+    for (int e = 0; e < EC; e += 16)
+        vstore16(vload16(0, values + e), 0, to + e);
+}
+
+/* The sink joins the row; `write`: this work-item stores its log-sum-exp. Returns what the sums of
+ * values are multiplied with: 0 for a row without an allowed key, whose sum is 0, since the largest
+ * score alone adds 1. */
+static float close_row(const attention_params *p, const row_info *row, __global const float *sinks,
+                       __global float *lse, __global float *scratch, int write, float maximum,
+                       float sum) {
+    float factor = 1.0f;
+    if (sinks && row->live) {
+        const float sink = sinks[p->sink_at + row->h * p->sink_stride];
+        const float top = sink > maximum ? sink : maximum, base = anchor(top);
+        factor = exponential(maximum - base);
+        sum = FMA(sum, factor, sink == -INFINITY ? 0.0f : exponential(sink - base));
+        maximum = top;
+    }
+    const float value = sum == 0.0f ? -INFINITY : maximum + log(sum);
+    if (write && lse)
+        lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
+            row->i * p->lse_strides[2]] = value;
+    if (write && p->row_lse_at >= 0)
+        scratch[p->row_lse_at + ((i64)row->b * p->H + row->h) * p->L + row->i] = value;
+    return sum == 0.0f ? 0.0f : factor / sum;
+}
+
+static i64 out_of(const attention_params *p, const row_info *row) {
+    return p->out_at + row->b * p->out_strides[0] + row->h * p->out_strides[1] +
+           row->i * p->out_strides[2];
+}
+
+/* 16 columns, one rounding. */
+static void store_columns(const attention_params *p, i64 at, int column, __global uchar *out,
+                          float16 x) {
+    if (p->out_strides[3] == 1 && column + 16 <= p->E) {
+        store_elements(out, at + column, p->out_type, x);
+        return;
+    }
+    float lanes[16];
+    vstore16(x, 0, lanes);
+    for (int n = 0; n < 16 && column + n < p->E; n++)
+        store_element(out, at + (column + n) * p->out_strides[3], p->out_type, lanes[n]);
+}
+
+#endif

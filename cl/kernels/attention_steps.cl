@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Scores, weights and their mean as tensors, the softmax of scores that are given, and the mix of
+ * weights that are given: side outputs of attention, and its three steps on their own. Weights are
+ * exp(score - lse), so that asking for them touches nothing of the fused kernels. */
+#include "score.h"
+
+#ifndef GROUP
+#define GROUP 1 /* work-items that share a row of the softmax */
+#endif
+
+typedef struct steps_params {
+    attention_params a;
+    i64 from_strides[4], from_at; /* scores or weights that are read */
+    i64 to_strides[4], to_at;     /* [B, H, L, S], or with `mean` [B, -, L, S] */
+    i32 from_type;                /* 0: scores are products of queries and keys in scratch */
+    i32 from_stage, to_stage;
+    i32 to_type;
+    i32 weights; /* 1: weights are written, else scores */
+    i32 mean;    /* 1: the mean over the heads is written */
+    i32 padded;  /* DP */
+} steps_params;
+
+static float16 load_keys(__global const uchar *x, i64 at, i64 stride, int j0, int count, int type) {
+    if (stride == 1 && j0 + 16 <= count) return load_elements(x, at + j0, type);
+    float lanes[16];
+    for (int n = 0; n < 16; n++)
+        lanes[n] = j0 + n < count ? load_element(x, at + (j0 + n) * stride, type) : -INFINITY;
+    return vload16(0, lanes);
+}
+
+static void store_keys(__global uchar *x, i64 at, i64 stride, int j0, int count, int type,
+                       float16 values) {
+    if (stride == 1 && j0 + 16 <= count) {
+        store_elements(x, at + j0, type, values);
+        return;
+    }
+    float lanes[16];
+    vstore16(values, 0, lanes);
+    for (int n = 0; n < 16 && j0 + n < count; n++)
+        store_element(x, at + (j0 + n) * stride, type, lanes[n]);
+}
+
+/* Scores of 16 keys at p->from_stage; keys at or beyond the key length are not read. */
+static float16 given_scores(const steps_params *p, const row_info *r, int j0,
+                            __global const uchar *from, __global const float *scratch) {
+    if (p->from_type) {
+        const i64 at = p->from_at + r->b * p->from_strides[0] + r->h * p->from_strides[1] +
+                       r->i * p->from_strides[2];
+        return load_keys(from, at, p->from_strides[3], j0, r->keys, p->from_type);
+    }
+    const int group = r->b * p->a.G + r->h / p->a.R;
+    return dot_panel(scratch + p->a.queries_at +
+                         (((i64)r->b * p->a.H + r->h) * p->a.L + r->i) * p->padded,
+                     scratch + p->a.keys_at + ((i64)group * p->a.SP + j0) * p->padded, p->padded);
+}
+
+/* Masked scores of 16 keys. Scores that were given as MASKED say themselves who is excluded. */
+static float16 full_scores(const steps_params *p, const memories *m, const row_info *r, int j0,
+                           __global const uchar *from, __global const float *scratch) {
+    const float16 s = given_scores(p, r, j0, from, scratch);
+    if (p->from_stage < STAGE_MASKED) return masked_keys(&p->a, m, r, j0, s, p->from_stage);
+    const int16 live = j0 + LANES < (r->live ? r->keys : 0);
+    return select((float16)(-INFINITY), s, live);
+}
+
+/* Scores before MASKED hold every key below the key length, excluded or not. */
+static float16 early_scores(const steps_params *p, const memories *m, const row_info *r, int j0,
+                            __global const uchar *from, __global const float *scratch) {
+    const int16 live = j0 + LANES < (r->live ? r->keys : 0);
+    const float16 s = advance_keys(&p->a, m, r, j0, given_scores(p, r, j0, from, scratch),
+                                   (float16)(0.0f), p->from_stage, p->to_stage);
+    return select((float16)(-INFINITY), s, live);
+}
+
+static float16 weights_of(float16 s, float lse) {
+    return select(exponential16(s - lse), (float16)(0.0f), isequal(s, (float16)(-INFINITY)));
+}
+
+/* (16 keys, query row, sample and head; with `mean` sample) */
+__kernel void attention_side(const steps_params p, __global const uchar *mask,
+                             __global const uchar *bias, __global const uchar *key_mask,
+                             __global const float *slopes, __global const uchar *from,
+                             __global uchar *to, __global float *scratch) {
+    const int j0 = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
+    if (j0 >= p.a.S || i >= p.a.L) return;
+    const memories m = {mask, bias, key_mask, slopes};
+    __global const i64 *const table =
+        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
+    const int heads = p.mean ? p.a.H : 1, b = p.mean ? z : z / p.a.H;
+    float16 sum = (float16)(0.0f);
+    for (int n = 0; n < heads; n++) {
+        const int h = p.mean ? n : z % p.a.H;
+        const row_info r = row_make(&p.a, &m, table, b, h, i);
+        float16 x;
+        if (!p.weights && p.to_stage < STAGE_MASKED)
+            x = early_scores(&p, &m, &r, j0, from, scratch);
+        else
+            x = full_scores(&p, &m, &r, j0, from, scratch);
+        if (p.weights)
+            x = weights_of(x, scratch[p.a.row_lse_at + ((i64)b * p.a.H + h) * p.a.L + i]);
+        sum = p.mean ? sum + x : x;
+    }
+    if (p.mean) sum /= (float16)((float)p.a.H);
+    const i64 at = p.to_at + b * p.to_strides[0] +
+                   (p.mean ? 0 : z % p.a.H * p.to_strides[1]) + i * p.to_strides[2];
+    store_keys(to, at, p.to_strides[3], j0, p.a.S, p.to_type, sum);
+}
+
+/* ---- the softmax of given scores ------------------------------------------------------------- */
+
+/* (row x GROUP, 1, sample and head): log-sum-exp of each row into scratch, and where asked for. */
+__kernel void attention_lse(const steps_params p, __global const uchar *mask,
+                            __global const uchar *bias, __global const uchar *key_mask,
+                            __global const float *slopes, __global const float *sinks,
+                            __global const uchar *from, __global float *lse,
+                            __global float *scratch) {
+#if GROUP > 1
+    __local float shared[GROUP];
+#endif
+    const memories m = {mask, bias, key_mask, slopes};
+    const int mine = get_global_id(0) % GROUP, i = get_global_id(0) / GROUP, z = get_global_id(2);
+    const int row = min(i, p.a.L - 1); /* no return before a barrier */
+    __global const i64 *const table =
+        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
+    const row_info r = row_make(&p.a, &m, table, z / p.a.H, z % p.a.H, row);
+    float16 tops = (float16)(-INFINITY);
+    for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP)
+        tops = fmax(tops, full_scores(&p, &m, &r, j0, from, scratch));
+    float top = largest(tops);
+#if GROUP > 1
+    shared[mine] = top;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int n = 0; n < GROUP; n++)
+        top = fmax(top, shared[n]);
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+    const float sink = sinks && r.live ? sinks[p.a.sink_at + r.h * p.a.sink_stride] : -INFINITY;
+    top = sink > top ? sink : top;
+    const float base = anchor(top);
+    float16 sums = (float16)(0.0f);
+    for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP) {
+        const float16 s = full_scores(&p, &m, &r, j0, from, scratch);
+        sums += select(exponential16(s - base), (float16)(0.0f),
+                       isequal(s, (float16)(-INFINITY)));
+    }
+    float sum = total(sums);
+#if GROUP > 1
+    shared[mine] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    sum = 0.0f;
+    for (int n = 0; n < GROUP; n++)
+        sum += shared[n];
+#endif
+    if (mine != 0 || i >= p.a.L) return;
+    if (sink != -INFINITY) sum += exponential(sink - base);
+    const float value = sum == 0.0f ? -INFINITY : top + log(sum);
+    scratch[p.a.row_lse_at + (i64)z * p.a.L + i] = value;
+    if (lse)
+        lse[p.a.lse_at + r.b * p.a.lse_strides[0] + r.h * p.a.lse_strides[1] +
+            i * p.a.lse_strides[2]] = value;
+}
+
+/* ---- weights times values -------------------------------------------------------------------- */
+
+/* (16 columns, query row, sample and head): only allowed keys take part. */
+__kernel void attention_mix(const steps_params p, __global const uchar *mask,
+                            __global const uchar *bias, __global const uchar *key_mask,
+                            __global const uchar *from, __global uchar *out,
+                            __global float *scratch) {
+    const int column = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
+    if (column >= p.a.E || i >= p.a.L) return;
+    const memories m = {mask, bias, key_mask, 0};
+    __global const i64 *const table =
+        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
+    const row_info r = row_make(&p.a, &m, table, z / p.a.H, z % p.a.H, i);
+    const i64 at = p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] +
+                   i * p.from_strides[2];
+    __global const float *const values =
+        scratch + p.a.values_at +
+        (i64)(r.b * p.a.G + r.h / p.a.R) * p.a.SP * p.a.EP + column;
+    float16 sum = (float16)(0.0f);
+    for (int j0 = r.first; j0 < r.end; j0 += 64) {
+        float16 partial = (float16)(0.0f);
+        for (int j = j0; j < min(j0 + 64, r.end); j++) {
+            if (!allowed_key(&p.a, &m, &r, j)) continue;
+            const float w = load_element(from, at + j * p.from_strides[3], p.from_type);
+            partial = FMA((float16)(w), vload16(0, values + (i64)j * p.a.EP), partial);
+        }
+        sum += partial;
+    }
+    const i64 to = p.a.out_at + r.b * p.a.out_strides[0] + r.h * p.a.out_strides[1] +
+                   i * p.a.out_strides[2];
+    store_keys(out, to, p.a.out_strides[3], column, p.a.E, p.a.out_type, sum);
+}

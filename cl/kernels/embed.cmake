@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DINPUT=x.cl -DNAME=x -DOUTPUT=x.c -P embed.cmake: the kernel file with the headers it includes put in where they
+cmake_minimum_required(VERSION 3.22)
+# stand, each once, as the text of an ocl_source.
+set(seen "")
+function(inline_file path result)
+  get_filename_component(name ${path} NAME)
+  list(APPEND seen ${name})
+  file(READ ${path} text)
+  string(REGEX MATCHALL "#include \"[^\"]+\"" includes "${text}")
+  foreach(line ${includes})
+    string(REGEX REPLACE "#include \"([^\"]+)\"" "\\1" header "${line}")
+    set(inlined "")
+    if(NOT header IN_LIST seen)
+      get_filename_component(folder ${path} DIRECTORY)
+      inline_file(${folder}/${header} inlined)
+    endif()
+    string(REPLACE "${line}\n" "${inlined}" text "${text}")
+  endforeach()
+  set(seen ${seen} PARENT_SCOPE)
+  set(${result} "${text}" PARENT_SCOPE)
+endfunction()
+inline_file(${INPUT} text)
+file(WRITE ${OUTPUT}.cl "${text}")
+file(READ ${OUTPUT}.cl bytes HEX)
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+file(WRITE ${OUTPUT} "#include \"cl/host/ocl.h\"\nstatic const char text[] = {\n${bytes}0};\n\
+extern const ocl_source attend__ocl_source_${NAME};\nconst ocl_source attend__ocl_source_${NAME} = {\"${NAME}.cl\", text};\n")

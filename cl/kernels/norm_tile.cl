@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Norms with a work-group of 64 to a row, see norm.cl for the algorithm. Partial sums meet in local
+ * memory, with USE_SUBGROUPS first in registers. Each work-item writes the columns it read, so `out`
+ * and `sum` may lie where x and residual do. */
+#define LANES 1
+#include "norm.h"
+
+#ifdef USE_SUBGROUPS
+#pragma OPENCL EXTENSION cl_khr_subgroups : enable
+#endif
+
+#define GROUP 64
+
+/* The sum of x over the work-group, the same bits in every work-item. All call it. */
+static float2 sum_group(float2 x, __local float2 *shared) {
+    const int item = (int)get_local_id(0);
+#ifdef USE_SUBGROUPS
+    const int parts = (int)get_num_sub_groups();
+    const float2 part = (float2)(sub_group_reduce_add(x.x), sub_group_reduce_add(x.y));
+    if (get_sub_group_local_id() == 0) shared[get_sub_group_id()] = part;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float2 total = shared[0];
+    for (int i = 1; i < parts; i++)
+        total += shared[i];
+#else
+    shared[item] = x;
+    for (int half_way = GROUP / 2; half_way > 0; half_way /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (item < half_way) shared[item] += shared[item + half_way];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const float2 total = shared[0];
+#endif
+    barrier(CLK_LOCAL_MEM_FENCE); /* before the next sum overwrites */
+    return total;
+}
+
+/* A work-item adds at most 64 terms, then such sums. */
+static float2 sum_row(const norm_row *r, i32 columns, float center, __local float2 *shared) {
+    float2 total = (float2)(0.0f);
+    for (i32 begin = 0; begin < columns; begin += 64 * GROUP) {
+        const i32 end = min(columns, begin + 64 * GROUP);
+        float2 part = (float2)(0.0f);
+        for (i32 n = begin + (i32)get_local_id(0); n < end; n += GROUP) {
+            const float d = norm_input(r, n, 1) - center;
+            part += (float2)(d, d * d);
+        }
+        total += part;
+    }
+    return sum_group(total, shared);
+}
+
+__kernel void norm(__global const uchar *x, __global const uchar *residual,
+                   __global const uchar *weight, __global const uchar *bias, __global uchar *out,
+                   __global uchar *sum, const norm_arguments a) {
+    __local float2 shared[GROUP];
+    for (i32 row = (i32)get_group_id(0); row < a.rows; row += (i32)get_num_groups(0)) {
+        const norm_row r = {x, residual, &a, row_start(&a.x, a.sizes, row),
+                            row_start(&a.residual, a.sizes, row)};
+        norm_scale scale = {0.0f, 0.0f, 0.0f};
+        if (a.centred)
+            scale.center = sum_row(&r, a.columns, 0.0f, shared).x / a.columns;
+        norm_finish(&scale, sum_row(&r, a.columns, scale.center, shared), &a);
+        const i64 out_at = row_start(&a.out, a.sizes, row);
+        const i64 sum_at = row_start(&a.sum, a.sizes, row);
+        for (i32 n = (i32)get_local_id(0); n < a.columns; n += GROUP)
+            norm_store(&r, &scale, weight, bias, out, out_at, sum, sum_at, n);
+    }
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the product of a query and a key to a masked score, and who may take part: the definitions
+ * of attend/attention.h, for one key and for 16 neighbours with the same bits. */
+#ifndef ATTEND_CL_SCORE_H
+#define ATTEND_CL_SCORE_H
+
+#include "attention_params.h"
+#include "exponential.h"
+
+/* A query row: where it stands and which keys position and length allow, [first, end). */
+typedef struct row_info {
+    i64 place;
+    i64 mask_at, bias_at, key_mask_at;
+    int first, end, keys;
+    int b, h, i;
+    int live; /* below the query length */
+    float slope;
+} row_info;
+
+typedef struct memories {
+    __global const uchar *mask, *bias, *key_mask;
+    __global const float *slopes;
+} memories;
+
+/* Row i of head h of sample b. `table` is NULL where no lengths or offsets are given. */
+static row_info row_make(const attention_params *p, const memories *m, __global const i64 *table,
+                         int b, int h, int i) {
+    row_info r;
+    i64 queries = p->L, keys = p->S, offset = p->offset;
+    if (table) {
+        queries = table[3 * b];
+        keys = table[3 * b + 1];
+        offset = table[3 * b + 2];
+    }
+    r.b = b;
+    r.h = h;
+    r.i = i;
+    r.keys = (int)keys;
+    r.live = i < queries;
+    r.place = i + offset;
+    i64 end = r.live ? keys : 0, first = 0;
+    if (p->causal && r.place + 1 < end) end = r.place + 1;
+    if (p->window_right >= 0 && p->window_right < end - r.place)
+        end = r.place + p->window_right + 1;
+    if (p->window_left >= 0 && r.place > p->window_left) first = r.place - p->window_left;
+    if (first > keys) first = keys;
+    r.first = (int)first;
+    r.end = end < first ? r.first : (int)end;
+    r.mask_at = p->mask_at + b * p->mask_strides[0] + h * p->mask_strides[1] +
+                i * p->mask_strides[2];
+    r.bias_at = p->bias_at + b * p->bias_strides[0] + h * p->bias_strides[1] +
+                i * p->bias_strides[2];
+    r.key_mask_at = p->key_mask_at + b * p->key_mask_strides[0];
+    r.slope = m->slopes ? m->slopes[p->slope_at + b * p->slope_strides[0] +
+                                    h * p->slope_strides[1]]
+                        : 0.0f;
+    return r;
+}
+
+/* ---- one key --------------------------------------------------------------------------------- */
+
+static int allowed_key(const attention_params *p, const memories *m, const row_info *r, int j) {
+    if (j < r->first || j >= r->end) return 0;
+    if (m->key_mask && !m->key_mask[r->key_mask_at + j * p->key_mask_strides[1]]) return 0;
+    if (m->mask &&
+        (j >= p->mask_keys || !m->mask[r->mask_at + j * p->mask_strides[3]]))
+        return 0;
+    return !m->bias ||
+           (j < p->bias_keys &&
+            load_element(m->bias, r->bias_at + j * p->bias_strides[3], p->bias_type) != -INFINITY);
+}
+
+/* |p - j| as float: the difference is taken in integers as far as they go. */
+static float distance_of(i64 place, int j) {
+    return fabs((float)(place - j));
+}
+
+/* Takes a score that has come as far as stage `from` on to stage `to`; up to MASKED only for an
+ * allowed key. */
+static float advance_key(const attention_params *p, const memories *m, const row_info *r, int j,
+                         float s, int from, int to) {
+    if (from < STAGE_SCALED && to >= STAGE_SCALED) s *= p->scale;
+    if (from < STAGE_SOFTCAPPED && to >= STAGE_SOFTCAPPED && p->softcap > 0.0f)
+        s = p->softcap * tanh(s / p->softcap);
+    if (from >= STAGE_MASKED || to < STAGE_MASKED) return s;
+    if (m->bias) s += load_element(m->bias, r->bias_at + j * p->bias_strides[3], p->bias_type);
+    if (m->slopes) s = s - r->slope * distance_of(r->place, j);
+    return s;
+}
+
+/* ---- 16 keys from j0 on ---------------------------------------------------------------------- */
+
+#define LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+
+/* Bytes of a mask as -1 or 0; keys at or beyond `count` are not read and excluded. */
+static int16 truths(__global const uchar *mask, i64 at, i64 stride, int j0, int count) {
+    if (stride == 1 && j0 + 16 <= count)
+        return convert_int16(vload16(0, mask + at + j0)) != (int16)(0);
+    int lanes[16];
+    for (int n = 0; n < 16; n++)
+        lanes[n] = j0 + n < count && mask[at + (j0 + n) * stride] ? -1 : 0;
+    return vload16(0, lanes);
+}
+
+static float16 bias_of(const attention_params *p, const memories *m, const row_info *r, int j0) {
+    if (p->bias_strides[3] == 1 && j0 + 16 <= p->bias_keys)
+        return load_elements(m->bias, r->bias_at + j0, p->bias_type);
+    float lanes[16];
+    for (int n = 0; n < 16; n++)
+        lanes[n] = j0 + n < p->bias_keys
+                       ? load_element(m->bias, r->bias_at + (j0 + n) * p->bias_strides[3],
+                                      p->bias_type)
+                       : -INFINITY;
+    return vload16(0, lanes);
+}
+
+/* `bias`: what bias_of gave, if there is one. */
+static int16 allowed_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+                          float16 bias) {
+    int16 allowed = (int16)(-1);
+    if (j0 < r->first || j0 + 16 > r->end) {
+        const int16 j = j0 + LANES;
+        allowed = (j >= r->first) & (j < r->end);
+    }
+    if (m->key_mask)
+        allowed &= truths(m->key_mask, r->key_mask_at, p->key_mask_strides[1], j0, r->keys);
+    if (m->mask) allowed &= truths(m->mask, r->mask_at, p->mask_strides[3], j0, p->mask_keys);
+    if (m->bias) allowed &= isnotequal(bias, (float16)(-INFINITY));
+    return allowed;
+}
+
+static float16 distances(i64 place, int j0) {
+    const i64 base = place - j0;
+    if (base < (1 << 30) && base > -(1 << 30)) return fabs(convert_float16((int)base - LANES));
+    float lanes[16];
+    for (int n = 0; n < 16; n++)
+        lanes[n] = distance_of(place, j0 + n);
+    return vload16(0, lanes);
+}
+
+static float16 advance_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+                            float16 s, float16 bias, int from, int to) {
+    if (from < STAGE_SCALED && to >= STAGE_SCALED) s *= p->scale;
+    if (from < STAGE_SOFTCAPPED && to >= STAGE_SOFTCAPPED && p->softcap > 0.0f)
+        s = p->softcap * tanh(s / p->softcap);
+    if (from >= STAGE_MASKED || to < STAGE_MASKED) return s;
+    if (m->bias) s += bias;
+    if (m->slopes) s = s - r->slope * distances(r->place, j0);
+    return s;
+}
+
+/* The whole way: masked scores of 16 keys, -inf where excluded. */
+static float16 masked_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+                           float16 s, int from) {
+    const float16 bias = m->bias ? bias_of(p, m, r, j0) : (float16)(0.0f);
+    const int16 allowed = allowed_keys(p, m, r, j0, bias);
+    s = advance_keys(p, m, r, j0, s, bias, from, STAGE_MASKED);
+    return select((float16)(-INFINITY), s, allowed);
+}
+
+/* What stands for a maximum in exponents: the maximum, or 0 where there is none. */
+static float anchor(float maximum) {
+    return maximum == -INFINITY ? 0.0f : maximum;
+}
+
+static float largest(float16 x) {
+    const float8 a = fmax(x.lo, x.hi);
+    const float4 b = fmax(a.lo, a.hi);
+    const float2 c = fmax(b.lo, b.hi);
+    return fmax(c.lo, c.hi);
+}
+
+static float total(float16 x) {
+    const float8 a = x.lo + x.hi;
+    const float4 b = a.lo + a.hi;
+    const float2 c = b.lo + b.hi;
+    return c.lo + c.hi;
+}
+
+/* Products of 16 keys of a panel with one query, in partials of 64 along the head size. */
+static float16 dot_panel(__global const float *query, __global const float *panel, int padded) {
+    float16 sum = (float16)(0.0f);
+    for (int from = 0; from < padded; from += 64) {
+        const int until = from + 64 < padded ? from + 64 : padded;
+        float16 partial = (float16)(0.0f);
+        for (int d = from; d < until; d++)
+            partial = FMA((float16)(query[d]), vload16(d, panel), partial);
+        sum += partial;
+    }
+    return sum;
+}
+
+#endif

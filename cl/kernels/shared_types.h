@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Names of fixed-size types under which structures are passed by value from C to OpenCL C. Members
+ * go from large to small, so that both sides agree without padding of their own. */
+#ifndef ATTEND_CL_SHARED_TYPES_H
+#define ATTEND_CL_SHARED_TYPES_H
+
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
+typedef long i64;
+typedef int i32;
+typedef float f32;
+#else
+#include <stdint.h>
+typedef int64_t i64;
+typedef int32_t i32;
+typedef float f32;
+#endif
+
+#endif

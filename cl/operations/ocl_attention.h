@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What attention and its steps share on the host side: sizes, the fields of attention_params, the
+ * packing of operands, and the launches of each kernel. `clblast` composes its attention of the
+ * same parts. */
+#ifndef ATTEND_CL_OPERATIONS_OCL_ATTENTION_H
+#define ATTEND_CL_OPERATIONS_OCL_ATTENTION_H
+
+#include "attention_params.h"
+#include "ocl.h"
+
+typedef struct ocl_attention_sizes {
+    int64_t B, H, G, L, S, D, E;
+} ocl_attention_sizes;
+
+/* Kernels of a plan by their number, -1 = not used. DP, EC, EP: see attention_params.h. */
+typedef struct ocl_attention_plan {
+    attend_device_plan plan;
+    int table, pack_rows, pack_panels, fused, merge, side, lse, mix;
+    int DP, EC, EP;
+    size_t partial_bytes; /* room for pieces of split keys */
+} ocl_attention_plan;
+
+/* One description on its way: what the kernels are told, and the memory of what they are given. */
+typedef struct ocl_attention_run {
+    ocl_run *run;
+    const ocl_attention_plan *plan;
+    const attend_attention *a;
+    attention_params p;
+    cl_mem mask, bias, key_mask, slopes, sinks, lse;
+} ocl_attention_run;
+
+ocl_attention_sizes attend__ocl_attention_sizes(attend_operation operation,
+                                                const attend_attention *a);
+/* UNSUPPORTED for sizes beyond the kernels' 32-bit indices. */
+attend_status attend__ocl_attention_check(const attend_device *device,
+                                          const ocl_attention_sizes *n);
+
+/* Starts a run: parameters, masks, lengths; enqueues the table where lengths or offsets are used. */
+void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const attend_attention *a);
+/* Each packs one operand into scratch. */
+void attend__ocl_pack_queries(ocl_attention_run *r);
+void attend__ocl_pack_keys(ocl_attention_run *r);
+void attend__ocl_pack_values(ocl_attention_run *r);
+/* Scratch bytes of each, for plans. */
+size_t attend__ocl_table_bytes(const ocl_attention_sizes *n);
+size_t attend__ocl_queries_bytes(const ocl_attention_sizes *n, int DP);
+size_t attend__ocl_keys_bytes(const ocl_attention_sizes *n, int DP);
+size_t attend__ocl_values_bytes(const ocl_attention_sizes *n, int EP);
+size_t attend__ocl_lse_bytes(const ocl_attention_sizes *n);
+
+/* Side outputs and steps. `from`: scores that are given at a->scores_stage, or NULL: products of
+ * the packed queries and keys. */
+void attend__ocl_side_scores(ocl_attention_run *r);
+void attend__ocl_side_weights(ocl_attention_run *r, const attend_tensor *from, bool mean);
+void attend__ocl_softmax_lse(ocl_attention_run *r, const attend_tensor *from);
+
+/* Kernels of the table and of packing, and room for small arrays: for any plan of the family. */
+void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
+                                   const ocl_attention_sizes *n, attend_status *status);
+void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p, attend_status *status);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Layer norm and RMS norm: a row to a work-item, or to a work-group where local memory is real. */
+#include "ocl_operations.h"
+#include "ocl_rows.h"
+
+#include <float.h>
+#include <stdio.h>
+
+extern const ocl_source attend__ocl_source_norm, attend__ocl_source_norm_tile;
+
+enum { GROUP = 64, MOST_GROUPS = 1 << 20 };
+
+static cl_mem set_vector(ocl_run *run, const attend_tensor *t, i64 *offset, i64 *step, i32 *type) {
+    if (!attend__ocl_given(t)) return NULL;
+    const ocl_memory memory = attend__ocl_input(run, t);
+    *offset = memory.offset;
+    *step = t->strides[0];
+    *type = (i32)t->type;
+    return memory.memory;
+}
+
+/* An eps that float cannot hold must not become 0: a row without deviation gives its bias. */
+static float eps_of(double eps) {
+    return eps > 0 && eps < (double)FLT_MIN ? FLT_MIN : (float)eps;
+}
+
+static ocl_grid grid_of(const attend_device *device, i32 rows) {
+    ocl_grid grid = device->kernels == OCL_CLASS_PLAIN
+                        ? attend__ocl_item_grid(device, rows, 1)
+                        : (ocl_grid){{(size_t)rows, 1, 1}, {1, 1, 1}, 1};
+    if (device->kernels == OCL_CLASS_TILE) grid.local[0] = GROUP;
+    if (grid.groups[0] > MOST_GROUPS) grid.groups[0] = MOST_GROUPS;
+    return grid;
+}
+
+static void record(ocl_run *run, const void *description) {
+    const attend_norm *const n = description;
+    norm_arguments a = {.rows = (i32)attend__ocl_row_count(&n->x),
+                        .columns = (i32)attend__ocl_columns(&n->x),
+                        .centred = n->kind == ATTEND_LAYER_NORM,
+                        .eps = eps_of(n->eps)};
+    const ocl_grid grid = grid_of(run->device, a.rows);
+    attend__ocl_row_sizes(&n->x, a.sizes);
+    ocl_launch launch = attend__ocl_begin(run, 0);
+    attend__ocl_memory(&launch, attend__ocl_rows_in(run, &n->x, &a.x));
+    attend__ocl_memory(&launch, attend__ocl_rows_in(run, &n->residual, &a.residual));
+    attend__ocl_memory(
+        &launch, set_vector(run, &n->weight, &a.weight_offset, &a.weight_step, &a.weight_type));
+    attend__ocl_memory(&launch,
+                       set_vector(run, &n->bias, &a.bias_offset, &a.bias_step, &a.bias_type));
+    attend__ocl_memory(&launch, attend__ocl_rows_out(run, &n->out, &a.out));
+    attend__ocl_memory(&launch, attend__ocl_rows_out(run, &n->sum, &a.sum));
+    attend__ocl_value(&launch, &a, sizeof a);
+    attend__ocl_enqueue(&launch, grid.groups, grid.local);
+}
+
+attend_status attend__ocl_plan_norm(attend_device *device, const attend_norm *largest,
+                                    attend_plan_info *info, attend_device_plan **plan) {
+    attend_status status = attend__ocl_rows_fit(device, "x", &largest->x);
+    if (status != ATTEND_OK) return status;
+    attend_device_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_NORM, sizeof *p);
+    if (p == NULL) return ATTEND_OUT_OF_MEMORY;
+    p->record = record;
+    const bool tile = device->kernels == OCL_CLASS_TILE;
+    const bool subgroups = tile && device->shared->facts.subgroups;
+    char options[64] = "";
+    if (subgroups)
+        snprintf(options, sizeof options, "%s -DUSE_SUBGROUPS", device->shared->facts.standard);
+    snprintf(info->kernel, sizeof info->kernel, "%s_%s%s",
+             largest->kind == ATTEND_LAYER_NORM ? "layer_norm" : "rms_norm",
+             tile ? "group" : "item", subgroups ? "_subgroups" : "");
+    (void)attend__ocl_plan_kernel(device, p,
+                                  tile ? &attend__ocl_source_norm_tile : &attend__ocl_source_norm,
+                                  options, "norm", &status);
+    return attend__ocl_plan_made(device, p, status, plan);
+}

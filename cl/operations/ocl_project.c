@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * out = activation(x W^T + bias) * multiplier + residual. Heads are split and merged by the strides
+ * of x and out. Rows give the same bits however many there are: project.h says how. */
+#include "ocl_operations.h"
+#include "ocl_rows.h"
+#include "ocl_weights.h"
+
+#include <stdio.h>
+
+extern const ocl_source attend__ocl_source_project, attend__ocl_source_project_tile,
+    attend__ocl_source_project_thin;
+
+/* Of the kernels, see there. THIN_MOST: beyond, a product is not bound by reading the weights. */
+enum {
+    ROWS_COLUMNS = 32,
+    ROWS_MOST = 64,
+    ROWS_BLOCK = 8,
+    PLAIN_COLUMNS = 16,
+    PLAIN_MOST = 4,
+    TILE_COLUMNS = 32,
+    TILE_ROWS = 64,
+    THIN_ROWS = 4,
+    THIN_MOST = 8,
+    GROUP = 64,
+    GROUPS_PER_UNIT = 4 /* work-groups of a CPU's processors: late ones leave some to the others */
+};
+
+typedef struct project_plan {
+    attend_device_plan plan;
+    int pack, product, thin; /* kernels; thin only where local memory is real */
+    attend_type weights_type;
+} project_plan;
+
+static int64_t parts(int64_t size, int64_t part) {
+    return (size + part - 1) / part;
+}
+
+static int64_t thin_columns(attend_type type) {
+    return type == ATTEND_F32 ? 8 : 16;
+}
+
+/* Rows of a work-item: as many as leave every processor some work. */
+static i32 rows_at_once(const attend_device *device, const project_arguments *a) {
+    if (device->kernels == OCL_CLASS_PLAIN) return PLAIN_MOST;
+    const int64_t wanted = (int64_t)device->shared->facts.compute_units * GROUPS_PER_UNIT;
+    const int64_t across = parts(a->columns, ROWS_COLUMNS);
+    i32 rows = ROWS_MOST;
+    while (rows > ROWS_BLOCK && across * parts(a->rows, rows) < wanted)
+        rows /= 2;
+    return rows;
+}
+
+static ocl_grid grid_of(const attend_device *device, const project_plan *p,
+                        const project_arguments *a) {
+    if (device->kernels != OCL_CLASS_TILE) {
+        const int64_t columns = device->kernels == OCL_CLASS_ROWS ? ROWS_COLUMNS : PLAIN_COLUMNS;
+        return attend__ocl_item_grid(device, parts(a->columns, columns),
+                                     parts(a->rows, a->rows_at_once));
+    }
+    const bool thin = a->rows <= THIN_MOST;
+    const int64_t columns = thin ? thin_columns(p->weights_type) : TILE_COLUMNS;
+    const int64_t rows = thin ? THIN_ROWS : TILE_ROWS;
+    return (ocl_grid){
+        {(size_t)parts(a->columns, columns), (size_t)parts(a->rows, rows), 1}, {GROUP, 1, 1}, 1};
+}
+
+/* The panels' memory; *offset counts elements. */
+static cl_mem weights_of(ocl_run *run, const project_plan *p, const attend_projection *d,
+                         i64 *offset) {
+    const attend_device_weights *const prepared = attend_projection_device_weights(d);
+    *offset = 0;
+    if (prepared != NULL) return prepared->panels;
+    size_t bytes;
+    if (!attend__ocl_panels_bytes(d->w.sizes[0], d->w.sizes[1], d->w.type, &bytes))
+        attend__ocl_run_fail(run, ATTEND_OVERFLOW, "w: its size does not fit in memory");
+    if (run->status != ATTEND_OK || bytes == 0) return NULL;
+    *offset = attend__ocl_scratch(run, bytes) / attend__ocl_element_bytes(d->w.type);
+    attend__ocl_pack_record(run, p->pack, &d->w, run->scratch, *offset);
+    return run->scratch;
+}
+
+static void record(ocl_run *run, const void *description) {
+    const attend_projection *const d = description;
+    const project_plan *const p = (const project_plan *)(const void *)run->plan;
+    project_arguments a = {.rows = (i32)attend__ocl_row_count(&d->out),
+                           .columns = (i32)attend__ocl_columns(&d->out),
+                           .depth = (i32)attend__ocl_columns(&d->x),
+                           .activation = (i32)d->activation};
+    a.rows_at_once = rows_at_once(run->device, &a);
+    attend__ocl_row_sizes(&d->out, a.sizes);
+    const cl_mem panels = weights_of(run, p, d, &a.panels_offset);
+    const bool thin = run->device->kernels == OCL_CLASS_TILE && a.rows <= THIN_MOST;
+    ocl_launch launch = attend__ocl_begin(run, thin ? p->thin : p->product);
+    attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->x, &a.x));
+    attend__ocl_memory(&launch, panels);
+    const ocl_memory bias = attend__ocl_input(run, &d->bias);
+    if (attend__ocl_given(&d->bias)) {
+        a.bias_type = (i32)d->bias.type;
+        a.bias_offset = bias.offset;
+        a.bias_step = d->bias.strides[0];
+    }
+    attend__ocl_memory(&launch, bias.memory);
+    attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->multiplier, &a.multiplier));
+    attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->residual, &a.residual));
+    attend__ocl_memory(&launch, attend__ocl_rows_out(run, &d->out, &a.out));
+    attend__ocl_value(&launch, &a, sizeof a);
+    const ocl_grid grid = grid_of(run->device, p, &a);
+    attend__ocl_enqueue(&launch, grid.groups, grid.local);
+}
+
+static attend_status add_kernels(attend_device *device, project_plan *p) {
+    attend_status status = ATTEND_OK;
+    const bool tile = device->kernels == OCL_CLASS_TILE;
+    char options[64];
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d%s", (int)p->weights_type,
+             device->kernels == OCL_CLASS_PLAIN ? " -DVECTORS=1 -DMOST_ROWS=4" : "");
+    p->product = attend__ocl_plan_kernel(
+        device, &p->plan, tile ? &attend__ocl_source_project_tile : &attend__ocl_source_project,
+        options, "project", &status);
+    if (tile)
+        p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin,
+                                          options, "project", &status);
+    return status;
+}
+
+static attend_status fits(const attend_device *device, const attend_projection *largest) {
+    attend_status status = attend__ocl_rows_fit(device, "x", &largest->x);
+    if (status == ATTEND_OK) status = attend__ocl_rows_fit(device, "out", &largest->out);
+    return status;
+}
+
+attend_status attend__ocl_plan_project(attend_device *device, const attend_projection *largest,
+                                       attend_plan_info *info, attend_device_plan **plan) {
+    attend_status status = fits(device, largest);
+    if (status != ATTEND_OK) return status;
+    const attend_device_weights *const prepared = attend_projection_device_weights(largest);
+    static const char *const classes[] = {
+#define ATTEND_X(name, text) text,
+        OCL_CLASS_LIST(ATTEND_X)
+#undef ATTEND_X
+    };
+    project_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_PROJECT, sizeof *p);
+    if (p == NULL) return ATTEND_OUT_OF_MEMORY;
+    p->plan.record = record;
+    p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
+    snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
+             prepared != NULL ? "prepared" : "plain", classes[device->kernels]);
+    status = add_kernels(device, p);
+    if (prepared == NULL) {
+        size_t bytes = 0;
+        p->pack = attend__ocl_pack_kernel(device, &p->plan, p->weights_type, &status);
+        if (status == ATTEND_OK &&
+            !attend__ocl_panels_bytes(largest->w.sizes[0], largest->w.sizes[1], p->weights_type,
+                                      &bytes))
+            status = attend__ocl_refuse(device->host, ATTEND_OVERFLOW,
+                                        "w: its size does not fit in memory");
+        p->plan.scratch_bytes = attend__ocl_scratch_round(bytes);
+    }
+    return attend__ocl_plan_made(device, &p->plan, status, plan);
+}
