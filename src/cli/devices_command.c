@@ -107,6 +107,17 @@ static void print_names(const attend_device_list *list, size_t count) {
     }
 }
 
+/* Why better ones were not chosen: one a line. */
+static void print_refused(const char *refused) {
+    while (*refused) {
+        const size_t length = strcspn(refused, "\n");
+        char *const line = printable_text(refused, length);
+        printf("Passed over: %s\n", line);
+        free(line);
+        refused += length + (refused[length] != 0);
+    }
+}
+
 static int run(const cli_call *call) {
     const attend_options options = cli_library_options(call->globals);
     attend_device_list *list = NULL;
@@ -138,6 +149,7 @@ static int run(const cli_call *call) {
         printf("\nChosen now: %s, %s (%s)\n", decision.backend, device, reason);
         free(device);
         free(reason);
+        print_refused(decision.refused);
     }
     attend_close(context);
     return status;

@@ -197,8 +197,8 @@ static void list_and_test(probe *p, const attend__module_file *module) {
     }
     for (size_t i = first; status == ATTEND_OK && i < p->list->count; i++)
         if (!p->list->items[i].reason) test_device(p, module, i);
-    const bool no_driver = r.version && !r.fingerprint;
-    if (p->folder && !no_driver && !p->no_memory)
+    const bool has_driver = r.fingerprint || *module->path; /* "cpu" has none */
+    if (p->folder && has_driver && !p->no_memory)
         (void)attend__verdict_store(p->folder, module->name, r.version ? r.version : "",
                                     r.fingerprint, p->list, first);
     free(child.output);

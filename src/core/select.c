@@ -85,14 +85,18 @@ attend_status attend__select_device(const attend__settings *settings, attend__al
     const char *wanted = settings->values[ATTEND__SETTING_DEVICE];
     search s = {0};
     attend_device_info info;
-    uint32_t count = 0;
+    uint32_t count = 0, allowed = 0;
     for (; count < ATTEND__MOST_DEVICES; count++) {
         if (attend__device_info_ask(choice->module->plugin.device_info, count, &info) != ATTEND_OK)
             break;
-        if (!allow || allow(argument, &info)) consider(&s, wanted, &info, count, choice);
+        if (allow && !allow(argument, &info)) continue;
+        allowed++;
+        consider(&s, wanted, &info, count, choice);
     }
     const char *name = choice->module->name;
     if (count == 0) return attend__fail(ATTEND_NO_DEVICE, "%s: no device", name);
+    if (allowed == 0)
+        return attend__fail(ATTEND_NO_DEVICE, "%s: a good device is gone; run attend doctor", name);
     if (s.best == 0 && !wanted)
         return attend__fail(ATTEND_NO_DEVICE, "%s: no usable device: %s", name, s.listed);
     if (s.best == 0)

@@ -55,14 +55,13 @@ static bool is_good(const void *argument, const attend_device_info *info) {
 
 /* True if the verdict calls a GPU good. Of bad GPUs, and of a module that could not be listed, the
  * reason is told. */
-static bool promises_gpu(candidates *c, const attend__module *module,
-                         const attend_device_list *verdict) {
+static bool promises_gpu(candidates *c, const char *module, const attend_device_list *verdict) {
     bool promised = false;
     for (size_t i = 0; i < verdict->count; i++) {
         const attend_device_info *tested = &verdict->items[i];
         promised = promised || (is_gpu(tested) && !tested->reason);
         if (tested->reason && (is_gpu(tested) || tested->kind == ATTEND_DEVICE_UNKNOWN))
-            refuse(c, *tested->id ? tested->id : module->name, tested->reason);
+            refuse(c, *tested->id ? tested->id : module, tested->reason);
     }
     return promised;
 }
@@ -79,7 +78,7 @@ static void consider(candidates *c, attend__module *module) {
         return;
     }
     attend__choice found = {.module = module};
-    if (promises_gpu(c, module, verdict)) {
+    if (promises_gpu(c, module->name, verdict)) {
         if (attend__select_device(c->settings, is_good, verdict, &found) == ATTEND_OK)
             c->items[c->count++] = (candidate){module, found.device, found.info, c->count};
         else
@@ -103,6 +102,13 @@ static void consider_file(candidates *c, const attend__module_file *file) {
     }
     if (!attend__verdict_exists(c->folder, file->name)) {
         refuse(c, file->name, "no verdict about its driver; run attend doctor");
+        return;
+    }
+    attend_device_list *devices = attend__verdict_load_void(c->folder, file->name);
+    if (devices) {
+        if (promises_gpu(c, file->name, devices))
+            refuse(c, file->name, "it does not say which drivers it depends on");
+        attend_device_list_release(devices);
         return;
     }
     attend__module *module = attend__registry_find(c->settings, file->name);

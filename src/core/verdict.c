@@ -15,6 +15,7 @@
 enum { MOST_FINGERPRINT = 1 << 16, MOST_BYTES = 1 << 20, LONGEST_NAME = 64 };
 
 #define MARK "device"
+#define VOID_KEY "void"
 
 char *attend__verdict_folder(const attend__settings *settings, bool to_store, char *reason,
                              size_t bytes) {
@@ -55,7 +56,8 @@ bool attend__verdict_store(const char *folder, const char *module, const char *v
                            const char *fingerprint, const attend_device_list *list, size_t first) {
     char name[LONGEST_NAME + 16];
     if (!file_name(module, name, sizeof name)) return false;
-    char *key = fingerprint ? make_key(module, version, fingerprint) : attend__string_copy("void");
+    char *key =
+        fingerprint ? make_key(module, version, fingerprint) : attend__string_copy(VOID_KEY);
     attend__text text = {0};
     for (size_t i = first; i < list->count; i++)
         attend__record_put_device(&text, MARK, &list->items[i]);
@@ -90,6 +92,19 @@ static attend_device_list *read_devices(char *text) {
     if (good) return list;
     attend_device_list_release(list);
     return NULL;
+}
+
+attend_device_list *attend__verdict_load_void(const char *folder, const char *module) {
+    char name[LONGEST_NAME + 16];
+    void *data = NULL;
+    size_t bytes;
+    if (!file_name(module, name, sizeof name) ||
+        attend__cache_load(folder, name, VOID_KEY, MOST_BYTES, &data, &bytes) !=
+            ATTEND__CACHE_FOUND)
+        return NULL;
+    attend_device_list *list = read_devices(data);
+    free(data);
+    return list;
 }
 
 attend_device_list *attend__verdict_load(const char *folder, const attend__module *module,

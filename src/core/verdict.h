@@ -18,10 +18,13 @@ char *attend__verdict_folder(const attend__settings *settings, bool to_store, ch
 /* Whether there is a file about the module of that name, whatever it says. */
 bool attend__verdict_exists(const char *folder, const char *module);
 
-/* Keeps the devices first.. of the list as what is known about the module. `fingerprint` NULL: the
- * module did not come so far; an older verdict is then void. False if it could not be written. */
+/* Keeps the devices first.. of the list as what is known about the module. `fingerprint` NULL: it
+ * has none, or did not come so far; the verdict is then void. False if it could not be written. */
 bool attend__verdict_store(const char *folder, const char *module, const char *version,
                            const char *fingerprint, const attend_device_list *list, size_t first);
+
+/* The devices of a void verdict, NULL if it is none: such a module must not even be loaded. */
+attend_device_list *attend__verdict_load_void(const char *folder, const char *module);
 
 /* The devices of the module's verdict; those without a reason are good. NULL and the sentence why
  * not. */
