@@ -31,7 +31,7 @@
 /* Families of kernels, by query and never by a vendor's name. ATTEND_KERNELS names one for tests
  * and for comparing. Name, text. */
 #define OCL_CLASS_LIST(X)                                                                          \
-    X(ROWS, "rows")   /* a CPU: one work-item per group, explicit vectors, no local memory */       \
+    X(ROWS, "rows")   /* a CPU: one work-item per group, explicit vectors, no local memory */      \
     X(TILE, "tile")   /* local memory is real: work-groups of 64, register tiles */                \
     X(PLAIN, "plain") /* a GPU whose local memory is plain memory: the kernels of `rows`, in       \
                          work-groups and with fewer rows */
@@ -44,7 +44,7 @@ typedef enum ocl_class {
 
 /* What was asked of a device once. Strings live as long as the process. */
 typedef struct ocl_facts {
-    const char *name, *vendor, *version, *driver;      /* of the device */
+    const char *name, *vendor, *version, *driver;     /* of the device */
     const char *platform, *platform_version, *suffix; /* suffix: of the ICD, "POCL" */
     attend_device_kind kind;
     ocl_class kernels;
@@ -133,13 +133,13 @@ struct attend_device {
     ocl_device *shared;
     const ocl_api *cl; /* shared->cl */
     cl_command_queue queue;
-    bool adopted;      /* the queue is an application's: never finished */
-    bool chained;      /* it is out of order: each command waits for the one before */
+    bool adopted; /* the queue is an application's: never finished */
+    bool chained; /* it is out of order: each command waits for the one before */
     bool lost;
-    ocl_class kernels; /* of the device, or what ATTEND_KERNELS asks */
-    attend__mutex lock;       /* of everything below, and of the order of commands */
+    ocl_class kernels;         /* of the device, or what ATTEND_KERNELS asks */
+    attend__mutex lock;        /* of everything below, and of the order of commands */
     attend__condition changed; /* events behind gates */
-    cl_event tail;            /* the last command of ours, NULL = none */
+    cl_event tail;             /* the last command of ours, NULL = none */
     ocl_gate *gates, **last_gate;
     cl_mem scratch;
     size_t scratch_bytes;
@@ -191,8 +191,8 @@ struct ocl_run {
     attend_device *device;
     attend_device_plan *plan;
     ocl_staging *staging;
-    attend_status status;   /* the first failure; what follows does nothing */
-    cl_uint wait_count;     /* of the first command */
+    attend_status status; /* the first failure; what follows does nothing */
+    cl_uint wait_count;   /* of the first command */
     const cl_event *waits;
     cl_event last;          /* of the last command, owned */
     cl_mem scratch;         /* the device's, or the caller's workspace */
@@ -255,8 +255,8 @@ typedef struct ocl_backend {
     attend_status (*weights_create)(attend_device *device, const attend_tensor *w,
                                     attend_device_weights **weights);
     void (*weights_release)(attend_device *device, attend_device_weights *weights);
-    attend_status (*open)(attend_device *device);  /* NULL is allowed */
-    void (*close)(attend_device *device);          /* NULL is allowed */
+    attend_status (*open)(attend_device *device); /* NULL is allowed */
+    void (*close)(attend_device *device);         /* NULL is allowed */
 } ocl_backend;
 
 /* Fills the plugin's table: names, device_info, device_open, device_adopt, fingerprint. `backend`
@@ -272,7 +272,7 @@ const char *attend__ocl_class_text(ocl_class kernels);
 
 /* The failure of an OpenCL call as a status and a sentence: "clCreateBuffer: CL_OUT_OF_..". */
 attend_status attend__ocl_fail(const attend_host *host, cl_int error, const char *call);
-attend_status attend__ocl_refuse(const attend_host *host, attend_status status,
-                                 const char *format, ...);
+attend_status attend__ocl_refuse(const attend_host *host, attend_status status, const char *format,
+                                 ...);
 
 #endif

@@ -47,14 +47,14 @@ static attend_status choose_kernels(attend_device *device) {
         return ATTEND_OK;
     }
     return attend__ocl_refuse(host, ATTEND_INVALID,
-                              "ATTEND_KERNELS: \"%.40s\" is none of %s's: rows, tile, plain",
-                              asked, device->backend->name);
+                              "ATTEND_KERNELS: \"%.40s\" is none of %s's: rows, tile, plain", asked,
+                              device->backend->name);
 }
 
 static attend_status make_queue(attend_device *device) {
     cl_int error = CL_SUCCESS;
-    device->queue = device->cl->clCreateCommandQueue(device->shared->context, device->shared->id,
-                                                     0, &error);
+    device->queue =
+        device->cl->clCreateCommandQueue(device->shared->context, device->shared->id, 0, &error);
     return error == CL_SUCCESS ? ATTEND_OK
                                : attend__ocl_fail(device->host, error, "clCreateCommandQueue");
 }
@@ -137,9 +137,9 @@ static void fill_table(const ocl_backend *backend, attend_device_table *table) {
 }
 
 /* Takes over the reference to `shared`. */
-static attend_status open_on(const ocl_backend *backend, ocl_device *shared,
-                             cl_command_queue queue, const attend_host *host,
-                             attend_device_table *table, attend_device **device) {
+static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_command_queue queue,
+                             const attend_host *host, attend_device_table *table,
+                             attend_device **device) {
     attend_device *const d = new_device(backend, host, shared);
     if (d == NULL) {
         attend__ocl_device_release(shared);

@@ -10,8 +10,8 @@
 
 static attend_status keep(attend_device *device, cl_mem memory, size_t byte_offset, size_t bytes,
                           attend_device_buffer **buffer) {
-    attend_device_buffer *const b = device->host->allocate(
-        device->host->self, sizeof *b, _Alignof(attend_device_buffer));
+    attend_device_buffer *const b =
+        device->host->allocate(device->host->self, sizeof *b, _Alignof(attend_device_buffer));
     if (b == NULL) {
         (void)device->cl->clReleaseMemObject(memory);
         return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,

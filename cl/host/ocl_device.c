@@ -81,9 +81,7 @@ attend_status attend__ocl_device_open(uint32_t index, const attend_host *host,
     if (entries == NULL || index >= count)
         return attend__ocl_refuse(host, ATTEND_NOT_FOUND, "opencl: there is no device %u", index);
     const ocl_entry *const e = &entries[index];
-    if (e->reason)
-        return attend__ocl_refuse(host, ATTEND_NO_DEVICE, "opencl: %s%s%s", e->facts.platform,
-                                  *e->facts.platform ? ": " : "", e->reason);
+    if (e->reason) return attend__ocl_refuse(host, ATTEND_NO_DEVICE, "opencl: %s", e->reason);
     attend_status status = ATTEND_OK;
     attend__mutex_lock(&lock);
     *device = find(e->device, NULL);
@@ -100,8 +98,7 @@ attend_status attend__ocl_device_open(uint32_t index, const attend_host *host,
 static attend_status check_objects(const attend_opencl_objects *o, const attend_host *host) {
     if (o->size < offsetof(attend_opencl_objects, queue))
         return attend__ocl_refuse(host, ATTEND_INVALID,
-                                  "attend_opencl_objects: size is %zu; set it to sizeof",
-                                  o->size);
+                                  "attend_opencl_objects: size is %zu; set it to sizeof", o->size);
     const char *const missing = !o->platform  ? "platform"
                                 : !o->device  ? "device"
                                 : !o->context ? "context"
@@ -115,8 +112,8 @@ static attend_status check_objects(const attend_opencl_objects *o, const attend_
 static attend_status check_context(const ocl_device *d, const attend_host *host) {
     cl_device_id devices[64];
     size_t bytes = 0;
-    const cl_int error = d->cl->clGetContextInfo(d->context, CL_CONTEXT_DEVICES, sizeof devices,
-                                                 devices, &bytes);
+    const cl_int error =
+        d->cl->clGetContextInfo(d->context, CL_CONTEXT_DEVICES, sizeof devices, devices, &bytes);
     if (error != CL_SUCCESS) return attend__ocl_fail(host, error, "clGetContextInfo");
     for (size_t i = 0; i < bytes / sizeof *devices; i++)
         if (devices[i] == d->id) return ATTEND_OK;
@@ -157,8 +154,7 @@ static attend_status adopt_new(const attend_opencl_objects *o, const attend_host
     if (status == ATTEND_OK) status = check_context(d, host);
     if (status == ATTEND_OK && !attend__ocl_facts_ask(d->cl, d->platform, d->id, &d->facts))
         status = attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a device");
-    const char *const reason =
-        status == ATTEND_OK ? attend__ocl_unusable(d->cl, d->id) : NULL;
+    const char *const reason = status == ATTEND_OK ? attend__ocl_unusable(d->cl, d->id) : NULL;
     if (reason) status = attend__ocl_refuse(host, ATTEND_NO_DEVICE, "opencl: %s", reason);
     if (status == ATTEND_OK) {
         enlist(d);

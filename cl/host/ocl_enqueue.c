@@ -55,8 +55,7 @@ static attend_status enqueue(attend_device *device, attend_device_plan *plan,
                                   device->shared->facts.name);
     bool pending;
     const attend_status waited = look_at_waits(device, wait_count, waits, &pending);
-    if (pending)
-        return attend__ocl_gate_add(device, plan, description, wait_count, waits, event);
+    if (pending) return attend__ocl_gate_add(device, plan, description, wait_count, waits, event);
     if (waited != ATTEND_OK) {
         attend__ocl_event_ended(device, event, waited);
         return ATTEND_OK;

@@ -66,13 +66,11 @@ static attend_status ended(const attend_device *device, const attend_device_even
     if (event->status == ATTEND_OK) return ATTEND_OK;
     if (event->imported)
         return attend__ocl_refuse(device->host, event->status,
-                                  "opencl: the application's event failed (%d)",
-                                  (int)event->state);
+                                  "opencl: the application's event failed (%d)", (int)event->state);
     if (event->state != 0)
-        return attend__ocl_refuse(device->host, event->status,
-                                  "opencl: the work failed on %s: %s (%d)",
-                                  device->shared->facts.name,
-                                  attend__ocl_error_name(event->state), (int)event->state);
+        return attend__ocl_refuse(
+            device->host, event->status, "opencl: the work failed on %s: %s (%d)",
+            device->shared->facts.name, attend__ocl_error_name(event->state), (int)event->state);
     return attend__ocl_refuse(device->host, event->status,
                               "opencl: what the work waited for failed, it did not run");
 }
@@ -98,8 +96,7 @@ static void CL_CALLBACK follow(cl_event command, cl_int state, void *argument) {
 static attend_status hand_out(attend_device *device, attend_device_event *event) {
     cl_int error = CL_OUT_OF_HOST_MEMORY;
     ocl_follower *const f = malloc(sizeof *f);
-    cl_event created =
-        f ? device->cl->clCreateUserEvent(device->shared->context, &error) : NULL;
+    cl_event created = f ? device->cl->clCreateUserEvent(device->shared->context, &error) : NULL;
     if (error != CL_SUCCESS) {
         free(f);
         return attend__ocl_fail(device->host, error, "clCreateUserEvent");
@@ -116,17 +113,15 @@ static void end_handed_out(attend_device_event *event, attend_status status) {
     ocl_follower *const f = event->follower;
     event->follower = NULL;
     if (f)
-        follow(NULL, status == ATTEND_OK ? CL_COMPLETE
-                                         : CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST,
-               f);
+        follow(NULL,
+               status == ATTEND_OK ? CL_COMPLETE : CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, f);
 }
 
 void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
                              attend_status status) {
     event->complete = true;
     event->status = status;
-    if (!event->user && status != ATTEND_OK && device->failed == ATTEND_OK)
-        device->failed = status;
+    if (!event->user && status != ATTEND_OK && device->failed == ATTEND_OK) device->failed = status;
     end_handed_out(event, status);
     attend__condition_wake_all(&device->changed);
 }
@@ -163,8 +158,8 @@ attend_status attend__ocl_event_import(attend_device *device, const char *kind, 
         return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                                   "opencl: events of kind \"%.40s\" are not known", kind);
     cl_context context = NULL;
-    cl_int error = device->cl->clGetEventInfo(native, CL_EVENT_CONTEXT, sizeof context, &context,
-                                              NULL);
+    cl_int error =
+        device->cl->clGetEventInfo(native, CL_EVENT_CONTEXT, sizeof context, &context, NULL);
     if (error == CL_SUCCESS && context != device->shared->context)
         return attend__ocl_refuse(device->host, ATTEND_INVALID,
                                   "opencl: the event belongs to another cl_context");

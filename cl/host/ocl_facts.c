@@ -41,7 +41,7 @@ static bool has_feature(const ocl_api *cl, cl_device_id device, const char *name
     struct record {
         cl_uint version;
         char name[64];
-    } *list;
+    } * list;
     size_t bytes = 0;
     if (cl->clGetDeviceInfo(device, DEVICE_OPENCL_C_FEATURES, 0, NULL, &bytes) != CL_SUCCESS)
         return false;
@@ -56,10 +56,8 @@ static bool has_feature(const ocl_api *cl, cl_device_id device, const char *name
 }
 
 static void ask_numbers(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
-    f->compute_units =
-        (cl_uint)number(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
-    f->most_work_items =
-        (size_t)number(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    f->compute_units = (cl_uint)number(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
+    f->most_work_items = (size_t)number(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
     f->memory_bytes = number(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE, 8);
     f->largest_buffer_bytes = number(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
     f->local_bytes = number(cl, device, CL_DEVICE_LOCAL_MEM_SIZE, 8);
@@ -68,8 +66,8 @@ static void ask_numbers(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
     f->unified = number(cl, device, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof(cl_bool)) != 0;
     f->fast_fma = (number(cl, device, CL_DEVICE_SINGLE_FP_CONFIG, 8) & CL_FP_FMA) != 0;
     f->kind = kind_of(number(cl, device, CL_DEVICE_TYPE, 8), f->unified);
-    f->kernels = class_of(f, (cl_device_local_mem_type)number(
-                                 cl, device, CL_DEVICE_LOCAL_MEM_TYPE, sizeof(cl_uint)));
+    f->kernels = class_of(
+        f, (cl_device_local_mem_type)number(cl, device, CL_DEVICE_LOCAL_MEM_TYPE, sizeof(cl_uint)));
 }
 
 static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
@@ -81,9 +79,9 @@ static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f)
     free(list);
     char *const language = attend__ocl_device_text(cl, device, CL_DEVICE_OPENCL_C_VERSION);
     /* "OpenCL C 2.0 ..": sub-groups need 2.0, or 3.0 where it is a feature */
-    f->standard = feature                                             ? "-cl-std=CL3.0"
+    f->standard = feature                                            ? "-cl-std=CL3.0"
                   : language && !strncmp(language, "OpenCL C 2", 10) ? "-cl-std=CL2.0"
-                                                                      : "-cl-std=CL1.2";
+                                                                     : "-cl-std=CL1.2";
     if (!strcmp(f->standard, "-cl-std=CL1.2")) f->subgroups = false;
     free(language);
 }
@@ -125,11 +123,10 @@ const char *attend__ocl_unusable(const ocl_api *cl, cl_device_id device) {
         return "the driver says that the device is not available";
     if (!number(cl, device, CL_DEVICE_COMPILER_AVAILABLE, sizeof(cl_bool)))
         return "the driver has no compiler for OpenCL C";
-    if (!number(cl, device, CL_DEVICE_ENDIAN_LITTLE, sizeof(cl_bool)))
-        return "a big-endian device";
+    if (!number(cl, device, CL_DEVICE_ENDIAN_LITTLE, sizeof(cl_bool))) return "a big-endian device";
     char *const version = attend__ocl_device_text(cl, device, CL_DEVICE_VERSION);
-    const bool old = version && (!strncmp(version, "OpenCL 1.0", 10) ||
-                                 !strncmp(version, "OpenCL 1.1", 10));
+    const bool old =
+        version && (!strncmp(version, "OpenCL 1.0", 10) || !strncmp(version, "OpenCL 1.1", 10));
     free(version);
     return old ? "OpenCL 1.2 is needed" : NULL;
 }

@@ -93,13 +93,12 @@ attend_status attend__ocl_gate_add(attend_device *device, attend_device_plan *pl
     const size_t head = rounded(sizeof(ocl_gate)), body = rounded(plan->description_bytes);
     const size_t list = rounded(wait_count * sizeof *waits);
     const size_t small = small_bytes(plan, (void *)(uintptr_t)description);
-    ocl_gate *const g =
-        device->host->allocate(device->host->self, head + body + list + small, 16);
+    ocl_gate *const g = device->host->allocate(device->host->self, head + body + list + small, 16);
     if (g == NULL)
         return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
                                   "opencl: no memory for work that waits");
-    *g = (ocl_gate){.thread = this_thread(), .plan = plan, .event = event,
-                    .wait_count = wait_count};
+    *g =
+        (ocl_gate){.thread = this_thread(), .plan = plan, .event = event, .wait_count = wait_count};
     g->description = (char *)g + head;
     g->waits = (attend_device_event **)(void *)((char *)g + head + body);
     memcpy(g->description, description, plan->description_bytes);

@@ -23,12 +23,21 @@ static ocl_entry *add(void) {
     return list.count < MOST_ENTRIES ? &list.entries[list.count++] : NULL;
 }
 
+/* The reason begins with the platform's name: a listing may show nothing else. */
 static void add_reason(const char *platform, const char *reason) {
     ocl_entry *const e = add();
+    const size_t bytes = strlen(platform) + strlen(reason) + 3;
+    char *const text = *platform ? malloc(bytes) : NULL;
     if (e == NULL) return;
-    *e = (ocl_entry){.reason = reason,
-                     .facts = {.name = "", .vendor = "", .version = "", .driver = "",
-                               .platform = platform, .platform_version = "", .suffix = ""}};
+    if (text) (void)snprintf(text, bytes, "%s: %s", platform, reason);
+    *e = (ocl_entry){.reason = text ? text : reason,
+                     .facts = {.name = "",
+                               .vendor = "",
+                               .version = "",
+                               .driver = "",
+                               .platform = platform,
+                               .platform_version = "",
+                               .suffix = ""}};
 }
 
 typedef struct named_platform {

@@ -50,8 +50,8 @@ int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
 static attend_status grow_scratch(attend_device *device, size_t bytes) {
     if (bytes <= device->scratch_bytes) return ATTEND_OK;
     cl_int error = CL_SUCCESS;
-    cl_mem memory = device->cl->clCreateBuffer(device->shared->context, CL_MEM_READ_WRITE, bytes,
-                                               NULL, &error);
+    cl_mem memory =
+        device->cl->clCreateBuffer(device->shared->context, CL_MEM_READ_WRITE, bytes, NULL, &error);
     if (error != CL_SUCCESS)
         return attend__ocl_refuse(device->host, attend__ocl_status(error),
                                   "opencl: %zu bytes of scratch memory: %s", bytes,

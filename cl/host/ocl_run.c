@@ -75,8 +75,7 @@ static ocl_memory locate(ocl_run *run, const attend_tensor *tensor, bool output)
                              "an output lies in memory that was created with CL_MEM_READ_ONLY");
         return nowhere;
     }
-    return (ocl_memory){buffer->memory,
-                        tensor->offset + (int64_t)(buffer->byte_offset / element)};
+    return (ocl_memory){buffer->memory, tensor->offset + (int64_t)(buffer->byte_offset / element)};
 }
 
 ocl_memory attend__ocl_input(ocl_run *run, const attend_tensor *tensor) {
@@ -139,8 +138,7 @@ static void take_staging(ocl_run *run) {
     ocl_staging **link = &run->plan->stagings;
     while (*link && is_busy(run->device, (*link)->busy))
         link = &(*link)->next;
-    if (*link == NULL)
-        *link = attend__ocl_staging_new(run->device, run->plan, &run->status);
+    if (*link == NULL) *link = attend__ocl_staging_new(run->device, run->plan, &run->status);
     run->staging = *link;
 }
 
@@ -201,10 +199,10 @@ ocl_launch attend__ocl_begin(ocl_run *run, int kernel) {
 
 static void set(ocl_launch *launch, size_t bytes, const void *value) {
     if (launch->run->status != ATTEND_OK) return;
-    (void)failed(launch->run,
-                 launch->run->device->cl->clSetKernelArg(launch->kernel, launch->next++, bytes,
-                                                         value),
-                 "clSetKernelArg");
+    (void)failed(
+        launch->run,
+        launch->run->device->cl->clSetKernelArg(launch->kernel, launch->next++, bytes, value),
+        "clSetKernelArg");
 }
 
 void attend__ocl_memory(ocl_launch *launch, cl_mem memory) {
@@ -242,10 +240,10 @@ void attend__ocl_foreign_begin(ocl_run *run) {
     const cl_uint count = next_waits(run, &waits);
     if (count == 0) return;
     cl_event event = NULL;
-    if (!failed(run,
-                run->device->cl->clEnqueueBarrierWithWaitList(run->device->queue, count, waits,
-                                                              &event),
-                "clEnqueueBarrierWithWaitList"))
+    if (!failed(
+            run,
+            run->device->cl->clEnqueueBarrierWithWaitList(run->device->queue, count, waits, &event),
+            "clEnqueueBarrierWithWaitList"))
         take_event(run, event);
 }
 
@@ -273,8 +271,8 @@ static void choose_scratch(ocl_run *run, const void *description) {
 }
 
 attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan,
-                                 const void *description, cl_uint wait_count,
-                                 const cl_event *waits, cl_event *last) {
+                                 const void *description, cl_uint wait_count, const cl_event *waits,
+                                 cl_event *last) {
     ocl_run run = {.device = device, .plan = plan, .wait_count = wait_count, .waits = waits};
     choose_scratch(&run, description);
     plan->record(&run, description);
@@ -283,8 +281,7 @@ attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan
         attend__ocl_foreign_end(&run);
     }
     if (run.last) attend__ocl_set_tail(device, run.last);
-    if (run.status == ATTEND_OK &&
-        !failed(&run, device->cl->clFlush(device->queue), "clFlush")) {
+    if (run.status == ATTEND_OK && !failed(&run, device->cl->clFlush(device->queue), "clFlush")) {
         *last = run.last;
         return ATTEND_OK;
     }

@@ -21,8 +21,8 @@ void attend__ocl_staging_release(attend_device *device, ocl_staging *staging);
 /* Under the device's lock. Enqueues the plan's work behind `waits` and gives its last event, which
  * the caller owns. With nothing to do *last is a marker's. */
 attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan,
-                                 const void *description, cl_uint wait_count,
-                                 const cl_event *waits, cl_event *last);
+                                 const void *description, cl_uint wait_count, const cl_event *waits,
+                                 cl_event *last);
 
 /* The same behind events of ours, all of which are over or commands by now. */
 attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_plan *plan,

@@ -139,8 +139,8 @@ static void choose_padding(const attend_device *device, const ocl_attention_size
     p->EP = padded(n->E > 0 ? n->E : 1, p->EC);
 }
 
-static void make_kernels(attend_device *device, const ocl_attention_sizes *n,
-                         ocl_attention_plan *p, attend_status *status) {
+static void make_kernels(attend_device *device, const ocl_attention_sizes *n, ocl_attention_plan *p,
+                         attend_status *status) {
     const bool tile = device->kernels == OCL_CLASS_TILE;
     char options[80];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d", p->DP, p->EC);
@@ -149,10 +149,10 @@ static void make_kernels(attend_device *device, const ocl_attention_sizes *n,
                        shapes[device->kernels].rows);
     attend__ocl_attention_kernels(device, p, n, status);
     attend__ocl_side_kernels(device, p, status);
-    p->fused = attend__ocl_plan_kernel(
-        device, &p->plan,
-        tile ? &attend__ocl_source_attention_tile : &attend__ocl_source_attention_rows, options,
-        tile ? "attention_tile" : "attention_rows", status);
+    p->fused = attend__ocl_plan_kernel(device, &p->plan,
+                                       tile ? &attend__ocl_source_attention_tile
+                                            : &attend__ocl_source_attention_rows,
+                                       options, tile ? "attention_tile" : "attention_rows", status);
     p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
                                        "attention_merge", status);
 }
@@ -171,9 +171,8 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     p->plan.scratch_bytes = attend__ocl_table_bytes(&n) + attend__ocl_queries_bytes(&n, p->DP) +
                             attend__ocl_keys_bytes(&n, p->DP) +
                             attend__ocl_values_bytes(&n, p->EP) + attend__ocl_lse_bytes(&n);
-    const size_t totals = device->kernels == OCL_CLASS_TILE && n.S > CHUNK
-                              ? attend__ocl_queries_bytes(&n, p->EP)
-                              : 0;
+    const size_t totals =
+        device->kernels == OCL_CLASS_TILE && n.S > CHUNK ? attend__ocl_queries_bytes(&n, p->EP) : 0;
     p->plan.scratch_bytes += totals > p->partial_bytes ? totals : p->partial_bytes;
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
     if (status != ATTEND_OK) {

@@ -36,7 +36,8 @@ ocl_attention_sizes attend__ocl_attention_sizes(attend_operation operation,
 attend_status attend__ocl_attention_check(const attend_device *device,
                                           const ocl_attention_sizes *n);
 
-/* Starts a run: parameters, masks, lengths; enqueues the table where lengths or offsets are used. */
+/* Starts a run: parameters, masks, lengths; enqueues the table where lengths or offsets are used.
+ */
 void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const attend_attention *a);
 /* Each packs one operand into scratch. */
 void attend__ocl_pack_queries(ocl_attention_run *r);

@@ -242,10 +242,14 @@ static void enqueue_pack(ocl_attention_run *r, int kernel, const attend_tensor *
 
 void attend__ocl_pack_queries(ocl_attention_run *r) {
     const ocl_attention_sizes n = {.B = r->p.B, .H = r->p.H, .L = r->p.L};
-    r->p.queries_at =
-        attend__ocl_scratch(r->run, attend__ocl_queries_bytes(&n, r->plan->DP)) / 4;
-    pack_params p = {.to = r->p.queries_at, .table_at = -1, .heads = r->p.H, .n = r->p.L,
-                     .size = r->p.D, .rows = r->p.L, .columns = r->plan->DP};
+    r->p.queries_at = attend__ocl_scratch(r->run, attend__ocl_queries_bytes(&n, r->plan->DP)) / 4;
+    pack_params p = {.to = r->p.queries_at,
+                     .table_at = -1,
+                     .heads = r->p.H,
+                     .n = r->p.L,
+                     .size = r->p.D,
+                     .rows = r->p.L,
+                     .columns = r->plan->DP};
     const size_t counts[3] = {(size_t)r->plan->DP / 16, (size_t)r->p.L,
                               (size_t)r->p.B * (size_t)r->p.H};
     enqueue_pack(r, r->plan->pack_rows, &r->a->q, &p, counts);
@@ -254,8 +258,13 @@ void attend__ocl_pack_queries(ocl_attention_run *r) {
 void attend__ocl_pack_keys(ocl_attention_run *r) {
     const ocl_attention_sizes n = {.B = r->p.B, .G = r->p.G, .S = r->p.S};
     r->p.keys_at = attend__ocl_scratch(r->run, attend__ocl_keys_bytes(&n, r->plan->DP)) / 4;
-    pack_params p = {.to = r->p.keys_at, .table_at = r->p.table_at, .heads = r->p.G, .n = r->p.S,
-                     .size = r->p.D, .rows = r->p.SP, .columns = r->plan->DP};
+    pack_params p = {.to = r->p.keys_at,
+                     .table_at = r->p.table_at,
+                     .heads = r->p.G,
+                     .n = r->p.S,
+                     .size = r->p.D,
+                     .rows = r->p.SP,
+                     .columns = r->plan->DP};
     const size_t counts[3] = {(size_t)r->plan->DP, (size_t)r->p.SP / 16,
                               (size_t)r->p.B * (size_t)r->p.G};
     enqueue_pack(r, r->plan->pack_panels, &r->a->k, &p, counts);
@@ -264,8 +273,13 @@ void attend__ocl_pack_keys(ocl_attention_run *r) {
 void attend__ocl_pack_values(ocl_attention_run *r) {
     const ocl_attention_sizes n = {.B = r->p.B, .G = r->p.G, .S = r->p.S};
     r->p.values_at = attend__ocl_scratch(r->run, attend__ocl_values_bytes(&n, r->plan->EP)) / 4;
-    pack_params p = {.to = r->p.values_at, .table_at = r->p.table_at, .heads = r->p.G,
-                     .n = r->p.S, .size = r->p.E, .rows = r->p.SP, .columns = r->plan->EP};
+    pack_params p = {.to = r->p.values_at,
+                     .table_at = r->p.table_at,
+                     .heads = r->p.G,
+                     .n = r->p.S,
+                     .size = r->p.E,
+                     .rows = r->p.SP,
+                     .columns = r->plan->EP};
     const size_t counts[3] = {(size_t)r->plan->EP / 16, (size_t)r->p.SP,
                               (size_t)r->p.B * (size_t)r->p.G};
     enqueue_pack(r, r->plan->pack_rows, &r->a->v, &p, counts);

@@ -23,8 +23,7 @@ static bool given(const attend_tensor *t) {
     return t->type != ATTEND_NO_TYPE;
 }
 
-void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p,
-                              attend_status *status) {
+void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_attention_steps;
     const char *const options = device->kernels == OCL_CLASS_TILE ? "-DGROUP=64" : "";
     p->side = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_side", status);

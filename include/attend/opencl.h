@@ -42,7 +42,7 @@ extern "C" {
 typedef struct attend_opencl_objects {
     size_t size; /* sizeof(attend_opencl_objects) */
     cl_platform_id platform;
-    cl_device_id device;    /* one of the context's */
+    cl_device_id device; /* one of the context's */
     cl_context context;
     cl_command_queue queue; /* of this context and device; NULL: a queue of our own is made */
     /* NULL: the functions of the system's loader. An application that linked another one gives a

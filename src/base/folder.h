@@ -20,6 +20,7 @@ typedef struct attend__file_facts {
     bool exists, regular, folder;
     bool writable_by_others; /* by users other than owner and group */
     uint64_t bytes;
+    int64_t changed; /* when its contents last changed, in seconds; only for comparing */
 } attend__file_facts;
 
 /* Follows links. */

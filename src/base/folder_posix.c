@@ -34,6 +34,7 @@ attend__file_facts attend__file_look(const char *path) {
     facts.folder = S_ISDIR(info.st_mode);
     facts.writable_by_others = (info.st_mode & S_IWOTH) != 0;
     facts.bytes = info.st_size < 0 ? 0 : (uint64_t)info.st_size;
+    facts.changed = (int64_t)info.st_mtime;
     return facts;
 }
 

@@ -50,6 +50,8 @@ attend__file_facts attend__file_look(const char *path) {
     facts.folder = (info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
     facts.regular = !facts.folder;
     facts.bytes = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
+    facts.changed = (int64_t)((uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 |
+                              info.ftLastWriteTime.dwLowDateTime);
     return facts;
 }
 
