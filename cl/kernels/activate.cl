@@ -15,8 +15,8 @@ __kernel void activate(__global const uchar *x, __global const uchar *multiplier
         const i64 out_at = row_start(&a.out, a.sizes, row);
         for (i32 n = begin; n < end; n += LANES) {
             const int count = end - n;
-            lanes y = activated(
-                a.activation, load_lanes(x, x_at + n * a.x.step, a.x.step, a.x.type, count));
+            lanes y = activated(a.activation,
+                                load_lanes(x, x_at + n * a.x.step, a.x.step, a.x.type, count));
             if (a.multiplier.type != 0)
                 y *= load_lanes(multiplier, multiplier_at + n * a.multiplier.step,
                                 a.multiplier.step, a.multiplier.type, count);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * out = x for any strides, and between floating-point types. Elements of one and the same type are moved as bits: a NaN keeps its payload.
- * Work-item (i, j): a chunk of the inner dimension of every j-th row of the others. */
+ * out = x for any strides, and between floating-point types. Elements of one and the same type are
+ * moved as bits: a NaN keeps its payload. Work-item (i, j): a chunk of the inner dimension of every
+ * j-th row of the others. */
 #include "stage_rows.h"
 
 #define DEFINE_MOVE(name, type)                                                                    \
@@ -26,8 +27,10 @@ static i32 move_words(__global const uchar *x, __global uchar *out, i32 count) {
     return n;
 }
 
-static void move(__global const uchar *x, i64 from, i64 x_step, __global uchar *out, i64 to,
-                 i64 out_step, i32 count, int bytes) {
+static void move(__global const uchar *x, i64 from, __global uchar *out, i64 to, i32 count,
+                 const copy_arguments *a) {
+    const i64 x_step = a->x_strides[5], out_step = a->out_strides[5];
+    const int bytes = a->bytes;
     if (x_step == 1 && out_step == 1 && bytes >= 4) {
         const i32 moved = move_words(x + from * bytes, out + to * bytes, count * bytes) / bytes;
         from += moved;
@@ -58,7 +61,7 @@ __kernel void copy(__global const uchar *x, __global uchar *out, const copy_argu
             rest = outer;
         }
         if (a.bytes != 0) {
-            move(x, from, x_step, out, to, out_step, end - begin, a.bytes);
+            move(x, from, out, to, end - begin, &a);
             continue;
         }
         for (i32 n = 0; n < end - begin; n += LANES) {

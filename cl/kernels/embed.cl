@@ -13,8 +13,8 @@ static i64 entry_of(__global const uchar *ids, const embed_arguments *a, i32 row
     return load_index(ids, at, a->ids_type);
 }
 
-__kernel void embed(__global const uchar *table, __global const uchar *ids,
-                    __global const uchar *x, __global uchar *out, const embed_arguments a) {
+__kernel void embed(__global const uchar *table, __global const uchar *ids, __global const uchar *x,
+                    __global uchar *out, const embed_arguments a) {
     const i32 begin = (i32)get_global_id(0) * a.chunk, end = min(begin + a.chunk, a.columns);
     for (i32 row = (i32)get_global_id(1); row < a.rows; row += (i32)get_global_size(1)) {
         const i64 entry = clamp(entry_of(ids, &a, row), (i64)0, (i64)a.entries - 1);
@@ -25,8 +25,7 @@ __kernel void embed(__global const uchar *table, __global const uchar *ids,
             const int count = end - n;
             lanes y = a.scale * load_lanes(table, table_at + n * a.table_step, a.table_step,
                                            a.table_type, count);
-            if (a.x.type != 0)
-                y += load_lanes(x, x_at + n * a.x.step, a.x.step, a.x.type, count);
+            if (a.x.type != 0) y += load_lanes(x, x_at + n * a.x.step, a.x.step, a.x.type, count);
             store_lanes(out, out_at + n * a.out.step, a.out.step, a.out.type, count, y);
         }
     }

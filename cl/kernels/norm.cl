@@ -41,8 +41,7 @@ __kernel void norm(__global const uchar *x, __global const uchar *residual,
         const norm_row r = {x, residual, &a, row_start(&a.x, a.sizes, row),
                             row_start(&a.residual, a.sizes, row)};
         norm_scale scale = {0.0f, 0.0f, 0.0f};
-        if (a.centred)
-            scale.center = sum_row(&r, a.columns, 0.0f).x / a.columns;
+        if (a.centred) scale.center = sum_row(&r, a.columns, 0.0f).x / a.columns;
         norm_finish(&scale, sum_row(&r, a.columns, scale.center), &a);
         const i64 out_at = row_start(&a.out, a.sizes, row);
         const i64 sum_at = row_start(&a.sum, a.sizes, row);

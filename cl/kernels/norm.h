@@ -51,8 +51,7 @@ static void norm_store(const norm_row *r, const norm_scale *scale, __global cons
         y *= load_lanes(weight, a->weight_offset + n * a->weight_step, a->weight_step,
                         a->weight_type, count);
     if (a->bias_type != 0)
-        y += load_lanes(bias, a->bias_offset + n * a->bias_step, a->bias_step, a->bias_type,
-                        count);
+        y += load_lanes(bias, a->bias_offset + n * a->bias_step, a->bias_step, a->bias_type, count);
     if (a->sum.type != 0)
         store_lanes(sum, sum_at + n * a->sum.step, a->sum.step, a->sum.type, count, t);
     store_lanes(out, out_at + n * a->out.step, a->out.step, a->out.type, count, y);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Norms with a work-group of 64 to a row, see norm.cl for the algorithm. Partial sums meet in local
- * memory, with USE_SUBGROUPS first in registers. Each work-item writes the columns it read, so `out`
- * and `sum` may lie where x and residual do. */
+ * memory, with USE_SUBGROUPS first in registers. Each work-item writes the columns it read, so
+ * `out` and `sum` may lie where x and residual do.
+ *
+ * Local memory is an argument in these kernels. PoCL 3.1 leaves an array declared in the kernel,
+ * but used by helpers only, one static array of the process, and work-groups on two threads share
+ * it. */
 #define LANES 1
 #include "norm.h"
 
@@ -53,14 +57,12 @@ static float2 sum_row(const norm_row *r, i32 columns, float center, __local floa
 
 __kernel void norm(__global const uchar *x, __global const uchar *residual,
                    __global const uchar *weight, __global const uchar *bias, __global uchar *out,
-                   __global uchar *sum, const norm_arguments a) {
-    __local float2 shared[GROUP];
+                   __global uchar *sum, const norm_arguments a, __local float2 *shared) {
     for (i32 row = (i32)get_group_id(0); row < a.rows; row += (i32)get_num_groups(0)) {
         const norm_row r = {x, residual, &a, row_start(&a.x, a.sizes, row),
                             row_start(&a.residual, a.sizes, row)};
         norm_scale scale = {0.0f, 0.0f, 0.0f};
-        if (a.centred)
-            scale.center = sum_row(&r, a.columns, 0.0f, shared).x / a.columns;
+        if (a.centred) scale.center = sum_row(&r, a.columns, 0.0f, shared).x / a.columns;
         norm_finish(&scale, sum_row(&r, a.columns, scale.center, shared), &a);
         const i64 out_at = row_start(&a.out, a.sizes, row);
         const i64 sum_at = row_start(&a.sum, a.sizes, row);

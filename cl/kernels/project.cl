@@ -17,16 +17,16 @@
 #define DEFINE_MULTIPLY(name, rows)                                                                \
     static void name(const float *x, __global const weight *w, i32 n, float16 *total) {            \
         float16 sum[rows][VECTORS];                                                                \
-        _Pragma("unroll") for (int i = 0; i < rows * VECTORS; i++)                                 \
-            sum[i / VECTORS][i % VECTORS] = (float16)(0.0f);                                       \
+        _Pragma("unroll") for (int i = 0; i < rows * VECTORS; i++) sum[i / VECTORS][i % VECTORS] = \
+            (float16)(0.0f);                                                                       \
         for (i32 k = 0; k < n; k++) {                                                              \
             float16 wide[VECTORS];                                                                 \
             _Pragma("unroll") for (int v = 0; v < VECTORS; v++) wide[v] =                          \
                 load_elements((__global const uchar *)w, k * PANEL + 16 * v, WEIGHTS_TYPE);        \
             _Pragma("unroll") for (int i = 0; i < rows * VECTORS; i++)                             \
                 sum[i / VECTORS][i % VECTORS] =                                                    \
-                FMA((float16)(x[i / VECTORS * PARTIAL + k]), wide[i % VECTORS],                    \
-                    sum[i / VECTORS][i % VECTORS]);                                                \
+                    FMA((float16)(x[i / VECTORS * PARTIAL + k]), wide[i % VECTORS],                \
+                        sum[i / VECTORS][i % VECTORS]);                                            \
         }                                                                                          \
         _Pragma("unroll") for (int i = 0; i < rows * VECTORS; i++) total[i] +=                     \
             sum[i / VECTORS][i % VECTORS];                                                         \

@@ -37,10 +37,9 @@ typedef struct project_place {
 } project_place;
 
 static project_place place_of(const project_arguments *a, i32 row, i32 column) {
-    return (project_place){
-        row_start(&a->multiplier, a->sizes, row) + column * a->multiplier.step,
-        row_start(&a->residual, a->sizes, row) + column * a->residual.step,
-        row_start(&a->out, a->sizes, row) + column * a->out.step};
+    return (project_place){row_start(&a->multiplier, a->sizes, row) + column * a->multiplier.step,
+                           row_start(&a->residual, a->sizes, row) + column * a->residual.step,
+                           row_start(&a->out, a->sizes, row) + column * a->out.step};
 }
 
 static lanes load_bias(const project_tensors *t, const project_arguments *a, i32 column,
@@ -59,8 +58,8 @@ static void finish_lanes(const project_tensors *t, const project_arguments *a,
         y *= load_lanes(t->multiplier, place->multiplier + offset * a->multiplier.step,
                         a->multiplier.step, a->multiplier.type, count);
     if (a->residual.type != 0)
-        y += load_lanes(t->residual, place->residual + offset * a->residual.step,
-                        a->residual.step, a->residual.type, count);
+        y += load_lanes(t->residual, place->residual + offset * a->residual.step, a->residual.step,
+                        a->residual.type, count);
     store_lanes(t->out, place->out + offset * a->out.step, a->out.step, a->out.type, count, y);
 }
 

@@ -26,8 +26,7 @@ __kernel void pack(__global const weight *w, __global weight *panels, const pack
     const i32 k = (i32)get_global_id(0) / PANEL;
     if (k >= a.depth) return;
     weight value = 0;
-    if (column < a.columns)
-        value = w[a.w_offset + column * a.w_strides[0] + k * a.w_strides[1]];
+    if (column < a.columns) value = w[a.w_offset + column * a.w_strides[0] + k * a.w_strides[1]];
     panels[a.panels_offset + ((i64)panel * a.depth + k) * PANEL + n] = value;
 #else
     const i32 begin = (i32)get_global_id(0) * PACK_DEPTH, end = min(begin + PACK_DEPTH, a.depth);

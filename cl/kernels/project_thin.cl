@@ -3,7 +3,7 @@
  * Projection of a few rows on devices with local memory, bound by reading the weights: a work-group
  * of 64 does THIN_COLUMNS columns of 4 rows. Its work-items share K: each sums PARTIAL products of
  * one column, then the partial sums of a step are added in their order, so that the bits are those
- * of project_tile.cl. */
+ * of project_tile.cl. `shared`: THIN_ROWS * (STEP + 64) floats. */
 #define LANES 1
 #include "project.h"
 
@@ -31,15 +31,14 @@ static void stage_x(__global const uchar *x, const project_arguments *a, const i
 __kernel void project(__global const uchar *x, __global const weight *panels,
                       __global const uchar *bias, __global const uchar *multiplier,
                       __global const uchar *residual, __global uchar *out,
-                      const project_arguments a) {
-    __local float shared[THIN_ROWS * (STEP + 64)];
+                      const project_arguments a, __local float *shared) {
     __local float *const xs = shared, *const parts = shared + THIN_ROWS * STEP;
     const project_tensors t = {bias, multiplier, residual, out};
     const int item = (int)get_local_id(0), part = item / THIN_COLUMNS;
     const i32 first = (i32)get_group_id(1) * THIN_ROWS, rows = min(THIN_ROWS, a.rows - first);
     const i32 column = (i32)get_group_id(0) * THIN_COLUMNS + item % THIN_COLUMNS;
-    __global const weight *const w = panels + a.panels_offset +
-                                     (i64)(column / PANEL) * PANEL * a.depth + column % PANEL;
+    __global const weight *const w =
+        panels + a.panels_offset + (i64)(column / PANEL) * PANEL * a.depth + column % PANEL;
     i64 x_at[THIN_ROWS];
     float total[THIN_ROWS];
     for (int r = 0; r < THIN_ROWS; r++) {

@@ -3,7 +3,8 @@
  * Projection on devices with local memory: a work-group of 64 does 64 rows times TILE_COLUMNS
  * columns, a work-item 8 rows times TILE_COLUMNS / 8 columns in registers, twice: the sum of the
  * last PARTIAL products, and the total. Slices of 8 along K go through local memory; the next one
- * is already being read while one is multiplied. */
+ * is already being read while one is multiplied. `shared`: SLICE * (TILE_ROWS + TILE_COLUMNS)
+ * floats, one array, because some compilers mix up two; see norm_tile.cl why it is an argument. */
 #define LANES 1
 #include "project.h"
 
@@ -37,8 +38,8 @@ static void store_x(float8 v, __local float *xs) {
     xs[7 * TILE_ROWS] = v.s7;
 }
 
-/* OWN weights of the slice at `k`: a work-item's share of SLICE * TILE_COLUMNS, in an order in which
- * neighbours read neighbours. Columns beyond `columns` may have no panel. */
+/* OWN weights of the slice at `k`: a work-item's share of SLICE * TILE_COLUMNS, in an order in
+ * which neighbours read neighbours. Columns beyond `columns` may have no panel. */
 static void load_w(__global const weight *w, i32 k, i32 depth, i32 columns, int item, float *own) {
     for (int i = 0; i < OWN; i++) {
         const int at = item + 64 * i, row = at / TILE_COLUMNS, column = at % TILE_COLUMNS;
@@ -52,12 +53,12 @@ static void load_w(__global const weight *w, i32 k, i32 depth, i32 columns, int 
 __kernel void project(__global const uchar *x, __global const weight *panels,
                       __global const uchar *bias, __global const uchar *multiplier,
                       __global const uchar *residual, __global uchar *out,
-                      const project_arguments a) {
-    __local float shared[SLICE * (TILE_ROWS + TILE_COLUMNS)]; /* one array: some compilers mix up two */
+                      const project_arguments a, __local float *shared) {
     __local float *const xs = shared, *const ws = shared + SLICE * TILE_ROWS;
     const project_tensors t = {bias, multiplier, residual, out};
     const int item = (int)get_local_id(0), down = item / 8 * 8, across = item % 8 * OWN;
-    const i32 first = (i32)get_group_id(1) * TILE_ROWS, column = (i32)get_group_id(0) * TILE_COLUMNS;
+    const i32 first = (i32)get_group_id(1) * TILE_ROWS,
+              column = (i32)get_group_id(0) * TILE_COLUMNS;
     const bool exists = first + item < a.rows;
     const i64 x_at = exists ? row_start(&a.x, a.sizes, first + item) : 0;
     const i32 left = a.columns - column;
@@ -83,9 +84,9 @@ __kernel void project(__global const uchar *x, __global const weight *panels,
         for (int s = 0; s < SLICE; s++) {
 #pragma unroll
             for (int i = 0; i < 8 * OWN; i++)
-                sum[i / OWN][i % OWN] = FMA(xs[s * TILE_ROWS + down + i / OWN],
-                                            ws[s * TILE_COLUMNS + across + i % OWN],
-                                            sum[i / OWN][i % OWN]);
+                sum[i / OWN][i % OWN] =
+                    FMA(xs[s * TILE_ROWS + down + i / OWN], ws[s * TILE_COLUMNS + across + i % OWN],
+                        sum[i / OWN][i % OWN]);
         }
         if ((k + SLICE) % PARTIAL == 0 || k + SLICE >= a.depth) {
 #pragma unroll

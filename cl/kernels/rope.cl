@@ -36,10 +36,8 @@ __kernel void rope(__global const uchar *x, __global const uchar *cosines,
             const i64 x_step = a.x.step * every, out_step = a.out.step * every;
             const lanes x1 = load_lanes(x, from + one * a.x.step, x_step, a.x.type, count);
             const lanes x2 = load_lanes(x, from + two * a.x.step, x_step, a.x.type, count);
-            store_lanes(out, to + one * a.out.step, out_step, a.out.type, count,
-                        c * x1 - s * x2);
-            store_lanes(out, to + two * a.out.step, out_step, a.out.type, count,
-                        s * x1 + c * x2);
+            store_lanes(out, to + one * a.out.step, out_step, a.out.type, count, c * x1 - s * x2);
+            store_lanes(out, to + two * a.out.step, out_step, a.out.type, count, s * x1 + c * x2);
         }
         for (i32 n = 2 * a.pairs + first; n < a.columns; n += next) {
             const int count = a.columns - n;

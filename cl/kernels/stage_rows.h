@@ -22,8 +22,8 @@ typedef float16 lanes;
 static i64 row_start(const row_tensor *t, const i32 *sizes, i32 row) {
     if (t->even) return t->offset + row * t->strides[2];
     const i32 outer = row / sizes[2];
-    return t->offset + (row - outer * sizes[2]) * t->strides[2] +
-           outer % sizes[1] * t->strides[1] + outer / sizes[1] * t->strides[0];
+    return t->offset + (row - outer * sizes[2]) * t->strides[2] + outer % sizes[1] * t->strides[1] +
+           outer / sizes[1] * t->strides[0];
 }
 
 /* `count` neighbours, at most LANES; 0 in the other lanes. */

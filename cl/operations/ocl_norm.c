@@ -52,6 +52,8 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &n->out, &a.out));
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &n->sum, &a.sum));
     attend__ocl_value(&launch, &a, sizeof a);
+    if (run->device->kernels == OCL_CLASS_TILE)
+        attend__ocl_local(&launch, GROUP * sizeof(cl_float2));
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
 }
 

@@ -20,6 +20,7 @@ enum {
     PLAIN_MOST = 4,
     TILE_COLUMNS = 32,
     TILE_ROWS = 64,
+    TILE_SLICE = 8,
     THIN_ROWS = 4,
     THIN_MOST = 8,
     GROUP = 64,
@@ -49,6 +50,14 @@ static i32 rows_at_once(const attend_device *device, const project_arguments *a)
     while (rows > ROWS_BLOCK && across * parts(a->rows, rows) < wanted)
         rows /= 2;
     return rows;
+}
+
+/* Local memory of the kernels, as they say. */
+static size_t local_bytes(const project_plan *p, bool thin) {
+    const int64_t step = GROUP / thin_columns(p->weights_type) * PARTIAL;
+    const int64_t floats =
+        thin ? THIN_ROWS * (step + GROUP) : TILE_SLICE * (TILE_ROWS + TILE_COLUMNS);
+    return (size_t)floats * sizeof(cl_float);
 }
 
 static ocl_grid grid_of(const attend_device *device, const project_plan *p,
@@ -105,6 +114,7 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->residual, &a.residual));
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &d->out, &a.out));
     attend__ocl_value(&launch, &a, sizeof a);
+    if (run->device->kernels == OCL_CLASS_TILE) attend__ocl_local(&launch, local_bytes(p, thin));
     const ocl_grid grid = grid_of(run->device, p, &a);
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
 }
