@@ -11,6 +11,18 @@ static void *allocate(const attend_device *device, size_t bytes) {
     return memory;
 }
 
+static size_t description_bytes(attend_operation operation) {
+    switch ((int)operation) {
+#define ATTEND_X(name, value, type, text)                                                          \
+    case value:                                                                                    \
+        return sizeof(type);
+        ATTEND_OPERATION_LIST(ATTEND_X)
+#undef ATTEND_X
+    default:
+        return 0;
+    }
+}
+
 void *attend__ocl_plan_new(attend_device *device, attend_operation operation, size_t bytes) {
     attend_device_plan *const plan = allocate(device, bytes);
     if (plan == NULL) {
@@ -19,6 +31,7 @@ void *attend__ocl_plan_new(attend_device *device, attend_operation operation, si
         return NULL;
     }
     plan->operation = operation;
+    plan->description_bytes = description_bytes(operation);
     return plan;
 }
 

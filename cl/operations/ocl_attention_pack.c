@@ -93,7 +93,6 @@ size_t attend__ocl_lse_bytes(const ocl_attention_sizes *n) {
 void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
                                    const ocl_attention_sizes *n, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_attention_pack;
-    p->plan.description_bytes = sizeof(attend_attention);
     p->plan.small_bytes = (size_t)(n->B * 24 + n->B * n->H * 4 + n->H * 4) + 5 * 16;
     p->table = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_table", status);
     p->pack_rows = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_rows", status);
