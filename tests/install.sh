@@ -55,5 +55,6 @@ cmake --build "$work/consumer/build" >/dev/null
 
 if [ -x "$prefix/bin/attend" ]; then
     "$prefix/bin/attend" devices | grep -q '^cpu:0'
+    ATTEND_CACHE=off "$prefix/bin/attend" doctor --backend cpu | grep -q '^OK  *cpu:0 .*self-test right'
 fi
 echo "install: headers, symbols, pkg-config, CMake package and program work from a moved folder"

@@ -37,6 +37,7 @@ static inline int clear_environment(void **state) {
                                         "ATTEND_PLUGIN_PATH"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
+    setenv("ATTEND_CACHE", "off", 1); /* no verdict of this machine decides */
     for (int i = 0; i < COUNT; i++) {
         q[i] = (float)(i % 13) / 6 - 1;
         k[i] = (float)(i % 7) / 3 - 1;

@@ -22,7 +22,7 @@ static void default_is_cpu(void **state) {
     assert_int_equal(attend_context_decision(c, &d), ATTEND_OK);
     assert_string_equal(d.backend, "cpu");
     assert_string_equal(d.reason, "default");
-    assert_string_equal(d.refused, "");
+    assert_true(!*d.refused || strstr(d.refused, "run attend doctor")); /* a module lies there */
     assert_string_equal(d.shape, "B1 H4 G4 L40 S40 D24 E24 f32");
     assert_memory_equal(d.kernel, "attention_f32_", 14);
     assert_non_null(strstr(attend_describe(c), d.kernel));
@@ -131,8 +131,8 @@ static void bad_settings_are_named(void **state) {
     o.size = 0;
     assert_int_equal(attend_open(&o, &c), ATTEND_INVALID);
     assert_int_equal(attend_open(NULL, NULL), ATTEND_NULL_POINTER);
-    assert_int_equal(attend_open_native("opencl", &o, NULL, &c), ATTEND_UNSUPPORTED);
-    assert_says("opencl");
+    assert_int_equal(attend_open_native("abacus", &o, NULL, &c), ATTEND_UNSUPPORTED);
+    assert_says("abacus");
     assert_int_equal(attend_open_native(NULL, &o, NULL, &c), ATTEND_NULL_POINTER);
 }
 

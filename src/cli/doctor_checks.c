@@ -97,10 +97,21 @@ static bool is_opencl(const char *backend) {
     return !strcmp(backend, "opencl") || !strcmp(backend, "clblast");
 }
 
-static const char *remedy_for(const attend_device_info *info) {
+/* Of platforms without devices beside one that has some, nobody needs to be told what to do. */
+static bool has_usable_device(const attend_device_list *devices, const char *backend) {
+    for (size_t i = 0; i < attend_device_list_count(devices); ++i) {
+        attend_device_info info = {.size = sizeof info};
+        if (!attend_device_list_get(devices, i, &info) && !info.reason &&
+            !strcmp(info.backend, backend))
+            return true;
+    }
+    return false;
+}
+
+static const char *remedy_for(const doctor_report *r, const attend_device_info *info) {
     switch (info->status) {
     case ATTEND_NO_DEVICE:
-        return is_opencl(info->backend)
+        return is_opencl(info->backend) && !has_usable_device(r->devices, info->backend)
                    ? "install the vendor's OpenCL driver, or for the CPU: apt-get install "
                      "pocl-opencl-icd"
                    : NULL;
@@ -143,7 +154,7 @@ static void add_device(doctor_report *r, const attend_device_info *info, size_t 
                  *info->platform ? ", " : "", info->platform, *info->version ? ", " : "",
                  info->version);
     snprintf(test, sizeof test, "self-test right in %.2f s", info->seconds);
-    doctor_finding *const f = add(r, verdict, info->id, info->reason ? remedy_for(info) : NULL,
+    doctor_finding *const f = add(r, verdict, info->id, info->reason ? remedy_for(r, info) : NULL,
                                   "%s%s", about, info->reason ? info->reason : test);
     f->device = index + 1;
 }
@@ -170,6 +181,11 @@ static void check_devices(doctor_report *r) {
 
 /* With the verdicts as they are now. "auto" opens nothing that was not just called good. */
 static void check_choice(doctor_report *r) {
+    const char *const asked = attend__environment_get("ATTEND_BACKEND");
+    if (asked && strcmp(asked, "auto") != 0) {
+        add(r, DOCTOR_OK, "auto", NULL, "is not asked: ATTEND_BACKEND is %s", asked);
+        return;
+    }
     attend_options options = attend_options_default();
     options.backend = "auto";
     options.log = on_log;

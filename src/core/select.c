@@ -168,14 +168,16 @@ const char *attend__next_name(const char *text, char *name, size_t bytes) {
 static attend_status try_name(const attend__settings *settings, const char *name,
                               attend__open_fn *open, void *argument, attend__choice *choice) {
     const attend_status status = choose(settings, name, choice);
-    attend__select_reason(settings, *choice->refused ? ", after others were refused" : "", choice);
     return status == ATTEND_OK ? open(argument, choice) : status;
 }
 
 /* A wish that only a GPU meets is not met: then the GPUs' reasons are the ones to know. */
 static attend_status try_auto(const attend__settings *settings, attend__open_fn *open,
                               void *argument, attend__choice *choice) {
+    char reason[sizeof choice->reason]; /* which a GPU that does not open leaves changed */
+    snprintf(reason, sizeof reason, "%s", choice->reason);
     if (attend__select_gpu(settings, open, argument, choice) == ATTEND_OK) return ATTEND_OK;
+    snprintf(choice->reason, sizeof choice->reason, "%s", reason);
     const attend_status status = try_name(settings, "cpu", open, argument, choice);
     if (status == ATTEND_OK || !*choice->refused) return status;
     char text[512];
@@ -196,6 +198,7 @@ attend_status attend__select(const attend__settings *settings, attend__open_fn *
         char name[80];
         text = attend__next_name(text, name, sizeof name);
         if (!*name) continue;
+        attend__select_reason(settings, fell_back ? ", after others were refused" : "", choice);
         status = strcmp(name, "auto") ? try_name(settings, name, open, argument, choice)
                                       : try_auto(settings, open, argument, choice);
         if (status == ATTEND_OK) break;

@@ -60,8 +60,13 @@ static bool promises_gpu(candidates *c, const char *module, const attend_device_
     for (size_t i = 0; i < verdict->count; i++) {
         const attend_device_info *tested = &verdict->items[i];
         promised = promised || (is_gpu(tested) && !tested->reason);
-        if (tested->reason && (is_gpu(tested) || tested->kind == ATTEND_DEVICE_UNKNOWN))
-            refuse(c, *tested->id ? tested->id : module, tested->reason);
+        const bool lacks_nothing = tested->status == ATTEND_NO_DEVICE && verdict->count > 1;
+        if (!tested->reason || lacks_nothing ||
+            (!is_gpu(tested) && tested->kind != ATTEND_DEVICE_UNKNOWN))
+            continue;
+        char text[400];
+        snprintf(text, sizeof text, "attend doctor found: %s", tested->reason);
+        refuse(c, *tested->id ? tested->id : module, text);
     }
     return promised;
 }

@@ -63,7 +63,7 @@ bad() { # PROBE_FAULT PATTERN-OF-DOCTOR PATTERN-OF-AUTO
     says '^cpu:'
     opened && fail "auto opened the device in spite of $1"
     unset PROBE_FAULT
-    chosen "$3"
+    chosen "${3/: /: attend doctor found: }"
     says '^Chosen now: cpu'
 }
 bad wrong '^FAIL +faulty:0 +.*wrong numbers: .* element [0-9]+ of the result' 'faulty:0: wrong numbers'
@@ -80,7 +80,7 @@ bad closed '^FAIL +faulty:0 +.*lent to another' 'faulty:0: .*lent to another'
 doctor 0 none
 says '^WARN +faulty +no device'
 chosen '^Chosen now: cpu'
-says 'faulty: no device'
+says 'faulty: attend doctor found: no device'
 
 # ---- a good one is taken, as long as all is as it was ---------------------------------------------------
 doctor 0 ""
