@@ -30,7 +30,8 @@ static void keep_piece(const attention_params *p, __global float *scratch, i64 r
         vstore16(vload16(0, values + e), 0, to + e);
 }
 
-/* The sink joins the row; `write`: this work-item stores its log-sum-exp. Returns what the sums of
+/* The sink joins the row; `write`: this work-item stores its log-sum-exp, and for weights its
+ * maximum and sum. Returns what the sums of
  * values are multiplied with: 0 for a row without an allowed key, whose sum is 0, since the largest
  * score alone adds 1. */
 static float close_row(const attention_params *p, const row_info *row, __global const float *sinks,
@@ -48,8 +49,12 @@ static float close_row(const attention_params *p, const row_info *row, __global 
     if (write && lse)
         lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
             row->i * p->lse_strides[2]] = value;
-    if (write && p->row_lse_at >= 0)
-        scratch[p->row_lse_at + ((i64)row->b * p->H + row->h) * p->L + row->i] = value;
+    if (write && p->row_sums_at >= 0) {
+        __global float *const to =
+            scratch + p->row_sums_at + 2 * (((i64)row->b * p->H + row->h) * p->L + row->i);
+        to[0] = anchor(maximum);
+        to[1] = sum;
+    }
     return sum == 0.0f ? 0.0f : factor / sum;
 }
 

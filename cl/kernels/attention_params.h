@@ -35,7 +35,7 @@ typedef struct attention_params {
     i64 window_left, window_right;
     i64 queries_at, keys_at, values_at;
     i64 table_at;     /* [B][3]: query length, key length, offset; -1 = none */
-    i64 row_lse_at;   /* [B][H][L], -1 = not wanted */
+    i64 row_sums_at;  /* [B][H][L] of (maximum, sum), -1 = not wanted */
     i64 totals_at;    /* [B * G][rows][EP]: running sums of values, where they are in memory */
     i64 partial_at;   /* split keys: [B * G][rows][pieces] of (maximum, sum), then of EP sums */
     i32 B, H, G, L, S, D, E, SP, EP, R;

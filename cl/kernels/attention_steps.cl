@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Scores, weights and their mean as tensors, the softmax of scores that are given, and the mix of
- * weights that are given: side outputs of attention, and its three steps on their own. Weights are
- * exp(score - lse), so that asking for them touches nothing of the fused kernels. */
+ * weights that are given: side outputs of attention, and its three steps on their own. Weights come
+ * from maximum and sum of their row, so that asking for them touches nothing of the fused kernels.
+ * (Log-sum-exp alone would not do: beside a large maximum it has no room for the logarithm.) */
 #include "score.h"
 
 #ifndef GROUP
@@ -73,8 +74,10 @@ static float16 early_scores(const steps_params *p, const memories *m, const row_
     return select((float16)(-INFINITY), s, live);
 }
 
-static float16 weights_of(float16 s, float lse) {
-    return select(exponential16(s - lse), (float16)(0.0f), isequal(s, (float16)(-INFINITY)));
+/* `row`: maximum and sum. */
+static float16 weights_of(float16 s, __global const float *row) {
+    return select(exponential16(s - row[0]) / (float16)(row[1]), (float16)(0.0f),
+                  isequal(s, (float16)(-INFINITY)));
 }
 
 /* (16 keys, query row, sample and head; with `mean` sample) */
@@ -98,7 +101,7 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
         else
             x = full_scores(&p, &m, &r, j0, from, scratch);
         if (p.weights)
-            x = weights_of(x, scratch[p.a.row_lse_at + ((i64)b * p.a.H + h) * p.a.L + i]);
+            x = weights_of(x, scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
         sum = p.mean ? sum + x : x;
     }
     if (p.mean) sum /= (float16)((float)p.a.H);
@@ -109,7 +112,8 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
 
 /* ---- the softmax of given scores ------------------------------------------------------------- */
 
-/* (row x GROUP, 1, sample and head): log-sum-exp of each row into scratch, and where asked for. */
+/* (row x GROUP, 1, sample and head): maximum and sum of each row into scratch, log-sum-exp where
+ * asked for. */
 __kernel void attention_lse(const steps_params p, __global const uchar *mask,
                             __global const uchar *bias, __global const uchar *key_mask,
                             __global const float *slopes, __global const float *sinks,
@@ -155,7 +159,8 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     if (mine != 0 || i >= p.a.L) return;
     if (sink != -INFINITY) sum += exponential(sink - base);
     const float value = sum == 0.0f ? -INFINITY : top + log(sum);
-    scratch[p.a.row_lse_at + (i64)z * p.a.L + i] = value;
+    scratch[p.a.row_sums_at + 2 * ((i64)z * p.a.L + i)] = base;
+    scratch[p.a.row_sums_at + 2 * ((i64)z * p.a.L + i) + 1] = sum;
     if (lse)
         lse[p.a.lse_at + r.b * p.a.lse_strides[0] + r.h * p.a.lse_strides[1] +
             i * p.a.lse_strides[2]] = value;

@@ -116,7 +116,7 @@ static void record(ocl_run *run, const void *description) {
     for (int i = 0; i < 4; i++)
         r.p.out_strides[i] = a->out.strides[i];
     if (given(&a->weights) || given(&a->weights_mean))
-        r.p.row_lse_at = attend__ocl_scratch(run, attend__ocl_lse_bytes(&n)) / 4;
+        r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
     r.p.pieces = pieces_of(run, r.plan, &n);
     if (r.p.pieces > 1)
         r.p.partial_at = attend__ocl_scratch(run, partial_bytes(&n, r.plan->EP)) / 4;
@@ -170,7 +170,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = attend__ocl_table_bytes(&n) + attend__ocl_queries_bytes(&n, p->DP) +
                             attend__ocl_keys_bytes(&n, p->DP) +
-                            attend__ocl_values_bytes(&n, p->EP) + attend__ocl_lse_bytes(&n);
+                            attend__ocl_values_bytes(&n, p->EP) + attend__ocl_sums_bytes(&n);
     const size_t totals =
         device->kernels == OCL_CLASS_TILE && n.S > CHUNK ? attend__ocl_queries_bytes(&n, p->EP) : 0;
     p->plan.scratch_bytes += totals > p->partial_bytes ? totals : p->partial_bytes;

@@ -48,7 +48,7 @@ size_t attend__ocl_table_bytes(const ocl_attention_sizes *n);
 size_t attend__ocl_queries_bytes(const ocl_attention_sizes *n, int DP);
 size_t attend__ocl_keys_bytes(const ocl_attention_sizes *n, int DP);
 size_t attend__ocl_values_bytes(const ocl_attention_sizes *n, int EP);
-size_t attend__ocl_lse_bytes(const ocl_attention_sizes *n);
+size_t attend__ocl_sums_bytes(const ocl_attention_sizes *n);
 
 /* Side outputs and steps. `from`: scores that are given at a->scores_stage, or NULL: products of
  * the packed queries and keys. */

@@ -86,8 +86,8 @@ size_t attend__ocl_values_bytes(const ocl_attention_sizes *n, int EP) {
     return attend__ocl_scratch_round((size_t)(n->B * n->G * rounded(n->S, 32) * EP) *
                                      sizeof(float));
 }
-size_t attend__ocl_lse_bytes(const ocl_attention_sizes *n) {
-    return attend__ocl_scratch_round((size_t)(n->B * n->H * n->L) * sizeof(float));
+size_t attend__ocl_sums_bytes(const ocl_attention_sizes *n) {
+    return attend__ocl_scratch_round((size_t)(n->B * n->H * n->L) * 2 * sizeof(float));
 }
 
 void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
@@ -165,7 +165,7 @@ static void fill_sizes(ocl_attention_run *r) {
                                                    : 0;
     p->scale = (f32)a->scale;
     p->softcap = (f32)a->softcap;
-    p->table_at = p->row_lse_at = -1;
+    p->table_at = p->row_sums_at = -1;
 }
 
 static void make_table(ocl_attention_run *r) {

@@ -99,7 +99,7 @@ void attend__ocl_side_weights(ocl_attention_run *r, const attend_tensor *from, b
 
 void attend__ocl_softmax_lse(ocl_attention_run *r, const attend_tensor *from) {
     const ocl_attention_sizes n = {.B = r->p.B, .H = r->p.H, .L = r->p.L};
-    r->p.row_lse_at = attend__ocl_scratch(r->run, attend__ocl_lse_bytes(&n)) / 4;
+    r->p.row_sums_at = attend__ocl_scratch(r->run, attend__ocl_sums_bytes(&n)) / 4;
     steps_params p = {0};
     const cl_mem memory = fill_from(r, &p, from);
     ocl_launch launch = attend__ocl_begin(r->run, r->plan->lse);
@@ -161,7 +161,7 @@ static size_t step_scratch(attend_operation operation, const ocl_attention_sizes
     size_t bytes = attend__ocl_table_bytes(n);
     if (operation == ATTEND_OP_SCORES)
         bytes += attend__ocl_queries_bytes(n, p->DP) + attend__ocl_keys_bytes(n, p->DP);
-    if (operation == ATTEND_OP_SOFTMAX) bytes += attend__ocl_lse_bytes(n);
+    if (operation == ATTEND_OP_SOFTMAX) bytes += attend__ocl_sums_bytes(n);
     if (operation == ATTEND_OP_MIX) bytes += attend__ocl_values_bytes(n, p->EP);
     return bytes;
 }
