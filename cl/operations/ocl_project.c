@@ -30,7 +30,7 @@ enum {
 typedef struct project_plan {
     attend_device_plan plan;
     int pack, product, thin; /* kernels; thin only where local memory is real */
-    attend_type weights_type;
+    attend_type x_type, weights_type;
 } project_plan;
 
 static int64_t parts(int64_t size, int64_t part) {
@@ -122,9 +122,11 @@ static void record(ocl_run *run, const void *description) {
 static attend_status add_kernels(attend_device *device, project_plan *p) {
     attend_status status = ATTEND_OK;
     const bool tile = device->kernels == OCL_CLASS_TILE;
-    char options[64];
-    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d%s", (int)p->weights_type,
-             device->kernels == OCL_CLASS_PLAIN ? " -DVECTORS=1 -DMOST_ROWS=4" : "");
+    char options[96], rows[64] = "";
+    if (!tile)
+        snprintf(rows, sizeof rows, " -DX_TYPE=%d%s", (int)p->x_type,
+                 device->kernels == OCL_CLASS_PLAIN ? " -DVECTORS=1 -DMOST_ROWS=4" : "");
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d%s", (int)p->weights_type, rows);
     p->product = attend__ocl_plan_kernel(
         device, &p->plan, tile ? &attend__ocl_source_project_tile : &attend__ocl_source_project,
         options, "project", &status);
@@ -153,6 +155,7 @@ attend_status attend__ocl_plan_project(attend_device *device, const attend_proje
     project_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_PROJECT, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->plan.record = record;
+    p->x_type = largest->x.type;
     p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
     snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
              prepared != NULL ? "prepared" : "plain", classes[device->kernels]);
