@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reports functions over 60 lines (100 in *_tmpl.h and kernel tests) and over 7 parameters.
+"""Reports functions over 60 lines (100 in *_tmpl.h, and OpenCL kernels) and over 7 parameters (kernels apart, whose
+memories are arguments each).
 
 A function is a line at column 0 that is followed, at column 0, by a line starting with '}'; the sources are
 formatted so that this holds. A file whose first comment holds "over budget" is allowed longer ones."""
@@ -42,10 +43,12 @@ def main(paths):
             if not match:
                 continue
             length = end - start + 1
-            if length > limit:
-                print(f"{path}:{start + 1}: {match[1]} has {length} lines, the budget is {limit}")
+            kernel = lines[start].startswith("__kernel ")
+            most = 100 if kernel else limit
+            if length > most:
+                print(f"{path}:{start + 1}: {match[1]} has {length} lines, the budget is {most}")
                 bad += 1
-            if match[2].count(",") >= 7:
+            if match[2].count(",") >= 7 and not kernel:
                 print(f"{path}:{start + 1}: {match[1]} has {match[2].count(',') + 1} parameters, the budget is 7")
                 bad += 1
     return bad

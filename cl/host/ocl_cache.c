@@ -52,7 +52,7 @@ static bool find_place(const ocl_device *d, const attend_host *host, const ocl_s
     p->key[0] = 0;
     char *end = p->key;
     for (int i = 0; i < PARTS; i++)
-        end += sprintf(end, "%s\n", parts[i]);
+        end += snprintf(end, bytes - (size_t)(end - p->key), "%s\n", parts[i]);
     (void)snprintf(p->name, sizeof p->name, "program-%016" PRIx64,
                    attend__hash(ATTEND__HASH_START, p->key, (size_t)(end - p->key)));
     return true;

@@ -5,6 +5,8 @@
 #include "ocl_cache.h"
 #include "ocl_device.h"
 
+#include "base/memory.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,14 +64,13 @@ static attend_status build(const ocl_device *d, const attend_host *host, const o
 static attend_status keep(ocl_device *d, const attend_host *host, const ocl_source *source,
                           const char *options, cl_program built) {
     ocl_program *const p = calloc(1, sizeof *p);
-    char *const copy = malloc(strlen(options) + 1);
+    char *const copy = attend__string_copy(options);
     if (p == NULL || copy == NULL) {
         free(p);
         free(copy);
         (void)d->cl->clReleaseProgram(built);
         return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a program");
     }
-    strcpy(copy, options);
     *p = (ocl_program){d->programs, source, copy, built};
     d->programs = p;
     return ATTEND_OK;

@@ -8,6 +8,18 @@
 
 #include "score.h"
 
+/* Where a call's results go, and the sinks that join its rows. */
+typedef struct results {
+    __global const float *sinks;
+    __global uchar *out;
+    __global float *lse, *scratch;
+} results;
+
+/* Maximum and sum of a row, or of a part of its keys. */
+typedef struct mass {
+    float maximum, sum;
+} mass;
+
 /* Where piece `piece` of row `row` (counted over all key/value heads) lies. */
 static __global float *piece_head(const attention_params *p, __global float *scratch, i64 row,
                                   int piece) {
@@ -21,10 +33,10 @@ static __global float *piece_values(const attention_params *p, __global float *s
 }
 
 static void keep_piece(const attention_params *p, __global float *scratch, i64 row, int piece,
-                       int column, float maximum, float sum, const float *values) {
+                       int column, mass m, const float *values) {
     __global float *const head = piece_head(p, scratch, row, piece);
-    head[0] = maximum;
-    head[1] = sum;
+    head[0] = m.maximum;
+    head[1] = m.sum;
     __global float *const to = piece_values(p, scratch, row, piece) + column;
     for (int e = 0; e < EC; e += 16)
         vstore16(vload16(0, values + e), 0, to + e);
@@ -34,28 +46,27 @@ static void keep_piece(const attention_params *p, __global float *scratch, i64 r
  * maximum and sum. Returns what the sums of
  * values are multiplied with: 0 for a row without an allowed key, whose sum is 0, since the largest
  * score alone adds 1. */
-static float close_row(const attention_params *p, const row_info *row, __global const float *sinks,
-                       __global float *lse, __global float *scratch, int write, float maximum,
-                       float sum) {
+static float close_row(const attention_params *p, const row_info *row, const results *to,
+                       int write, mass m) {
     float factor = 1.0f;
-    if (sinks && row->live) {
-        const float sink = sinks[p->sink_at + row->h * p->sink_stride];
-        const float top = sink > maximum ? sink : maximum, base = anchor(top);
-        factor = exponential(maximum - base);
-        sum = FMA(sum, factor, sink == -INFINITY ? 0.0f : exponential(sink - base));
-        maximum = top;
+    if (to->sinks && row->live) {
+        const float sink = to->sinks[p->sink_at + row->h * p->sink_stride];
+        const float top = sink > m.maximum ? sink : m.maximum, base = anchor(top);
+        factor = exponential(m.maximum - base);
+        m.sum = FMA(m.sum, factor, sink == -INFINITY ? 0.0f : exponential(sink - base));
+        m.maximum = top;
     }
-    const float value = sum == 0.0f ? -INFINITY : maximum + log(sum);
-    if (write && lse)
-        lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
+    const float value = m.sum == 0.0f ? -INFINITY : m.maximum + log(m.sum);
+    if (write && to->lse)
+        to->lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
             row->i * p->lse_strides[2]] = value;
     if (write && p->row_sums_at >= 0) {
-        __global float *const to =
-            scratch + p->row_sums_at + 2 * (((i64)row->b * p->H + row->h) * p->L + row->i);
-        to[0] = anchor(maximum);
-        to[1] = sum;
+        __global float *const sums =
+            to->scratch + p->row_sums_at + 2 * (((i64)row->b * p->H + row->h) * p->L + row->i);
+        sums[0] = anchor(m.maximum);
+        sums[1] = m.sum;
     }
-    return sum == 0.0f ? 0.0f : factor / sum;
+    return m.sum == 0.0f ? 0.0f : factor / m.sum;
 }
 
 static i64 out_of(const attention_params *p, const row_info *row) {

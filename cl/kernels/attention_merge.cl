@@ -11,23 +11,21 @@ __kernel void attention_merge(const attention_params p, __global const float *si
     const int column = 16 * (int)get_global_id(0), row = get_global_id(1), z = get_global_id(2);
     const int count = p.R * p.L, b = z / p.G, h = z % p.G * p.R + row / p.L;
     if (column >= p.EP || row >= count) return;
-    const memories none = {0, 0, 0, 0};
-    __global const i64 *const table =
-        p.table_at < 0 ? 0 : (__global const i64 *)scratch + p.table_at;
-    const row_info info = row_make(&p, &none, table, b, h, row % p.L);
-    float maximum = -INFINITY, sum = 0.0f;
+    const inputs in = inputs_make(&p, 0, 0, 0, 0, scratch);
+    const results to = {sinks, out, lse, scratch};
+    const row_info info = row_make(&in, b, h, row % p.L);
+    mass m = {-INFINITY, 0.0f};
     float16 values = (float16)(0.0f);
     for (int piece = 0; piece < p.pieces; piece++) {
         const i64 at = (i64)z * count + row;
         __global const float *const head = piece_head(&p, scratch, at, piece);
-        const float top = fmax(maximum, head[0]), base = anchor(top);
-        const float old = exponential(maximum - base), new = exponential(head[0] - base);
-        maximum = top;
-        sum = FMA(sum, old, head[1] * new);
+        const float top = fmax(m.maximum, head[0]), base = anchor(top);
+        const float old = exponential(m.maximum - base), new = exponential(head[0] - base);
+        m.maximum = top;
+        m.sum = FMA(m.sum, old, head[1] * new);
         values = FMA(values, (float16)(old),
                      vload16(0, piece_values(&p, scratch, at, piece) + column) * new);
     }
-    const float share =
-        close_row(&p, &info, sinks, lse, scratch, column == 0, maximum, sum);
+    const float share = close_row(&p, &info, &to, column == 0, m);
     if (column < p.E) store_columns(&p, out_of(&p, &info), column, out, values * share);
 }

@@ -25,9 +25,17 @@
 #define EXCLUDED 0x80000000u /* the bits of -0 */
 
 typedef struct part {
-    float maximum[RQ], sum[RQ];
+    mass rows[RQ];
     float values[RQ * EC];
 } part;
+
+/* RQ rows and the operands of their head. */
+typedef struct block {
+    row_info rows[RQ];
+    __global const float *queries[RQ];
+    __global const float *keys, *values;
+    int from, until; /* keys that any of the rows may see */
+} block;
 
 /* Products of RQ queries and the keys [from, until) of a chunk, both multiples of 32 from its
  * start. */
@@ -57,16 +65,15 @@ static void products(__global const float *const *queries, __global const float 
 }
 
 /* Scores of a row become weights relative to their maximum. */
-static void weigh(const attention_params *p, const memories *m, const row_info *row, int j0,
-                  int from, int until, float *s, float *maximum, float *sum) {
+static mass weigh(const inputs *in, const row_info *row, int j0, int from, int until, float *s) {
     float16 top = (float16)(-INFINITY), added = (float16)(0.0f);
     for (int j = from; j < until; j += 16) {
-        const float16 x = masked_keys(p, m, row, j0 + j, vload16(0, s + j), STAGE_RAW);
+        const float16 x = masked_keys(in, row, j0 + j, vload16(0, s + j), STAGE_RAW);
         vstore16(x, 0, s + j);
         top = fmax(top, x);
     }
-    *maximum = largest(top);
-    const float16 base = (float16)(anchor(*maximum));
+    const float maximum = largest(top);
+    const float16 base = (float16)(anchor(maximum));
     for (int j = from; j < until; j += 16) {
         const float16 x = vload16(0, s + j);
         const float16 w =
@@ -74,7 +81,7 @@ static void weigh(const attention_params *p, const memories *m, const row_info *
         vstore16(w, 0, s + j);
         added += w;
     }
-    *sum = total(added);
+    return (mass){maximum, total(added)};
 }
 
 /* Weights times values for 32 columns, in partials of 64 keys; `chosen`: without excluded keys. */
@@ -115,11 +122,12 @@ static int finite(const float *values, int count) {
 /* total += added, by the rules of the online softmax. */
 static void join(part *sum, const part *added) {
     for (int r = 0; r < RQ; r++) {
-        const float top = fmax(sum->maximum[r], added->maximum[r]), base = anchor(top);
-        const float old = exponential(sum->maximum[r] - base);
-        const float new = exponential(added->maximum[r] - base);
-        sum->maximum[r] = top;
-        sum->sum[r] = FMA(sum->sum[r], old, added->sum[r] * new);
+        mass *const m = &sum->rows[r];
+        const mass one = added->rows[r];
+        const float top = fmax(m->maximum, one.maximum), base = anchor(top);
+        const float old = exponential(m->maximum - base), new = exponential(one.maximum - base);
+        m->maximum = top;
+        m->sum = FMA(m->sum, old, one.sum * new);
         for (int e = 0; e < EC; e += 16) {
             float *const to = sum->values + r * EC + e;
             vstore16(FMA(vload16(0, to), (float16)(old),
@@ -130,52 +138,54 @@ static void join(part *sum, const part *added) {
 }
 
 static void clear(part *x) {
-    for (int r = 0; r < RQ; r++) {
-        x->maximum[r] = -INFINITY;
-        x->sum[r] = 0.0f;
-    }
+    for (int r = 0; r < RQ; r++)
+        x->rows[r] = (mass){-INFINITY, 0.0f};
     for (int e = 0; e < RQ * EC; e += 16)
         vstore16((float16)(0.0f), 0, x->values + e);
 }
 
-typedef struct span {
-    int from, until; /* keys that any row of the block may see */
-} span;
-
-static span span_of(const row_info *rows) {
-    span s = {0x7fffffff, 0};
+/* Rows first .. first + RQ - 1 of key/value head z; beyond the last one it is repeated. */
+static block block_make(const inputs *in, __global const float *scratch, int z, int first,
+                        int column) {
+    const attention_params *const p = in->p;
+    const int b = z / p->G, g = z % p->G, count = p->R * p->L;
+    block x = {.from = 0x7fffffff, .until = 0};
     for (int r = 0; r < RQ; r++) {
-        if (rows[r].first >= rows[r].end) continue;
-        s.from = min(s.from, rows[r].first);
-        s.until = max(s.until, rows[r].end);
+        const int row = min(first + r, count - 1), h = g * p->R + row / p->L;
+        x.rows[r] = row_make(in, b, h, row % p->L);
+        x.queries[r] =
+            scratch + p->queries_at + (((i64)b * p->H + h) * p->L + row % p->L) * DP;
+        if (x.rows[r].first >= x.rows[r].end) continue;
+        x.from = min(x.from, x.rows[r].first);
+        x.until = max(x.until, x.rows[r].end);
     }
-    return s;
+    x.keys = scratch + p->keys_at + (i64)z * p->SP * DP;
+    x.values = scratch + p->values_at + (i64)z * p->SP * p->EP + column;
+    return x;
 }
 
-/* One chunk on its own. */
-static void chunk(const attention_params *p, const memories *m, const row_info *rows,
-                  __global const float *const *queries, __global const float *keys,
-                  __global const float *values, int j0, span s, part *result) {
+/* The chunk that begins at key j0, on its own. */
+static void chunk(const inputs *in, const block *x, int j0, part *result) {
     float scores[RQ * CHUNK];
-    const int from = max(s.from - j0, 0) / 32 * 32;
-    const int until = min((s.until - j0 + 31) / 32 * 32, CHUNK);
-    products(queries, keys + (i64)j0 * DP, from, until, scores);
+    const int pitch = in->p->EP;
+    __global const float *const values = x->values + (i64)j0 * pitch;
+    const int from = max(x->from - j0, 0) / 32 * 32;
+    const int until = min((x->until - j0 + 31) / 32 * 32, CHUNK);
+    products(x->queries, x->keys + (i64)j0 * DP, from, until, scores);
     for (int r = 0; r < RQ; r++)
-        weigh(p, m, &rows[r], j0, from, until, scores + r * CHUNK, &result->maximum[r],
-              &result->sum[r]);
+        result->rows[r] = weigh(in, &x->rows[r], j0, from, until, scores + r * CHUNK);
     for (int e = 0; e < EC; e += 32)
-        mix(scores, values + (i64)j0 * p->EP + e, p->EP, from, until, 0, result->values + e);
+        mix(scores, values + e, pitch, from, until, 0, result->values + e);
     if (finite(result->values, RQ * EC)) return;
     for (int e = 0; e < EC; e += 32)
-        mix(scores, values + (i64)j0 * p->EP + e, p->EP, from, until, 1, result->values + e);
+        mix(scores, values + e, pitch, from, until, 1, result->values + e);
 }
 
-static void finish_row(const attention_params *p, const row_info *row, __global const float *sinks,
-                       __global uchar *out, __global float *lse, __global float *scratch,
-                       int column, float maximum, float sum, const float *values) {
-    const float share = close_row(p, row, sinks, lse, scratch, column == 0, maximum, sum);
+static void finish_row(const attention_params *p, const row_info *row, const results *to,
+                       int column, mass m, const float *values) {
+    const float share = close_row(p, row, to, column == 0, m);
     for (int e = 0; e < EC && column + e < p->E; e += 16)
-        store_columns(p, out_of(p, row), column + e, out, vload16(0, values + e) * share);
+        store_columns(p, out_of(p, row), column + e, to->out, vload16(0, values + e) * share);
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */
@@ -183,37 +193,25 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
                              __global const uchar *bias, __global const uchar *key_mask,
                              __global const float *slopes, __global const float *sinks,
                              __global uchar *out, __global float *lse, __global float *scratch) {
-    const memories m = {mask, bias, key_mask, slopes};
+    const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
+    const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_global_id(1);
-    const int b = z / p.G, g = z % p.G, count = p.R * p.L;
-    const int first = RQ * (int)get_global_id(0);
+    const int count = p.R * p.L, first = RQ * (int)get_global_id(0);
     if (first >= count) return;
-    __global const i64 *const table =
-        p.table_at < 0 ? 0 : (__global const i64 *)scratch + p.table_at;
-    row_info rows[RQ];
-    __global const float *queries[RQ];
-    for (int r = 0; r < RQ; r++) {
-        const int row = min(first + r, count - 1), h = g * p.R + row / p.L;
-        rows[r] = row_make(&p, &m, table, b, h, row % p.L);
-        queries[r] = scratch + p.queries_at + (((i64)b * p.H + h) * p.L + row % p.L) * DP;
-    }
-    __global const float *const keys = scratch + p.keys_at + (i64)z * p.SP * DP;
-    __global const float *const values = scratch + p.values_at + (i64)z * p.SP * p.EP + column;
-    const span s = span_of(rows);
+    const block x = block_make(&in, scratch, z, first, column);
     part sum, one;
     clear(&sum);
-    for (int j0 = s.from / CHUNK * CHUNK; j0 < s.until; j0 += CHUNK) {
+    for (int j0 = x.from / CHUNK * CHUNK; j0 < x.until; j0 += CHUNK) {
         if (p.pieces > 1 && j0 / CHUNK != piece) continue;
-        chunk(&p, &m, rows, queries, keys, values, j0, s, p.pieces > 1 ? &sum : &one);
+        chunk(&in, &x, j0, p.pieces > 1 ? &sum : &one);
         if (p.pieces == 1) join(&sum, &one);
     }
     for (int r = 0; r < RQ && first + r < count; r++) {
         if (p.pieces > 1)
-            keep_piece(&p, scratch, (i64)z * count + first + r, piece, column, sum.maximum[r],
-                       sum.sum[r], sum.values + r * EC);
-        else
-            finish_row(&p, &rows[r], sinks, out, lse, scratch, column, sum.maximum[r], sum.sum[r],
+            keep_piece(&p, scratch, (i64)z * count + first + r, piece, column, sum.rows[r],
                        sum.values + r * EC);
+        else
+            finish_row(&p, &x.rows[r], &to, column, sum.rows[r], sum.values + r * EC);
     }
 }

@@ -57,19 +57,19 @@ static float16 given_scores(const steps_params *p, const row_info *r, int j0,
 }
 
 /* Masked scores of 16 keys. Scores that were given as MASKED say themselves who is excluded. */
-static float16 full_scores(const steps_params *p, const memories *m, const row_info *r, int j0,
+static float16 full_scores(const steps_params *p, const inputs *in, const row_info *r, int j0,
                            __global const uchar *from, __global const float *scratch) {
     const float16 s = given_scores(p, r, j0, from, scratch);
-    if (p->from_stage < STAGE_MASKED) return masked_keys(&p->a, m, r, j0, s, p->from_stage);
+    if (p->from_stage < STAGE_MASKED) return masked_keys(in, r, j0, s, p->from_stage);
     const int16 live = j0 + LANES < (r->live ? r->keys : 0);
     return select((float16)(-INFINITY), s, live);
 }
 
 /* Scores before MASKED hold every key below the key length, excluded or not. */
-static float16 early_scores(const steps_params *p, const memories *m, const row_info *r, int j0,
+static float16 early_scores(const steps_params *p, const inputs *in, const row_info *r, int j0,
                             __global const uchar *from, __global const float *scratch) {
     const int16 live = j0 + LANES < (r->live ? r->keys : 0);
-    const float16 s = advance_keys(&p->a, m, r, j0, given_scores(p, r, j0, from, scratch),
+    const float16 s = advance_keys(in, r, j0, given_scores(p, r, j0, from, scratch),
                                    (float16)(0.0f), p->from_stage, p->to_stage);
     return select((float16)(-INFINITY), s, live);
 }
@@ -87,19 +87,17 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
                              __global uchar *to, __global float *scratch) {
     const int j0 = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (j0 >= p.a.S || i >= p.a.L) return;
-    const memories m = {mask, bias, key_mask, slopes};
-    __global const i64 *const table =
-        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
+    const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
     const int heads = p.mean ? p.a.H : 1, b = p.mean ? z : z / p.a.H;
     float16 sum = (float16)(0.0f);
     for (int n = 0; n < heads; n++) {
         const int h = p.mean ? n : z % p.a.H;
-        const row_info r = row_make(&p.a, &m, table, b, h, i);
+        const row_info r = row_make(&in, b, h, i);
         float16 x;
         if (!p.weights && p.to_stage < STAGE_MASKED)
-            x = early_scores(&p, &m, &r, j0, from, scratch);
+            x = early_scores(&p, &in, &r, j0, from, scratch);
         else
-            x = full_scores(&p, &m, &r, j0, from, scratch);
+            x = full_scores(&p, &in, &r, j0, from, scratch);
         if (p.weights)
             x = weights_of(x, scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
         sum = p.mean ? sum + x : x;
@@ -122,15 +120,13 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
 #if GROUP > 1
     __local float shared[GROUP];
 #endif
-    const memories m = {mask, bias, key_mask, slopes};
+    const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
     const int mine = get_global_id(0) % GROUP, i = get_global_id(0) / GROUP, z = get_global_id(2);
     const int row = min(i, p.a.L - 1); /* no return before a barrier */
-    __global const i64 *const table =
-        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
-    const row_info r = row_make(&p.a, &m, table, z / p.a.H, z % p.a.H, row);
+    const row_info r = row_make(&in, z / p.a.H, z % p.a.H, row);
     float16 tops = (float16)(-INFINITY);
     for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP)
-        tops = fmax(tops, full_scores(&p, &m, &r, j0, from, scratch));
+        tops = fmax(tops, full_scores(&p, &in, &r, j0, from, scratch));
     float top = largest(tops);
 #if GROUP > 1
     shared[mine] = top;
@@ -144,7 +140,7 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     const float base = anchor(top);
     float16 sums = (float16)(0.0f);
     for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP) {
-        const float16 s = full_scores(&p, &m, &r, j0, from, scratch);
+        const float16 s = full_scores(&p, &in, &r, j0, from, scratch);
         sums += select(exponential16(s - base), (float16)(0.0f),
                        isequal(s, (float16)(-INFINITY)));
     }
@@ -175,10 +171,8 @@ __kernel void attention_mix(const steps_params p, __global const uchar *mask,
                             __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (column >= p.a.E || i >= p.a.L) return;
-    const memories m = {mask, bias, key_mask, 0};
-    __global const i64 *const table =
-        p.a.table_at < 0 ? 0 : (__global const i64 *)scratch + p.a.table_at;
-    const row_info r = row_make(&p.a, &m, table, z / p.a.H, z % p.a.H, i);
+    const inputs in = inputs_make(&p.a, mask, bias, key_mask, 0, scratch);
+    const row_info r = row_make(&in, z / p.a.H, z % p.a.H, i);
     const i64 at = p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] +
                    i * p.from_strides[2];
     __global const float *const values =
@@ -188,7 +182,7 @@ __kernel void attention_mix(const steps_params p, __global const uchar *mask,
     for (int j0 = r.first; j0 < r.end; j0 += 64) {
         float16 partial = (float16)(0.0f);
         for (int j = j0; j < min(j0 + 64, r.end); j++) {
-            if (!allowed_key(&p.a, &m, &r, j)) continue;
+            if (!allowed_key(&in, &r, j)) continue;
             const float w = load_element(from, at + j * p.from_strides[3], p.from_type);
             partial = FMA((float16)(w), vload16(0, values + (i64)j * p.a.EP), partial);
         }

@@ -40,9 +40,11 @@
 
 /* What a work-item knows of its rows. */
 typedef struct tile {
-    __global const float *queries[MINE]; /* staged by this work-item: rows x + 8 n */
+    row_info rows[MINE];                 /* 4 y, .. */
+    __global const float *queries[MINE]; /* that it stages: rows y + 8 n */
     __global const float *keys, *values;
     int x, y;
+    int from, until; /* keys that any row of the group may see: the same for all work-items */
 } tile;
 
 /* Products of 4 rows and 4 keys of the block that begins at key j, in partials of 64. */
@@ -78,17 +80,16 @@ static void products(const tile *t, __local float *work, int j, float s[MINE][MI
     }
 }
 
-/* Scores become weights in local memory; maximum and sum of the chunk go on. Returns in `old` what
- * earlier sums are multiplied with. */
-static void weigh(const attention_params *p, const memories *m, const row_info *rows, const tile *t,
-                  __local float *work, int j, float s[MINE][MINE], float *maximum, float *sum,
-                  float *old) {
+/* Scores become weights in local memory, `m` goes on. Returns in `old` what earlier sums are
+ * multiplied with. */
+static void weigh(const inputs *in, const tile *t, __local float *work, int j,
+                  float s[MINE][MINE], mass *m, float *old) {
     for (int r = 0; r < MINE; r++) {
         float top = -INFINITY;
         for (int c = 0; c < MINE; c++) {
             const int key = j + t->x + SIDE * c;
-            s[r][c] = allowed_key(p, m, &rows[r], key)
-                          ? advance_key(p, m, &rows[r], key, s[r][c], STAGE_RAW, STAGE_MASKED)
+            s[r][c] = allowed_key(in, &t->rows[r], key)
+                          ? advance_key(in, &t->rows[r], key, s[r][c], STAGE_RAW, STAGE_MASKED)
                           : -INFINITY;
             top = fmax(top, s[r][c]);
         }
@@ -96,12 +97,12 @@ static void weigh(const attention_params *p, const memories *m, const row_info *
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int r = 0; r < MINE; r++) {
-        float top = maximum[r];
+        float top = m[r].maximum;
         for (int x = 0; x < SIDE; x++)
             top = fmax(top, work[M_AT + (t->y * MINE + r) * SIDE + x]);
         const float base = anchor(top);
-        old[r] = exponential(maximum[r] - base);
-        maximum[r] = top;
+        old[r] = exponential(m[r].maximum - base);
+        m[r].maximum = top;
         for (int c = 0; c < MINE; c++)
             work[P_AT + (t->y * MINE + r) * P_PITCH + t->x + SIDE * c] =
                 s[r][c] == -INFINITY ? -0.0f : exponential(s[r][c] - base);
@@ -111,23 +112,23 @@ static void weigh(const attention_params *p, const memories *m, const row_info *
         float added = 0.0f;
         for (int key = 0; key < KEYS; key++)
             added += work[P_AT + (t->y * MINE + r) * P_PITCH + key];
-        sum[r] = FMA(sum[r], old[r], added);
+        m[r].sum = FMA(m[r].sum, old[r], added);
     }
 }
 
 /* One column of one row again, without the excluded keys. */
-static float chosen(const attention_params *p, const tile *t, __local const float *work, int j,
-                    int row, int column) {
+static float chosen(const tile *t, __local const float *work, int j, int pitch, int row,
+                    int column) {
     float a = 0.0f;
     for (int key = 0; key < KEYS; key++) {
         const float w = work[P_AT + row * P_PITCH + key];
-        if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(i64)(j + key) * p->EP + column], a);
+        if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(i64)(j + key) * pitch + column], a);
     }
     return a;
 }
 
-static void mix(const attention_params *p, const tile *t, __local float *work, int j,
-                const float *old, float o[MINE][CN]) {
+static void mix(const tile *t, __local float *work, int j, int pitch, const float *old,
+                float o[MINE][CN]) {
     float a[MINE][CN];
     for (int r = 0; r < MINE; r++)
         for (int c = 0; c < CN; c++)
@@ -135,7 +136,7 @@ static void mix(const attention_params *p, const tile *t, __local float *work, i
     for (int k0 = 0; k0 < KEYS; k0 += BAND) {
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = t->y * SIDE + t->x; n < BAND * EC; n += SIDE * SIDE)
-            work[V_AT + n] = t->values[(i64)(j + k0 + n / EC) * p->EP + n % EC];
+            work[V_AT + n] = t->values[(i64)(j + k0 + n / EC) * pitch + n % EC];
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < BAND; k++)
             for (int r = 0; r < MINE; r++) {
@@ -147,22 +148,83 @@ static void mix(const attention_params *p, const tile *t, __local float *work, i
     for (int r = 0; r < MINE; r++)
         for (int c = 0; c < CN; c++) {
             if (!isfinite(a[r][c]))
-                a[r][c] = chosen(p, t, work, j, t->y * MINE + r, t->x + SIDE * c);
+                a[r][c] = chosen(t, work, j, pitch, t->y * MINE + r, t->x + SIDE * c);
             o[r][c] = FMA(o[r][c], old[r], a[r][c]);
         }
 }
 
 /* The totals of earlier chunks lie in memory, those of this chunk are joined to them. */
-static void join(__global float *total, float *maximum, float *sum, float top, float added,
-                 float *o, int keep) {
-    const float most = fmax(*maximum, top), base = anchor(most);
-    const float old = exponential(*maximum - base), new = exponential(top - base);
-    *maximum = most;
-    *sum = FMA(*sum, old, added * new);
+static void join(__global float *total, mass *m, mass added, float *o, int keep) {
+    const float top = fmax(m->maximum, added.maximum), base = anchor(top);
+    const float old = exponential(m->maximum - base), new = exponential(added.maximum - base);
+    m->maximum = top;
+    m->sum = FMA(m->sum, old, added.sum * new);
     for (int c = 0; c < CN; c++) {
         o[c] = FMA(total[SIDE * c], old, o[c] * new);
         if (keep) total[SIDE * c] = o[c];
     }
+}
+
+static tile tile_make(const inputs *in, __global const float *scratch, int z, int first,
+                      int column) {
+    const attention_params *const p = in->p;
+    const int b = z / p->G, g = z % p->G, count = p->R * p->L;
+    tile t = {.x = get_local_id(0), .y = get_local_id(1), .from = 0x7fffffff, .until = 0};
+    t.keys = scratch + p->keys_at + (i64)z * p->SP * DP;
+    t.values = scratch + p->values_at + (i64)z * p->SP * p->EP + column;
+    for (int r = 0; r < MINE; r++) {
+        const int row = min(first + t.y * MINE + r, count - 1);
+        t.rows[r] = row_make(in, b, g * p->R + row / p->L, row % p->L);
+        const int staged = min(first + t.y + SIDE * r, count - 1);
+        t.queries[r] = scratch + p->queries_at +
+                       (((i64)b * p->H + g * p->R + staged / p->L) * p->L + staged % p->L) * DP;
+    }
+    for (int n = 0; n < ROWS; n++) {
+        const int row = min(first + n, count - 1);
+        const row_info any = row_make(in, b, g * p->R + row / p->L, row % p->L);
+        if (any.first >= any.end) continue;
+        t.from = min(t.from, any.first);
+        t.until = max(t.until, any.end);
+    }
+    return t;
+}
+
+/* The chunk that begins at key j0, on its own. */
+static void chunk(const inputs *in, const tile *t, __local float *work, int j0, mass *m,
+                  float o[MINE][CN]) {
+    float old[MINE], s[MINE][MINE];
+    for (int r = 0; r < MINE; r++) {
+        m[r] = (mass){-INFINITY, 0.0f};
+        for (int c = 0; c < CN; c++)
+            o[r][c] = 0.0f;
+    }
+    for (int j = max(j0, t->from / KEYS * KEYS); j < min(j0 + CHUNK, t->until); j += KEYS) {
+        products(t, work, j, s);
+        weigh(in, t, work, j, s, m, old);
+        mix(t, work, j, in->p->EP, old, o);
+    }
+}
+
+/* Row `row` of key/value head z: to its piece, or to the caller. */
+static void finish(const attention_params *p, const tile *t, const results *to, int r, i64 row,
+                   mass m, const float *o) {
+    const int chunks = p->EP / EC, piece = get_group_id(1);
+    const int column = (int)get_group_id(2) % chunks * EC + t->x;
+    if (p->pieces > 1) {
+        if (t->x == 0) {
+            piece_head(p, to->scratch, row, piece)[0] = m.maximum;
+            piece_head(p, to->scratch, row, piece)[1] = m.sum;
+        }
+        for (int c = 0; c < CN; c++)
+            piece_values(p, to->scratch, row, piece)[column + SIDE * c] = o[c];
+        return;
+    }
+    const float share = close_row(p, &t->rows[r], to, column == 0, m);
+    const i64 at = out_of(p, &t->rows[r]);
+    for (int c = 0; c < CN; c++)
+        if (column + SIDE * c < p->E)
+            store_element(to->out, at + (column + SIDE * c) * p->out_strides[3], p->out_type,
+                          o[c] * share);
 }
 
 /* (block of 32 rows, piece of the keys, (sample and key/value head) x chunk of columns), in groups
@@ -172,86 +234,37 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
                              __global const float *slopes, __global const float *sinks,
                              __global uchar *out, __global float *lse, __global float *scratch) {
     __local float work[LOCAL_FLOATS];
-    const memories m = {mask, bias, key_mask, slopes};
+    const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
+    const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_group_id(2) / chunks;
     const int column = (int)get_group_id(2) % chunks * EC, piece = get_group_id(1);
-    const int b = z / p.G, g = z % p.G, count = p.R * p.L, first = ROWS * (int)get_group_id(0);
-    __global const i64 *const table =
-        p.table_at < 0 ? 0 : (__global const i64 *)scratch + p.table_at;
-    tile t = {.x = get_local_id(0), .y = get_local_id(1)};
-    t.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
-    t.values = scratch + p.values_at + (i64)z * p.SP * p.EP + column;
-    row_info rows[MINE];
+    const int count = p.R * p.L, first = ROWS * (int)get_group_id(0);
+    const tile t = tile_make(&in, scratch, z, first, column);
+    const int here = first + t.y * MINE, start = t.from / CHUNK * CHUNK;
+    float o[MINE][CN];
+    mass m[MINE], one[MINE];
     for (int r = 0; r < MINE; r++) {
-        const int row = min(first + t.y * MINE + r, count - 1);
-        rows[r] = row_make(&p, &m, table, b, g * p.R + row / p.L, row % p.L);
-        const int staged = min(first + t.y + SIDE * r, count - 1);
-        t.queries[r] = scratch + p.queries_at +
-                       (((i64)b * p.H + g * p.R + staged / p.L) * p.L + staged % p.L) * DP;
-    }
-    int from = 0x7fffffff, until = 0; /* the same for all work-items: barriers are inside */
-    for (int n = 0; n < ROWS; n++) {
-        const int row = min(first + n, count - 1);
-        const row_info any = row_make(&p, &m, table, b, g * p.R + row / p.L, row % p.L);
-        if (any.first >= any.end) continue;
-        from = min(from, any.first);
-        until = max(until, any.end);
-    }
-    float o[MINE][CN], maximum[MINE], sum[MINE];
-    for (int r = 0; r < MINE; r++) {
-        maximum[r] = -INFINITY;
-        sum[r] = 0.0f;
+        m[r] = (mass){-INFINITY, 0.0f};
         for (int c = 0; c < CN; c++)
             o[r][c] = 0.0f;
     }
-    const int start = from / CHUNK * CHUNK;
-    for (int j0 = start; j0 < until; j0 += CHUNK) {
+    for (int j0 = start; j0 < t.until; j0 += CHUNK) {
         if (p.pieces > 1 && j0 / CHUNK != piece) continue;
-        float top[MINE], added[MINE], old[MINE], s[MINE][MINE];
-        for (int r = 0; r < MINE; r++) {
-            top[r] = -INFINITY;
-            added[r] = 0.0f;
-            for (int c = 0; c < CN; c++)
-                o[r][c] = 0.0f;
-        }
-        for (int j = max(j0, from / KEYS * KEYS); j < min(j0 + CHUNK, until); j += KEYS) {
-            products(&t, work, j, s);
-            weigh(&p, &m, rows, &t, work, j, s, top, added, old);
-            mix(&p, &t, work, j, old, o);
-        }
-        const int alone = p.pieces > 1 || j0 == start, last = j0 + CHUNK >= until;
-        for (int r = 0; r < MINE; r++) {
-            __global float *const total = scratch + p.totals_at + column + t.x +
-                                          ((i64)z * count + min(first + t.y * MINE + r, count - 1)) *
-                                              p.EP;
-            const int keep = !last && p.pieces == 1;
-            if (first + t.y * MINE + r >= count) continue;
-            if (alone) {
-                maximum[r] = top[r];
-                sum[r] = added[r];
-                for (int c = 0; c < CN && keep; c++)
-                    total[SIDE * c] = o[r][c];
-            } else {
-                join(total, &maximum[r], &sum[r], top[r], added[r], o[r], keep);
+        chunk(&in, &t, work, j0, one, o);
+        const int alone = p.pieces > 1 || j0 == start;
+        const int keep = p.pieces == 1 && j0 + CHUNK < t.until;
+        for (int r = 0; r < MINE && here + r < count; r++) {
+            __global float *const total =
+                scratch + p.totals_at + ((i64)z * count + here + r) * p.EP + column + t.x;
+            if (!alone) {
+                join(total, &m[r], one[r], o[r], keep);
+                continue;
             }
+            m[r] = one[r];
+            for (int c = 0; c < CN && keep; c++)
+                total[SIDE * c] = o[r][c];
         }
     }
-    for (int r = 0; r < MINE && first + t.y * MINE + r < count; r++) {
-        const i64 row = (i64)z * count + first + t.y * MINE + r;
-        if (p.pieces > 1) {
-            if (t.x == 0) {
-                piece_head(&p, scratch, row, piece)[0] = maximum[r];
-                piece_head(&p, scratch, row, piece)[1] = sum[r];
-            }
-            for (int c = 0; c < CN; c++)
-                piece_values(&p, scratch, row, piece)[column + t.x + SIDE * c] = o[r][c];
-            continue;
-        }
-        const float share = close_row(&p, &rows[r], sinks, lse, scratch, column == 0 && t.x == 0,
-                                      maximum[r], sum[r]);
-        for (int c = 0; c < CN; c++)
-            if (column + t.x + SIDE * c < p.E)
-                store_element(out, out_of(&p, &rows[r]) + (column + t.x + SIDE * c) * p.out_strides[3],
-                              p.out_type, o[r][c] * share);
-    }
+    for (int r = 0; r < MINE && here + r < count; r++)
+        finish(&p, &t, &to, r, (i64)z * count + here + r, m[r], o[r]);
 }

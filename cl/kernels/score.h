@@ -18,20 +18,31 @@ typedef struct row_info {
     float slope;
 } row_info;
 
-typedef struct memories {
+/* What every row of a call shares. */
+typedef struct inputs {
+    const attention_params *p;
     __global const uchar *mask, *bias, *key_mask;
     __global const float *slopes;
-} memories;
+    __global const i64 *table; /* NULL where no lengths or offsets are given */
+} inputs;
 
-/* Row i of head h of sample b. `table` is NULL where no lengths or offsets are given. */
-static row_info row_make(const attention_params *p, const memories *m, __global const i64 *table,
-                         int b, int h, int i) {
+static inputs inputs_make(const attention_params *p, __global const uchar *mask,
+                          __global const uchar *bias, __global const uchar *key_mask,
+                          __global const float *slopes, __global const float *scratch) {
+    inputs in = {p, mask, bias, key_mask, slopes, 0};
+    if (p->table_at >= 0) in.table = (__global const i64 *)scratch + p->table_at;
+    return in;
+}
+
+/* Row i of head h of sample b. */
+static row_info row_make(const inputs *in, int b, int h, int i) {
+    const attention_params *const p = in->p;
     row_info r;
     i64 queries = p->L, keys = p->S, offset = p->offset;
-    if (table) {
-        queries = table[3 * b];
-        keys = table[3 * b + 1];
-        offset = table[3 * b + 2];
+    if (in->table) {
+        queries = in->table[3 * b];
+        keys = in->table[3 * b + 1];
+        offset = in->table[3 * b + 2];
     }
     r.b = b;
     r.h = h;
@@ -52,7 +63,7 @@ static row_info row_make(const attention_params *p, const memories *m, __global 
     r.bias_at = p->bias_at + b * p->bias_strides[0] + h * p->bias_strides[1] +
                 i * p->bias_strides[2];
     r.key_mask_at = p->key_mask_at + b * p->key_mask_strides[0];
-    r.slope = m->slopes ? m->slopes[p->slope_at + b * p->slope_strides[0] +
+    r.slope = in->slopes ? in->slopes[p->slope_at + b * p->slope_strides[0] +
                                     h * p->slope_strides[1]]
                         : 0.0f;
     return r;
@@ -60,15 +71,16 @@ static row_info row_make(const attention_params *p, const memories *m, __global 
 
 /* ---- one key --------------------------------------------------------------------------------- */
 
-static int allowed_key(const attention_params *p, const memories *m, const row_info *r, int j) {
+static int allowed_key(const inputs *in, const row_info *r, int j) {
+    const attention_params *const p = in->p;
     if (j < r->first || j >= r->end) return 0;
-    if (m->key_mask && !m->key_mask[r->key_mask_at + j * p->key_mask_strides[1]]) return 0;
-    if (m->mask &&
-        (j >= p->mask_keys || !m->mask[r->mask_at + j * p->mask_strides[3]]))
+    if (in->key_mask && !in->key_mask[r->key_mask_at + j * p->key_mask_strides[1]]) return 0;
+    if (in->mask &&
+        (j >= p->mask_keys || !in->mask[r->mask_at + j * p->mask_strides[3]]))
         return 0;
-    return !m->bias ||
+    return !in->bias ||
            (j < p->bias_keys &&
-            load_element(m->bias, r->bias_at + j * p->bias_strides[3], p->bias_type) != -INFINITY);
+            load_element(in->bias, r->bias_at + j * p->bias_strides[3], p->bias_type) != -INFINITY);
 }
 
 /* |p - j| as float: the difference is taken in integers as far as they go. */
@@ -78,14 +90,15 @@ static float distance_of(i64 place, int j) {
 
 /* Takes a score that has come as far as stage `from` on to stage `to`; up to MASKED only for an
  * allowed key. */
-static float advance_key(const attention_params *p, const memories *m, const row_info *r, int j,
+static float advance_key(const inputs *in, const row_info *r, int j,
                          float s, int from, int to) {
+    const attention_params *const p = in->p;
     if (from < STAGE_SCALED && to >= STAGE_SCALED) s *= p->scale;
     if (from < STAGE_SOFTCAPPED && to >= STAGE_SOFTCAPPED && p->softcap > 0.0f)
         s = p->softcap * tanh(s / p->softcap);
     if (from >= STAGE_MASKED || to < STAGE_MASKED) return s;
-    if (m->bias) s += load_element(m->bias, r->bias_at + j * p->bias_strides[3], p->bias_type);
-    if (m->slopes) s = s - r->slope * distance_of(r->place, j);
+    if (in->bias) s += load_element(in->bias, r->bias_at + j * p->bias_strides[3], p->bias_type);
+    if (in->slopes) s = s - r->slope * distance_of(r->place, j);
     return s;
 }
 
@@ -103,30 +116,32 @@ static int16 truths(__global const uchar *mask, i64 at, i64 stride, int j0, int 
     return vload16(0, lanes);
 }
 
-static float16 bias_of(const attention_params *p, const memories *m, const row_info *r, int j0) {
+static float16 bias_of(const inputs *in, const row_info *r, int j0) {
+    const attention_params *const p = in->p;
     if (p->bias_strides[3] == 1 && j0 + 16 <= p->bias_keys)
-        return load_elements(m->bias, r->bias_at + j0, p->bias_type);
+        return load_elements(in->bias, r->bias_at + j0, p->bias_type);
     float lanes[16];
     for (int n = 0; n < 16; n++)
         lanes[n] = j0 + n < p->bias_keys
-                       ? load_element(m->bias, r->bias_at + (j0 + n) * p->bias_strides[3],
+                       ? load_element(in->bias, r->bias_at + (j0 + n) * p->bias_strides[3],
                                       p->bias_type)
                        : -INFINITY;
     return vload16(0, lanes);
 }
 
 /* `bias`: what bias_of gave, if there is one. */
-static int16 allowed_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+static int16 allowed_keys(const inputs *in, const row_info *r, int j0,
                           float16 bias) {
+    const attention_params *const p = in->p;
     int16 allowed = (int16)(-1);
     if (j0 < r->first || j0 + 16 > r->end) {
         const int16 j = j0 + LANES;
         allowed = (j >= r->first) & (j < r->end);
     }
-    if (m->key_mask)
-        allowed &= truths(m->key_mask, r->key_mask_at, p->key_mask_strides[1], j0, r->keys);
-    if (m->mask) allowed &= truths(m->mask, r->mask_at, p->mask_strides[3], j0, p->mask_keys);
-    if (m->bias) allowed &= isnotequal(bias, (float16)(-INFINITY));
+    if (in->key_mask)
+        allowed &= truths(in->key_mask, r->key_mask_at, p->key_mask_strides[1], j0, r->keys);
+    if (in->mask) allowed &= truths(in->mask, r->mask_at, p->mask_strides[3], j0, p->mask_keys);
+    if (in->bias) allowed &= isnotequal(bias, (float16)(-INFINITY));
     return allowed;
 }
 
@@ -139,23 +154,24 @@ static float16 distances(i64 place, int j0) {
     return vload16(0, lanes);
 }
 
-static float16 advance_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+static float16 advance_keys(const inputs *in, const row_info *r, int j0,
                             float16 s, float16 bias, int from, int to) {
+    const attention_params *const p = in->p;
     if (from < STAGE_SCALED && to >= STAGE_SCALED) s *= p->scale;
     if (from < STAGE_SOFTCAPPED && to >= STAGE_SOFTCAPPED && p->softcap > 0.0f)
         s = p->softcap * tanh(s / p->softcap);
     if (from >= STAGE_MASKED || to < STAGE_MASKED) return s;
-    if (m->bias) s += bias;
-    if (m->slopes) s = s - r->slope * distances(r->place, j0);
+    if (in->bias) s += bias;
+    if (in->slopes) s = s - r->slope * distances(r->place, j0);
     return s;
 }
 
 /* The whole way: masked scores of 16 keys, -inf where excluded. */
-static float16 masked_keys(const attention_params *p, const memories *m, const row_info *r, int j0,
+static float16 masked_keys(const inputs *in, const row_info *r, int j0,
                            float16 s, int from) {
-    const float16 bias = m->bias ? bias_of(p, m, r, j0) : (float16)(0.0f);
-    const int16 allowed = allowed_keys(p, m, r, j0, bias);
-    s = advance_keys(p, m, r, j0, s, bias, from, STAGE_MASKED);
+    const float16 bias = in->bias ? bias_of(in, r, j0) : (float16)(0.0f);
+    const int16 allowed = allowed_keys(in, r, j0, bias);
+    s = advance_keys(in, r, j0, s, bias, from, STAGE_MASKED);
     return select((float16)(-INFINITY), s, allowed);
 }
 
