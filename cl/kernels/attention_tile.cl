@@ -7,7 +7,10 @@
  *
  * Chunks of 256 keys are summed on their own and joined in the order of the keys, so that rows have
  * the same bits with and without split keys; excluded keys weigh -0 and are left out where a sum
- * over values is not finite (see attention_rows.cl). */
+ * over values is not finite (see attention_rows.cl).
+ *
+ * USE_HALF, for 16-bit values under precision FAST where the device has cl_khr_fp16: weights and
+ * values pass through local memory as half, which rounds the weights and halves what is read. */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -15,6 +18,13 @@
 #define EC 64 /* columns of values that a work-group sums, at most 128 */
 #endif
 #include "attention_finish.h"
+
+#ifdef USE_HALF
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+typedef half narrow;
+#else
+typedef float narrow;
+#endif
 
 #define CHUNK 256
 #define EXCLUDED 0x80000000u /* the bits of -0 */
@@ -28,7 +38,7 @@
 #define Q_PITCH (SLICE + 1)
 #define K_PITCH (KEYS + 1)
 #define P_PITCH (KEYS + 1)
-/* Local memory: weights, then queries and keys or values, then maxima. */
+/* Local memory: weights (narrow), then queries and keys or values (narrow), then maxima. */
 #define P_AT 0
 #define Q_AT (ROWS * P_PITCH)
 #define K_AT (Q_AT + ROWS * Q_PITCH)
@@ -96,6 +106,7 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
         work[M_AT + (t->y * MINE + r) * SIDE + t->x] = top;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
+    __local narrow *const weights = (__local narrow *)(work + P_AT);
     for (int r = 0; r < MINE; r++) {
         float top = m[r].maximum;
         for (int x = 0; x < SIDE; x++)
@@ -104,14 +115,14 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
         old[r] = exponential(m[r].maximum - base);
         m[r].maximum = top;
         for (int c = 0; c < MINE; c++)
-            work[P_AT + (t->y * MINE + r) * P_PITCH + t->x + SIDE * c] =
-                s[r][c] == -INFINITY ? -0.0f : exponential(s[r][c] - base);
+            weights[(t->y * MINE + r) * P_PITCH + t->x + SIDE * c] =
+                (narrow)(s[r][c] == -INFINITY ? -0.0f : exponential(s[r][c] - base));
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int r = 0; r < MINE; r++) {
         float added = 0.0f;
         for (int key = 0; key < KEYS; key++)
-            added += work[P_AT + (t->y * MINE + r) * P_PITCH + key];
+            added += (float)weights[(t->y * MINE + r) * P_PITCH + key];
         m[r].sum = FMA(m[r].sum, old[r], added);
     }
 }
@@ -119,9 +130,10 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
 /* One column of one row again, without the excluded keys. */
 static float chosen(const tile *t, __local const float *work, int j, int pitch, int row,
                     int column) {
+    __local const narrow *const weights = (__local const narrow *)(work + P_AT);
     float a = 0.0f;
     for (int key = 0; key < KEYS; key++) {
-        const float w = work[P_AT + row * P_PITCH + key];
+        const float w = (float)weights[row * P_PITCH + key];
         if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(i64)(j + key) * pitch + column], a);
     }
     return a;
@@ -129,6 +141,8 @@ static float chosen(const tile *t, __local const float *work, int j, int pitch, 
 
 static void mix(const tile *t, __local float *work, int j, int pitch, const float *old,
                 float o[MINE][CN]) {
+    __local const narrow *const weights = (__local const narrow *)(work + P_AT);
+    __local narrow *const values = (__local narrow *)(work + V_AT);
     float a[MINE][CN];
     for (int r = 0; r < MINE; r++)
         for (int c = 0; c < CN; c++)
@@ -136,13 +150,13 @@ static void mix(const tile *t, __local float *work, int j, int pitch, const floa
     for (int k0 = 0; k0 < KEYS; k0 += BAND) {
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = t->y * SIDE + t->x; n < BAND * EC; n += SIDE * SIDE)
-            work[V_AT + n] = t->values[(i64)(j + k0 + n / EC) * pitch + n % EC];
+            values[n] = (narrow)t->values[(i64)(j + k0 + n / EC) * pitch + n % EC];
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < BAND; k++)
             for (int r = 0; r < MINE; r++) {
-                const float w = work[P_AT + (t->y * MINE + r) * P_PITCH + k0 + k];
+                const float w = (float)weights[(t->y * MINE + r) * P_PITCH + k0 + k];
                 for (int c = 0; c < CN; c++)
-                    a[r][c] = FMA(w, work[V_AT + k * EC + t->x + SIDE * c], a[r][c]);
+                    a[r][c] = FMA(w, (float)values[k * EC + t->x + SIDE * c], a[r][c]);
             }
     }
     for (int r = 0; r < MINE; r++)

@@ -139,12 +139,22 @@ static void choose_padding(const attend_device *device, const ocl_attention_size
     p->EP = padded(n->E > 0 ? n->E : 1, p->EC);
 }
 
-static void make_kernels(attend_device *device, const ocl_attention_sizes *n, ocl_attention_plan *p,
+/* FAST lets the weights be rounded to the type of the values: worth it where half is a type of the
+ * device. */
+static bool narrow(const attend_device *device, const attend_attention *largest) {
+    return device->kernels == OCL_CLASS_TILE && device->shared->facts.half &&
+           largest->precision == ATTEND_PRECISION_FAST && largest->v.type == ATTEND_F16;
+}
+
+static void make_kernels(attend_device *device, const attend_attention *largest,
+                         const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_status *status) {
     const bool tile = device->kernels == OCL_CLASS_TILE;
     char options[80];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d", p->DP, p->EC);
-    if (!tile)
+    if (tile)
+        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s", p->DP, p->EC,
+                       narrow(device, largest) ? " -DUSE_HALF" : "");
+    else
         (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC,
                        shapes[device->kernels].rows);
     attend__ocl_attention_kernels(device, p, n, status);
@@ -165,7 +175,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     ocl_attention_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_ATTENTION, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     choose_padding(device, &n, p);
-    make_kernels(device, &n, p, &status);
+    make_kernels(device, largest, &n, p, &status);
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = attend__ocl_table_bytes(&n) + attend__ocl_queries_bytes(&n, p->DP) +
@@ -180,8 +190,9 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
         return status;
     }
     info->workspace_bytes = p->plan.scratch_bytes;
-    (void)snprintf(info->kernel, sizeof info->kernel, "attention_f32_%dx%d__opencl_%s",
-                   shapes[device->kernels].rows, CHUNK, attend__ocl_class_text(device->kernels));
+    (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
+                   narrow(device, largest) ? "f16" : "f32", shapes[device->kernels].rows, CHUNK,
+                   attend__ocl_class_text(device->kernels));
     *plan = &p->plan;
     return ATTEND_OK;
 }
