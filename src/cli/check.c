@@ -4,6 +4,7 @@
  * files: a safetensors file whose __metadata__ maps each case to a JSON object, and whose tensors
  * are named CASE/ROLE. */
 #include "check_case.h"
+#include "check_kernels.h"
 #include "printable.h"
 
 #include <stdio.h>
@@ -232,21 +233,30 @@ static void check_file(tally *t, const char *path) {
     attend__safetensors_close(file);
 }
 
+static bool open_listening(const cli_globals *globals, check_kernels *kernels, tally *t) {
+    attend_options options = cli_library_options(globals);
+    check_kernels_listen(kernels, &options);
+    return attend_open(&options, &t->context) == ATTEND_OK;
+}
+
 static int run(const cli_call *call) {
     const settings *const s = call->settings;
     tally t = {.verbose = s->verbose};
-    t.context = cli_open(call->globals);
-    if (!t.context) return CLI_FAILED;
-    if (s->model && attend_model_open(t.context, s->model, &t.model)) {
+    check_kernels *const kernels = check_kernels_create();
+    if (!kernels || !open_listening(call->globals, kernels, &t) ||
+        (s->model && attend_model_open(t.context, s->model, &t.model))) {
         cli_error("%s", attend_error_text());
         attend_close(t.context);
+        check_kernels_release(kernels);
         return CLI_FAILED;
     }
     for (int i = 0; i < call->word_count; ++i)
         check_file(&t, call->words[i]);
+    check_kernels_print(kernels, t.context);
     printf("%zu passed, %zu failed, %zu skipped\n", t.passed, t.failed, t.skipped);
     attend_model_release(t.model);
     attend_close(t.context);
+    check_kernels_release(kernels);
     return t.failed || t.damaged ? CLI_FAILED : CLI_OK;
 }
 
@@ -262,7 +272,8 @@ const cli_command cli_check = {
     .summary = "compare a backend with results that other projects computed",
     .details = "FILE is a safetensors file of format attend-cases/1. A line for each case that "
                "fails (case, role,\n"
-               "index, got, want) or is skipped, then the numbers; status 1 if a case failed or a "
+               "index, got, want) or is skipped, then which kernels ran, and the numbers; status 1 "
+               "if a case failed or a "
                "file is damaged.\n\n"
                "  attend check --backend reference tests/data/onnx.safetensors\n",
     .options = options,
