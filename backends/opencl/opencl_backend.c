@@ -26,8 +26,14 @@ static attend_status device_adopt(const char *kind, const void *native, const at
     return attend__ocl_adopt(&backend, kind, native, host, table, device);
 }
 
-ATTEND_PLUGIN_EXPORT attend_plugin_entry_fn ATTEND_OPENCL_ENTRY;
-attend_status ATTEND_OPENCL_ENTRY(const attend_host *host, attend_plugin *plugin) {
+#ifdef ATTEND_OPENCL_BUILTIN /* a part of libattend */
+#define ENTRY attend__opencl_entry
+attend_plugin_entry_fn ENTRY;
+#else
+#define ENTRY ATTEND_PLUGIN_ENTRY
+ATTEND_PLUGIN_EXPORT attend_plugin_entry_fn ENTRY;
+#endif
+attend_status ENTRY(const attend_host *host, attend_plugin *plugin) {
     if (host->abi != ATTEND_PLUGIN_ABI) return ATTEND_INCOMPATIBLE;
     const attend_plugin mine = {
         .size = sizeof mine,

@@ -7,9 +7,16 @@
 
 #include "attend/plugin.h"
 
+#ifdef ATTEND_OPENCL_BUILTIN /* a choice of the build */
+#define ATTEND__BUILTIN_OPENCL(X) X(opencl)
+#else
+#define ATTEND__BUILTIN_OPENCL(X)
+#endif
+
 #define ATTEND__BUILTIN_LIST(X)                                                                    \
     X(cpu)                                                                                         \
-    X(reference)
+    X(reference)                                                                                   \
+    ATTEND__BUILTIN_OPENCL(X)
 
 #define ATTEND_X(name) attend_plugin_entry_fn attend__##name##_entry;
 ATTEND__BUILTIN_LIST(ATTEND_X)
