@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 source scripts/packages.sh
 
 need_packages "the build" $packages_build || true
+need_packages "OpenCL and CLBlast" $packages_opencl || true
 need_packages "the model" $packages_model || true
 
 need_tools

@@ -3,6 +3,7 @@
 # shellcheck shell=bash
 
 packages_build="gcc libc6-dev make cmake pkg-config libjansson-dev libutf8proc-dev"
+packages_opencl="opencl-headers ocl-icd-libopencl1 pocl-opencl-icd libclblast-dev"
 packages_model="python3-minimal python3-pip"
 packages_tests="libcmocka-dev python3-minimal"
 

@@ -21,6 +21,7 @@ for name in ${!ATTEND_*}; do
 done
 
 need_packages "the build and the tests" $packages_build $packages_tests || true
+need_packages "OpenCL and CLBlast" $packages_opencl || true
 need_packages "the model" $packages_model || true
 need_tools
 scripts/get_model.sh || true # it says why; the tests that need the model are then skipped
