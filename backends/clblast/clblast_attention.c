@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attention and the steps SCORES and MIX: products by CLBlast over bounded blocks, everything
+ * around them by kernels of our own (clblast_attention.cl). What is asked for besides comes from
+ * each row's maximum and sum, by the kernels that `opencl` has for it. */
+#include "clblast_operations.h"
+
+#include "clblast_blocks.h"
+#include "clblast_gemm.h"
+#include "ocl_operations.h"
+
+#include <stdio.h>
+
+extern const ocl_source attend__ocl_source_clblast_attention;
+
+static bool given(const attend_tensor *t) {
+    return t->type != ATTEND_NO_TYPE;
+}
+
+/* ---- launches -------------------------------------------------------------------------------- */
+
+/* (16 columns, row, plane) */
+static void enqueue(ocl_launch *launch, int64_t columns, int64_t rows, int64_t planes) {
+    const bool gpu = launch->run->device->kernels != OCL_CLASS_ROWS;
+    const size_t local[3] = {gpu ? 4 : 1, 16, 1};
+    const size_t groups[3] = {((size_t)columns / 16 + local[0] - 1) / local[0],
+                              ((size_t)rows + 15) / 16, (size_t)planes};
+    attend__ocl_enqueue(launch, groups, local);
+}
+
+static void widen(clblast_block_run *b, const attend_tensor *x, widen_params *p) {
+    const ocl_memory memory = attend__ocl_input(b->r.run, x);
+    p->at = memory.offset;
+    p->type = (i32)x->type;
+    for (int i = 0; i < 4; i++)
+        p->strides[i] = x->strides[i];
+    p->G = b->p.a.G;
+    p->size = (i32)x->sizes[3];
+    p->limit = (i32)x->sizes[2];
+    p->plane = b->p.plane;
+    p->planes = b->p.planes;
+    ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->widen);
+    attend__ocl_value(&launch, p, sizeof *p);
+    attend__ocl_memory(&launch, memory.memory);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    enqueue(&launch, p->pitch, p->rows, p->planes);
+}
+
+static void widen_queries(clblast_block_run *b) {
+    widen_params p = {.to = b->queries_at,
+                      .table_at = -1,
+                      .flags_at = -1,
+                      .R = b->p.a.R,
+                      .n = b->p.a.L,
+                      .row = b->p.row,
+                      .rows = b->p.rows,
+                      .pitch = (i32)b->n.operand_pitch};
+    widen(b, &b->r.a->q, &p);
+}
+
+static void widen_keys(clblast_block_run *b) {
+    widen_params p = {.to = b->keys_at,
+                      .table_at = b->p.a.table_at,
+                      .flags_at = -1,
+                      .R = 1,
+                      .n = (i32)b->n.keys,
+                      .rows = (i32)b->n.keys,
+                      .pitch = (i32)b->n.operand_pitch};
+    if (b->n.keys > 0) widen(b, &b->r.a->k, &p);
+}
+
+static void widen_values(clblast_block_run *b) {
+    widen_params p = {.to = b->values_at,
+                      .table_at = b->p.a.table_at,
+                      .flags_at = b->p.flags_at,
+                      .planes = b->p.planes,
+                      .R = 1,
+                      .n = (i32)b->n.keys,
+                      .rows = (i32)b->n.keys,
+                      .pitch = (i32)b->n.value_pitch};
+    ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->clear);
+    attend__ocl_value(&launch, &p, sizeof p);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    const size_t groups[3] = {((size_t)p.planes + 63) / 64, 1, 1}, local[3] = {64, 1, 1};
+    attend__ocl_enqueue(&launch, groups, local);
+    if (b->n.keys > 0) widen(b, &b->r.a->v, &p);
+}
+
+/* Begins a kernel of a block of scores. */
+static ocl_launch begin_block(const clblast_block_run *b, int kernel) {
+    ocl_launch launch = attend__ocl_begin(b->r.run, kernel);
+    attend__ocl_value(&launch, &b->p, sizeof b->p);
+    attend__ocl_memory(&launch, b->r.mask);
+    attend__ocl_memory(&launch, b->r.bias);
+    attend__ocl_memory(&launch, b->r.key_mask);
+    return launch;
+}
+
+static void weigh(const clblast_block_run *b) {
+    ocl_launch launch = begin_block(b, b->plan->weigh);
+    attend__ocl_memory(&launch, b->r.slopes);
+    attend__ocl_memory(&launch, b->r.sinks);
+    attend__ocl_memory(&launch, b->r.lse);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    const bool shared = b->r.run->device->kernels == OCL_CLASS_TILE;
+    const size_t rows = (size_t)b->p.rows, local[3] = {shared ? 64 : 8, 1, 1};
+    const size_t groups[3] = {shared ? rows : (rows + 7) / 8, 1, (size_t)b->p.planes};
+    attend__ocl_enqueue(&launch, groups, local);
+}
+
+static void take_weights(const clblast_block_run *b) {
+    ocl_launch launch = begin_block(b, b->plan->take);
+    attend__ocl_memory(&launch, b->given);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    enqueue(&launch, b->n.keys, b->p.rows, b->p.planes);
+}
+
+static void store_scores(const clblast_block_run *b) {
+    ocl_launch launch = begin_block(b, b->plan->store);
+    attend__ocl_memory(&launch, b->r.slopes);
+    attend__ocl_memory(&launch, b->given);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    enqueue(&launch, b->n.keys, b->p.rows, b->p.planes);
+}
+
+/* The block's parameters point to V here: its elements that are not finite are read again. */
+static void finish(const clblast_block_run *b) {
+    const ocl_memory v = attend__ocl_input(b->r.run, &b->r.a->v);
+    block_params p = b->p;
+    p.at = v.offset;
+    p.type = (i32)b->r.a->v.type;
+    for (int i = 0; i < 4; i++)
+        p.strides[i] = b->r.a->v.strides[i];
+    ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->finish);
+    attend__ocl_value(&launch, &p, sizeof p);
+    attend__ocl_memory(&launch, v.memory);
+    attend__ocl_memory(&launch, b->out);
+    attend__ocl_memory(&launch, b->r.run->scratch);
+    enqueue(&launch, b->n.value_columns, b->p.rows, b->p.planes);
+}
+
+/* ---- recording ------------------------------------------------------------------------------- */
+
+static void take_out(clblast_block_run *b) {
+    const attend_tensor *const t = &b->r.a->out;
+    const ocl_memory out = attend__ocl_output(b->r.run, t);
+    b->out = out.memory;
+    b->p.a.out_at = out.offset;
+    b->p.a.out_type = (i32)t->type;
+    for (int i = 0; i < 4; i++)
+        b->p.a.out_strides[i] = t->strides[i];
+}
+
+static void take_given(clblast_block_run *b, const attend_tensor *t, ocl_memory memory) {
+    b->given = memory.memory;
+    b->p.at = memory.offset;
+    b->p.type = (i32)t->type;
+    for (int i = 0; i < 4; i++)
+        b->p.strides[i] = t->strides[i];
+}
+
+/* The next block of planes or of rows; false behind the last. */
+static bool next_planes(clblast_block_run *b) {
+    b->p.plane += b->p.planes;
+    const int64_t left = b->n.all_planes - b->p.plane;
+    b->p.planes = (i32)(left < b->n.planes ? left : b->n.planes);
+    b->p.row = b->p.rows = 0;
+    return left > 0 && b->r.run->status == ATTEND_OK;
+}
+static bool next_rows(clblast_block_run *b) {
+    b->p.row += b->p.rows;
+    const int64_t left = b->n.all_rows - b->p.row;
+    b->p.rows = (i32)(left < b->n.rows ? left : b->n.rows);
+    return left > 0 && b->r.run->status == ATTEND_OK;
+}
+
+static void record_attention(ocl_run *run, const void *description) {
+    const attend_attention *const a = description;
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, a);
+    const bool weights = given(&a->weights) || given(&a->weights_mean);
+    clblast_block_run b = {0};
+    attend__ocl_attention_start(&b.r, run, a);
+    attend__clblast_blocks_start(&b, run);
+    if (weights) b.r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
+    b.p.a.row_sums_at = b.r.p.row_sums_at;
+    take_out(&b);
+    while (next_planes(&b)) {
+        widen_keys(&b);
+        widen_values(&b);
+        while (next_rows(&b)) {
+            widen_queries(&b);
+            attend__clblast_scores(&b);
+            weigh(&b);
+            attend__clblast_mix(&b);
+            finish(&b);
+        }
+    }
+    if (!weights && !given(&a->scores)) return;
+    attend__ocl_pack_queries(&b.r);
+    attend__ocl_pack_keys(&b.r);
+    if (given(&a->scores)) attend__ocl_side_scores(&b.r);
+    if (given(&a->weights)) attend__ocl_side_weights(&b.r, NULL, false);
+    if (given(&a->weights_mean)) attend__ocl_side_weights(&b.r, NULL, true);
+}
+
+static void record_scores(ocl_run *run, const void *description) {
+    const attend_attention *const a = description;
+    clblast_block_run b = {0};
+    attend__ocl_attention_start(&b.r, run, a);
+    attend__clblast_blocks_start(&b, run);
+    take_given(&b, &a->scores, attend__ocl_output(run, &a->scores));
+    b.p.stage = (i32)a->scores_stage;
+    while (next_planes(&b)) {
+        widen_keys(&b);
+        while (next_rows(&b)) {
+            widen_queries(&b);
+            attend__clblast_scores(&b);
+            store_scores(&b);
+        }
+    }
+}
+
+static void record_mix(ocl_run *run, const void *description) {
+    const attend_attention *const a = description;
+    clblast_block_run b = {0};
+    attend__ocl_attention_start(&b.r, run, a);
+    attend__clblast_blocks_start(&b, run);
+    take_given(&b, &a->weights, attend__ocl_input(run, &a->weights));
+    take_out(&b);
+    while (next_planes(&b)) {
+        widen_values(&b);
+        while (next_rows(&b)) {
+            take_weights(&b);
+            attend__clblast_mix(&b);
+            finish(&b);
+        }
+    }
+}
+
+/* The products of the first block, on whatever scratch holds. */
+static void record_warm_up(ocl_run *run, const void *description) {
+    const attend_operation operation = run->plan->operation;
+    clblast_block_run b = {0};
+    b.r.run = run;
+    b.r.a = description;
+    b.r.plan = (const ocl_attention_plan *)run->plan;
+    attend__clblast_blocks_start(&b, run);
+    (void)next_planes(&b);
+    (void)next_rows(&b);
+    if (operation != ATTEND_OP_MIX) attend__clblast_scores(&b);
+    if (operation != ATTEND_OP_SCORES) attend__clblast_mix(&b);
+}
+
+/* ---- planning -------------------------------------------------------------------------------- */
+
+static void add_kernels(attend_device *device, clblast_attention_plan *p, attend_status *status) {
+    const ocl_source *const source = &attend__ocl_source_clblast_attention;
+    const char *const options = device->kernels == OCL_CLASS_TILE ? "-DGROUP=64" : "";
+    attend_device_plan *const plan = &p->base.plan;
+    p->clear = attend__ocl_plan_kernel(device, plan, source, options, "clear_flags", status);
+    p->widen = attend__ocl_plan_kernel(device, plan, source, options, "widen", status);
+    p->weigh = attend__ocl_plan_kernel(device, plan, source, options, "weigh", status);
+    p->take = attend__ocl_plan_kernel(device, plan, source, options, "take_weights", status);
+    p->store = attend__ocl_plan_kernel(device, plan, source, options, "store_scores", status);
+    p->finish = attend__ocl_plan_kernel(device, plan, source, options, "finish", status);
+}
+
+/* Queries and keys in the order of the shared kernels, for what is asked for besides. */
+static size_t side_bytes(const attend_attention *largest, const ocl_attention_sizes *n, int DP) {
+    const bool weights = given(&largest->weights) || given(&largest->weights_mean);
+    if (!weights && !given(&largest->scores)) return 0;
+    return attend__ocl_queries_bytes(n, DP) + attend__ocl_keys_bytes(n, DP) +
+           (weights ? attend__ocl_sums_bytes(n) : 0);
+}
+
+static attend_status warm_up(attend_device *device, clblast_attention_plan *p,
+                             const attend_attention *largest) {
+    attend_attention bare = *largest;
+    bare.workspace = (attend_tensor){0}; /* the caller's; another run may use it just now */
+    return attend__clblast_warm_up(device, &p->base.plan, record_warm_up, &bare);
+}
+
+attend_status attend__clblast_plan_attention(attend_device *device, attend_operation operation,
+                                             const attend_attention *largest,
+                                             attend_plan_info *info, attend_device_plan **plan) {
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(operation, largest);
+    attend_status status = attend__ocl_attention_check(device, &n);
+    if (status == ATTEND_OK) status = attend__clblast_blocks_check(device, &n);
+    if (status != ATTEND_OK) return status;
+    clblast_attention_plan *const p = attend__ocl_plan_new(device, operation, sizeof *p);
+    if (p == NULL) return ATTEND_OUT_OF_MEMORY;
+    attend_device_plan *const made = &p->base.plan;
+    const clblast_blocks b = attend__clblast_blocks(&n);
+    p->base.DP = (int)b.operand_columns;
+    p->base.EP = p->base.EC = (int)b.value_columns;
+    attend__ocl_attention_kernels(device, &p->base, &n, &status);
+    add_kernels(device, p, &status);
+    made->scratch_bytes = attend__ocl_table_bytes(&n) + attend__clblast_blocks_bytes(operation, &n);
+    if (operation == ATTEND_OP_ATTENTION) {
+        attend__ocl_side_kernels(device, &p->base, &status);
+        made->scratch_bytes += side_bytes(largest, &n, p->base.DP);
+    }
+    made->record = operation == ATTEND_OP_ATTENTION ? record_attention
+                   : operation == ATTEND_OP_SCORES  ? record_scores
+                                                    : record_mix;
+    if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, made);
+    if (status == ATTEND_OK) status = warm_up(device, p, largest);
+    if (status != ATTEND_OK) {
+        attend__ocl_plan_release(device, made);
+        return status;
+    }
+    info->workspace_bytes = made->scratch_bytes;
+    (void)snprintf(info->kernel, sizeof info->kernel, "%s_f32__clblast_%s",
+                   operation == ATTEND_OP_ATTENTION ? "attention"
+                   : operation == ATTEND_OP_SCORES  ? "scores"
+                                                    : "mix",
+                   attend__ocl_class_text(device->kernels));
+    *plan = made;
+    return ATTEND_OK;
+}

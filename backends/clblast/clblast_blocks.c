@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sizes and places of attention's blocks, and the products over them. */
+#include "clblast_blocks.h"
+
+#include "clblast_gemm.h"
+
+enum {
+    FLOATS = 4 << 20,   /* of each of a block's matrices, unless LEAST_ROWS rows are more */
+    LEAST_ROWS = 16,    /* fewer are slow: each pass reads all keys */
+    MOST_PLANES = 4096, /* of a batch: a dimension of CLBlast's grids */
+    TILE = 128,         /* CLBlast may copy each matrix to whole tiles of up to this size */
+    KEYS = 256,         /* keys in a partial sum: docs/numerics.md */
+    GAP = 16            /* by which a pitch is larger than its row */
+};
+
+static int64_t rounded(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+clblast_blocks attend__clblast_blocks(const ocl_attention_sizes *n) {
+    clblast_blocks b = {.all_planes = n->B * n->G,
+                        .all_rows = n->H / n->G * n->L,
+                        .keys = rounded(n->S, 32),
+                        .operand_columns = rounded(most(n->D, 1), 16),
+                        .value_columns = rounded(most(n->E, 1), 16)};
+    b.operand_pitch = b.operand_columns + GAP;
+    b.value_pitch = b.value_columns + GAP;
+    b.scores_pitch = b.keys + GAP;
+    const int64_t operand = most(b.operand_pitch, b.value_pitch);
+    const int64_t widest = most(operand, b.scores_pitch);
+    b.rows = least(b.all_rows, most(LEAST_ROWS, FLOATS / widest));
+    const int64_t tall = rounded(b.rows, TILE) * rounded(widest, TILE);
+    b.planes = least(4 * (int64_t)FLOATS / tall, FLOATS / (b.rows * widest));
+    b.planes = least(b.planes, 2 * (int64_t)FLOATS / most(1, b.keys * operand));
+    b.planes = most(1, least(b.planes, least(b.all_planes, MOST_PLANES)));
+    return b;
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+/* A call of smaller sizes may have more planes or rows in a block than the largest one, hence the
+ * bounds instead of its own numbers. */
+size_t attend__clblast_blocks_bytes(attend_operation operation, const ocl_attention_sizes *n) {
+    const clblast_blocks b = attend__clblast_blocks(n);
+    const int64_t operand = most(b.operand_pitch, b.value_pitch);
+    const int64_t widest = most(operand, b.scores_pitch), rows = n->B * n->H * n->L;
+    const int64_t block = most(FLOATS, LEAST_ROWS * widest);
+    const int64_t keys = least(b.all_planes * b.keys, most(2 * (int64_t)FLOATS / operand, b.keys));
+    size_t bytes =
+        attend__ocl_scratch_round((size_t)least(rows * b.scores_pitch, block) * sizeof(float));
+    if (operation != ATTEND_OP_MIX)
+        bytes +=
+            attend__ocl_scratch_round((size_t)(keys * b.operand_pitch) * sizeof(float)) +
+            attend__ocl_scratch_round((size_t)least(rows * b.operand_pitch, block) * sizeof(float));
+    if (operation != ATTEND_OP_SCORES)
+        bytes +=
+            attend__ocl_scratch_round((size_t)(keys * b.value_pitch) * sizeof(float)) +
+            attend__ocl_scratch_round((size_t)least(rows * b.value_pitch, block) * sizeof(float)) +
+            attend__ocl_scratch_round((size_t)least(b.all_planes, MOST_PLANES) * sizeof(cl_int));
+    return bytes;
+}
+
+attend_status attend__clblast_blocks_check(const attend_device *device,
+                                           const ocl_attention_sizes *n) {
+    const clblast_blocks b = attend__clblast_blocks(n);
+    const int64_t floats = INT32_MAX - 8 * (int64_t)FLOATS;
+    if (b.keys <= floats / (b.operand_pitch + b.value_pitch) &&
+        LEAST_ROWS * b.scores_pitch <= floats / 4)
+        return ATTEND_OK;
+    return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                              "clblast: %lld keys of size %lld are more than the 2^31 elements "
+                              "that CLBlast counts",
+                              (long long)n->S, (long long)most(n->D, n->E));
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static int64_t room(ocl_run *run, int64_t floats) {
+    return attend__ocl_scratch(run, (size_t)floats * sizeof(float)) / (int64_t)sizeof(float);
+}
+
+void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
+    const attend_operation operation = run->plan->operation;
+    const ocl_attention_sizes sizes = attend__ocl_attention_sizes(operation, b->r.a);
+    const clblast_blocks n = attend__clblast_blocks(&sizes);
+    b->plan = (const clblast_attention_plan *)run->plan;
+    b->n = n;
+    b->p.a = b->r.p;
+    b->p.scores_pitch = (i32)n.scores_pitch;
+    b->p.sums_pitch = (i32)n.value_pitch;
+    b->p.scores_at = room(run, n.planes * n.rows * n.scores_pitch);
+    if (operation != ATTEND_OP_MIX) {
+        b->keys_at = room(run, n.planes * n.keys * n.operand_pitch);
+        b->queries_at = room(run, n.planes * n.rows * n.operand_pitch);
+    }
+    if (operation != ATTEND_OP_SCORES) {
+        b->values_at = room(run, n.planes * n.keys * n.value_pitch);
+        b->p.sums_at = room(run, n.planes * n.rows * n.value_pitch);
+        b->p.flags_at = room(run, n.planes);
+    }
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+static clblast_matrix matrix(const clblast_block_run *b, int64_t at, int64_t rows, int64_t pitch) {
+    return (clblast_matrix){b->r.run->scratch, at, pitch, rows * pitch};
+}
+
+void attend__clblast_scores(clblast_block_run *b) {
+    const int64_t depth = b->n.operand_columns, step = attend__clblast_partial(depth);
+    for (int64_t d = 0; d < depth; d += step) {
+        const clblast_product product = {
+            .m = b->p.rows,
+            .n = b->n.keys,
+            .k = least(step, depth - d),
+            .a = matrix(b, b->queries_at + d, b->p.rows, b->n.operand_pitch),
+            .b = matrix(b, b->keys_at + d, b->n.keys, b->n.operand_pitch),
+            .c = matrix(b, b->p.scores_at, b->p.rows, b->n.scores_pitch),
+            .transposed = true,
+            .add = d > 0,
+            .batched = true,
+            .count = b->p.planes,
+        };
+        attend__clblast_multiply(b->r.run, &product);
+    }
+}
+
+void attend__clblast_mix(clblast_block_run *b) {
+    for (int64_t j = 0; j < b->n.keys; j += KEYS) {
+        const clblast_product product = {
+            .m = b->p.rows,
+            .n = b->n.value_columns,
+            .k = least(KEYS, b->n.keys - j),
+            .a = matrix(b, b->p.scores_at + j, b->p.rows, b->n.scores_pitch),
+            .b = matrix(b, b->values_at + j * b->n.value_pitch, b->n.keys, b->n.value_pitch),
+            .c = matrix(b, b->p.sums_at, b->p.rows, b->n.value_pitch),
+            .add = j > 0,
+            .batched = true,
+            .count = b->p.planes,
+        };
+        attend__clblast_multiply(b->r.run, &product);
+    }
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Calls into CLBlast. */
+#include "clblast_gemm.h"
+
+#include "ocl_run.h"
+
+#include <clblast_c.h>
+
+static attend__mutex lock = ATTEND__MUTEX_INIT; /* of all of CLBlast */
+
+bool attend__clblast_safe(const clblast_matrix *x, int64_t rows, int64_t columns) {
+    return x->pitch != columns || (x->offset == 0 && x->stride == rows * columns);
+}
+
+static bool fits(const clblast_matrix *x, int64_t rows, int64_t columns, int64_t count) {
+    return x->offset + (count - 1) * x->stride + (rows - 1) * x->pitch + columns <= INT32_MAX;
+}
+
+static bool all_fit(const clblast_product *p) {
+    const int64_t count = p->batched ? p->count : 1;
+    return fits(&p->a, p->m, p->k, count) && fits(&p->c, p->m, p->n, count) &&
+           fits(&p->b, p->transposed ? p->n : p->k, p->transposed ? p->k : p->n, count);
+}
+
+static CLBlastStatusCode one(cl_command_queue queue, const clblast_product *p, size_t i) {
+    return CLBlastSgemm(
+        CLBlastLayoutRowMajor, CLBlastTransposeNo,
+        p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
+        (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset + i * (size_t)p->a.stride,
+        (size_t)p->a.pitch, p->b.memory, (size_t)p->b.offset + i * (size_t)p->b.stride,
+        (size_t)p->b.pitch, p->add ? 1.0f : 0.0f, p->c.memory,
+        (size_t)p->c.offset + i * (size_t)p->c.stride, (size_t)p->c.pitch, &queue, NULL);
+}
+
+static CLBlastStatusCode several(cl_command_queue queue, const clblast_product *p) {
+    return CLBlastSgemmStridedBatched(
+        CLBlastLayoutRowMajor, CLBlastTransposeNo,
+        p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
+        (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset, (size_t)p->a.pitch,
+        (size_t)p->a.stride, p->b.memory, (size_t)p->b.offset, (size_t)p->b.pitch,
+        (size_t)p->b.stride, p->add ? 1.0f : 0.0f, p->c.memory, (size_t)p->c.offset,
+        (size_t)p->c.pitch, (size_t)p->c.stride, (size_t)p->count, &queue, NULL);
+}
+
+static bool all_safe(const clblast_product *p) {
+    return attend__clblast_safe(&p->a, p->m, p->k) && attend__clblast_safe(&p->c, p->m, p->n) &&
+           attend__clblast_safe(&p->b, p->transposed ? p->n : p->k, p->transposed ? p->k : p->n);
+}
+
+int attend__clblast_gemm(cl_command_queue queue, const clblast_product *p) {
+    const size_t count = p->batched ? (size_t)p->count : 1;
+    if (p->m == 0 || p->n == 0 || p->k == 0 || count == 0) return CLBlastSuccess;
+    if (!all_fit(p)) return CLBlastInvalidDimension;
+    CLBlastStatusCode code = CLBlastSuccess;
+    attend__mutex_lock(&lock);
+    if (p->batched && all_safe(p))
+        code = several(queue, p);
+    else
+        for (size_t i = 0; i < count && code == CLBlastSuccess; i++)
+            code = one(queue, p, i);
+    attend__mutex_unlock(&lock);
+    return code;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static attend_status status_of(int code) {
+    switch (code) {
+    case CLBlastTempBufferAllocFailure:
+    case CLBlastOpenCLOutOfResources:
+    case CLBlastOpenCLOutOfHostMemory:
+    case CLBlastInvalidBufferSize:
+        return ATTEND_OUT_OF_MEMORY;
+    case CLBlastOpenCLCompilerNotAvailable:
+    case CLBlastOpenCLBuildProgramFailure:
+    case CLBlastInvalidBinary:
+    case CLBlastInvalidBuildOptions:
+    case CLBlastInvalidLocalMemUsage:
+    case CLBlastInvalidLocalThreadsTotal:
+    case CLBlastInvalidLocalThreadsDim:
+        return ATTEND_BUILD_FAILED;
+    case CLBlastInvalidCommandQueue:
+        return ATTEND_DEVICE_LOST;
+    default:
+        return ATTEND_INTERNAL;
+    }
+}
+
+void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
+    if (run->status != ATTEND_OK) return;
+    if (!all_fit(p)) {
+        run->status = attend__ocl_refuse(run->device->host, ATTEND_UNSUPPORTED,
+                                         "clblast: a matrix that ends beyond 2^31 elements of its "
+                                         "buffer; CLBlast counts up to there");
+        return;
+    }
+    attend__ocl_foreign_begin(run);
+    const int code = attend__clblast_gemm(run->device->queue, p);
+    attend__ocl_foreign_end(run);
+    if (code == CLBlastSuccess || run->status != ATTEND_OK) return;
+    run->status = attend__ocl_refuse(
+        run->device->host, status_of(code),
+        "clblast: a product of %lld x %lld x %lld failed with CLBlast's status %d", (long long)p->m,
+        (long long)p->n, (long long)p->k, code);
+}
+
+/* Not as a plan's enqueue: that could be kept behind a gate of the application's, and nothing is
+ * waited for here. Scratch holds no result between runs. */
+attend_status attend__clblast_warm_up(attend_device *device, attend_device_plan *plan,
+                                      void (*record)(ocl_run *run, const void *description),
+                                      const void *largest) {
+    void (*const own)(ocl_run * run, const void *description) = plan->record;
+    cl_event last = NULL;
+    attend__mutex_lock(&device->lock);
+    plan->record = record;
+    const cl_event tail = device->tail;
+    const bool wait = device->chained && tail != NULL;
+    const attend_status status =
+        attend__ocl_submit(device, plan, largest, wait ? 1 : 0, wait ? &tail : NULL, &last);
+    plan->record = own;
+    if (status == ATTEND_OK) (void)device->cl->clReleaseEvent(last);
+    attend__mutex_unlock(&device->lock);
+    return status;
+}
+
+void attend__clblast_clear(void) {
+    attend__mutex_lock(&lock);
+    (void)CLBlastClearCache();
+    attend__mutex_unlock(&lock);
+}
+
+int64_t attend__clblast_partial(int64_t k) {
+    int64_t partial = 64;
+    while ((partial + 32) * (partial + 32) <= 64 * k) /* 8 sqrt(k) */
+        partial += 32;
+    return partial;
+}

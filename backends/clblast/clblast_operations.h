@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The operations that `clblast` has for itself, as plan_create of plugin.h, and its weights. */
+#ifndef ATTEND_CLBLAST_OPERATIONS_H
+#define ATTEND_CLBLAST_OPERATIONS_H
+
+#include "ocl.h"
+
+/* ATTENTION, SCORES and MIX. */
+attend_status attend__clblast_plan_attention(attend_device *device, attend_operation operation,
+                                             const attend_attention *largest,
+                                             attend_plan_info *info, attend_device_plan **plan);
+attend_status attend__clblast_plan_project(attend_device *device, const attend_projection *largest,
+                                           attend_plan_info *info, attend_device_plan **plan);
+attend_status attend__clblast_weights_create(attend_device *device, const attend_tensor *w,
+                                             attend_device_weights **weights);
+void attend__clblast_weights_release(attend_device *device, attend_device_weights *weights);
+
+/* Sets parameters of CLBlast for the device, once in the process. */
+void attend__clblast_tune(const attend_device *device);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the kernels around CLBlast's products are told, by value. Attention goes through blocks: of
+ * some planes (sample and key/value head) at once, and of some rows of each, counted as in
+ * attention_params.h. A block's matrices lie in scratch, float32, places (`_at`) in floats:
+ *   queries [planes][rows][pitch]    scores [planes][rows][scores_pitch], in place the weights
+ *   keys, values [planes][SP][pitch] sums   [planes][rows][sums_pitch]
+ * Every pitch is larger than the rows it holds: backends/clblast/clblast_gemm.h says why. */
+#ifndef ATTEND_CL_CLBLAST_PARAMS_H
+#define ATTEND_CL_CLBLAST_PARAMS_H
+
+#include "attention_params.h"
+#include "stage_arguments.h"
+
+/* Rows of a tensor [B, heads, n, size] widened into a block. */
+typedef struct widen_params {
+    i64 strides[4], at;
+    i64 to;
+    i64 table_at; /* of key lengths beyond which nothing is read; -1 = none */
+    i64 flags_at; /* [planes] ints: set where something is not finite, and 0 put in its place;
+                     -1 = copied as it is */
+    i32 G, R, n;  /* row r of plane z: head z % G * R + r / n, row r % n */
+    i32 limit;    /* rows of the tensor */
+    i32 size, type;
+    i32 plane, planes, row, rows, pitch;
+} widen_params;
+
+typedef struct block_params {
+    attention_params a;
+    i64 strides[4], at; /* of the caller's weights or scores, or of V */
+    i64 scores_at, sums_at, flags_at;
+    i32 type, stage;
+    i32 plane, planes, row, rows;
+    i32 scores_pitch, sums_pitch;
+} block_params;
+
+/* A block of rows of a projection. */
+typedef struct product_arguments {
+    project_arguments a;
+    i64 from_at, to_at;
+    i32 first, rows, pitch;
+} product_arguments;
+
+#endif
