@@ -4,8 +4,10 @@
  * (exponential.h), so that nothing overflows and no difference cancels; infinities give the limits,
  * NaN gives NaN. The polynomials are the ones of backends/cpu/vec_math.h, minimax fits. Drivers'
  * erf, tanh and exp are not used: OpenCL allows them 16, 5 and 3 ulp, and erf leaves nothing of the
- * negative tail. Largest errors: gelu 6 ulp, the others 4, and for x < 0 those of x^2 where the
- * bound of docs/numerics.md has them too; below 1e-37 results may become 0. */
+ * negative tail. Largest errors over all exponents, measured against long double: gelu 6 ulp, silu
+ * 5, sigmoid 3, tanh 2, gelu_tanh 2 for x >= 0 and below 0 3 |2 u| ulp more, as 2 u is rounded up
+ * to four times (bounds of docs/numerics.md have that in them); results below 1e-37 may become 0.
+ */
 #ifndef ATTEND_CL_ACTIVATION_H
 #define ATTEND_CL_ACTIVATION_H
 

@@ -64,14 +64,18 @@ static lanes first_lanes(lanes x, int count) {
 #endif
 }
 
+/* Halves are added, in an array: Oclgrind's check for uninitialised values misjudges x.lo + x.hi.
+ */
 static float sum_lanes(lanes x) {
 #if LANES == 1
     return x;
 #else
-    const float8 a = x.lo + x.hi;
-    const float4 b = a.lo + a.hi;
-    const float2 c = b.lo + b.hi;
-    return c.x + c.y;
+    float v[LANES];
+    vstore16(x, 0, v);
+    for (int half_way = LANES / 2; half_way > 0; half_way /= 2)
+        for (int i = 0; i < half_way; i++)
+            v[i] += v[i + half_way];
+    return v[0];
 #endif
 }
 
