@@ -37,15 +37,13 @@ static float2 sum_row(const norm_row *r, i32 columns, float center) {
 __kernel void norm(__global const uchar *x, __global const uchar *residual,
                    __global const uchar *weight, __global const uchar *bias, __global uchar *out,
                    __global uchar *sum, const norm_arguments a) {
+    norm_row r = {x, residual, weight, bias, out, sum, &a, 0, 0, 0, 0};
     for (i32 row = (i32)get_global_id(0); row < a.rows; row += (i32)get_global_size(0)) {
-        const norm_row r = {x, residual, &a, row_start(&a.x, a.sizes, row),
-                            row_start(&a.residual, a.sizes, row)};
+        norm_go(&r, row);
         norm_scale scale = {0.0f, 0.0f, 0.0f};
         if (a.centred) scale.center = sum_row(&r, a.columns, 0.0f).x / a.columns;
         norm_finish(&scale, sum_row(&r, a.columns, scale.center), &a);
-        const i64 out_at = row_start(&a.out, a.sizes, row);
-        const i64 sum_at = row_start(&a.sum, a.sizes, row);
         for (i32 n = 0; n < a.columns; n += LANES)
-            norm_store(&r, &scale, weight, bias, out, out_at, sum, sum_at, n);
+            norm_store(&r, &scale, n);
     }
 }

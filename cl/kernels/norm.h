@@ -8,10 +8,20 @@
 #include "stage_rows.h"
 
 typedef struct norm_row {
-    __global const uchar *x, *residual;
+    __global const uchar *x, *residual, *weight, *bias;
+    __global uchar *out, *sum;
     const norm_arguments *a;
-    i64 x_at, residual_at;
+    i64 x_at, residual_at, out_at, sum_at;
 } norm_row;
+
+/* Points at row `row`. */
+static void norm_go(norm_row *r, i32 row) {
+    const norm_arguments *const a = r->a;
+    r->x_at = row_start(&a->x, a->sizes, row);
+    r->residual_at = row_start(&a->residual, a->sizes, row);
+    r->out_at = row_start(&a->out, a->sizes, row);
+    r->sum_at = row_start(&a->sum, a->sizes, row);
+}
 
 /* y = ((t - center) - shift) * factor */
 typedef struct norm_scale {
@@ -40,21 +50,20 @@ static void norm_finish(norm_scale *scale, float2 sums, const norm_arguments *a)
 }
 
 /* t is read before `out` and `sum` are written: they may lie where x and residual do. */
-static void norm_store(const norm_row *r, const norm_scale *scale, __global const uchar *weight,
-                       __global const uchar *bias, __global uchar *out, i64 out_at,
-                       __global uchar *sum, i64 sum_at, i32 n) {
+static void norm_store(const norm_row *r, const norm_scale *scale, i32 n) {
     const norm_arguments *const a = r->a;
     const int count = a->columns - n;
     const lanes t = norm_input(r, n, count);
     lanes y = (t - scale->center - scale->shift) * scale->factor;
     if (a->weight_type != 0)
-        y *= load_lanes(weight, a->weight_offset + n * a->weight_step, a->weight_step,
+        y *= load_lanes(r->weight, a->weight_offset + n * a->weight_step, a->weight_step,
                         a->weight_type, count);
     if (a->bias_type != 0)
-        y += load_lanes(bias, a->bias_offset + n * a->bias_step, a->bias_step, a->bias_type, count);
+        y += load_lanes(r->bias, a->bias_offset + n * a->bias_step, a->bias_step, a->bias_type,
+                        count);
     if (a->sum.type != 0)
-        store_lanes(sum, sum_at + n * a->sum.step, a->sum.step, a->sum.type, count, t);
-    store_lanes(out, out_at + n * a->out.step, a->out.step, a->out.type, count, y);
+        store_lanes(r->sum, r->sum_at + n * a->sum.step, a->sum.step, a->sum.type, count, t);
+    store_lanes(r->out, r->out_at + n * a->out.step, a->out.step, a->out.type, count, y);
 }
 
 #endif
