@@ -28,20 +28,44 @@ static int rows_to_read(const pack_params *p, __global const float *scratch, int
     return (int)((__global const i64 *)scratch)[p->table_at + 3 * b + 1];
 }
 
-/* Queries and values: (16 columns, row, sample and head). */
+/* Queries and values: (column blocks, row, sample and head). */
 __kernel void pack_rows(const pack_params p, __global const uchar *x, __global float *scratch) {
-    const int column = 16 * (int)get_global_id(0), row = get_global_id(1), z = get_global_id(2);
-    const int b = z / p.heads, h = z % p.heads;
-    if (column >= p.columns || row >= p.rows) return;
-    float16 values = (float16)(0.0f);
-    if (row < rows_to_read(&p, scratch, b))
-        values = load_row(x, p.at + b * p.strides[0] + h * p.strides[1] + row * p.strides[2],
-                          p.strides[3], column, p.size, p.type);
-    vstore16(values, 0, scratch + p.to + ((i64)z * p.rows + row) * p.columns + column);
+    const int row = get_global_id(1), z = get_global_id(2), b = z / p.heads, h = z % p.heads;
+    if (row >= p.rows) return;
+    const int read = row < rows_to_read(&p, scratch, b);
+    const i64 at = p.at + b * p.strides[0] + h * p.strides[1] + row * p.strides[2];
+    __global float *const to = scratch + p.to + ((i64)z * p.rows + row) * p.columns;
+    for (int e = 16 * (int)get_global_id(0); e < p.columns; e += 16 * (int)get_global_size(0)) {
+        float16 values = (float16)(0.0f);
+        if (read) values = load_row(x, at, p.strides[3], e, p.size, p.type);
+        vstore16(values, 0, to + e);
+    }
 }
 
-/* Keys: (element of the head, panel of 16 keys, sample and head). */
+/* Keys, 16 by 16 elements: (blocks of the head, panel of 16 keys, sample and head). */
 __kernel void pack_panels(const pack_params p, __global const uchar *x, __global float *scratch) {
+    const int panel = get_global_id(1), z = get_global_id(2), b = z / p.heads, h = z % p.heads;
+    if (panel * 16 >= p.rows) return;
+    const int keys = rows_to_read(&p, scratch, b);
+    const i64 at = p.at + b * p.strides[0] + h * p.strides[1];
+    __global float *const to = scratch + p.to + ((i64)z * (p.rows / 16) + panel) * p.columns * 16;
+    for (int d0 = 16 * (int)get_global_id(0); d0 < p.columns; d0 += 16 * (int)get_global_size(0)) {
+        float block[256];
+        for (int n = 0; n < 16; n++) {
+            const int j = 16 * panel + n;
+            float16 row = (float16)(0.0f);
+            if (j < keys) row = load_row(x, at + j * p.strides[2], p.strides[3], d0, p.size, p.type);
+            vstore16(row, n, block);
+        }
+        for (int d = 0; d < 16; d++)
+            for (int n = 0; n < 16; n++)
+                to[(d0 + d) * 16 + n] = block[n * 16 + d];
+    }
+}
+
+/* The same where a private block would not stay in registers: (element of the head, panel, sample
+ * and head). */
+__kernel void pack_elements(const pack_params p, __global const uchar *x, __global float *scratch) {
     const int d = get_global_id(0), panel = get_global_id(1), z = get_global_id(2);
     const int b = z / p.heads, h = z % p.heads;
     if (d >= p.columns || panel * 16 >= p.rows) return;

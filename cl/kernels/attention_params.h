@@ -3,11 +3,12 @@
  * What the kernels of attention are told, by value. Strides and places (`_at`) of the caller's
  * tensors count elements of their type; places in scratch memory count floats (`table_at`: i64).
  *
- * Scratch holds the operands in one order and type for all that follows, float32:
+ * Operands are float32 for all that follows, in scratch memory:
  *   queries [B][H][L][DP]            DP: D rounded up to 16, the rest 0
  *   keys    [B][G][SP / 16][DP][16]  panels of 16 keys; SP: S rounded up to 32, the rest 0
- *   values  [B][G][SP][EP]           EP: E rounded up to whole chunks of columns, the rest 0
- * Keys and values at or beyond a key length are not read; their places hold 0.
+ *   values  [B][G][S][EP]            EP: E rounded up to whole chunks of columns, the rest 0
+ * or, queries and values that have this type and width already, where the caller has them. Keys and
+ * values at or beyond a key length are not read; their places hold 0.
  *
  * Rows of one key/value head are counted through: row r of group g is query row r % L of head
  * g * R + r / L, R = H / G; all of them share its keys, which serves grouped heads and short
@@ -33,7 +34,9 @@ typedef struct attention_params {
     i64 lse_strides[3], lse_at;
     i64 offset; /* of positions, where there is no table */
     i64 window_left, window_right;
-    i64 queries_at, keys_at, values_at;
+    i64 query_strides[3], queries_at; /* [B][H][L], floats */
+    i64 value_strides[3], values_at;  /* [B][G][S] */
+    i64 keys_at;
     i64 table_at;     /* [B][3]: query length, key length, offset; -1 = none */
     i64 row_sums_at;  /* [B][H][L] of (maximum, sum), -1 = not wanted */
     i64 totals_at;    /* [B * G][rows][EP]: running sums of values, where they are in memory */

@@ -45,16 +45,19 @@ static void products(__global const float *const *queries, __global const float 
         __global const float *const left = panels + (i64)j * DP, *const right = left + 16 * DP;
         for (int d0 = 0; d0 < DP; d0 += 64) {
             float16 a[RQ], b[RQ];
+#pragma unroll
             for (int r = 0; r < RQ; r++)
                 a[r] = b[r] = (float16)(0.0f);
             const int d1 = d0 + 64 < DP ? d0 + 64 : DP;
             for (int d = d0; d < d1; d++) {
                 const float16 x = vload16(d, left), y = vload16(d, right);
+#pragma unroll
                 for (int r = 0; r < RQ; r++) {
                     a[r] = FMA((float16)(queries[r][d]), x, a[r]);
                     b[r] = FMA((float16)(queries[r][d]), y, b[r]);
                 }
             }
+#pragma unroll
             for (int r = 0; r < RQ; r++) {
                 float *const to = s + r * CHUNK + j;
                 vstore16(d0 ? vload16(0, to) + a[r] : a[r], 0, to);
@@ -84,32 +87,47 @@ static mass weigh(const inputs *in, const row_info *row, int j0, int from, int u
     return (mass){maximum, total(added)};
 }
 
-/* Weights times values for 32 columns, in partials of 64 keys; `chosen`: without excluded keys. */
-static void mix(const float *s, __global const float *values, i64 stride, int from, int until,
-                int chosen, float *out) {
+/* Weights times values for 32 columns, in partials of 64 keys. */
+static void add_values(const float *s, __global const float *values, i64 stride, int from,
+                       int until, float *out) {
     float16 a[RQ], b[RQ];
     for (int r = 0; r < RQ; r++) {
         vstore16((float16)(0.0f), 0, out + r * EC);
         vstore16((float16)(0.0f), 1, out + r * EC);
     }
     for (int j0 = from / 64 * 64; j0 < until; j0 += 64) {
+#pragma unroll
         for (int r = 0; r < RQ; r++)
             a[r] = b[r] = (float16)(0.0f);
         const int j1 = j0 + 64 < until ? j0 + 64 : until;
         for (int j = j0 < from ? from : j0; j < j1; j++) {
             const float16 x = vload16(0, values + j * stride), y = vload16(1, values + j * stride);
+#pragma unroll
             for (int r = 0; r < RQ; r++) {
-                const float w = s[r * CHUNK + j];
-                if (chosen && as_uint(w) == EXCLUDED) continue;
-                a[r] = FMA((float16)(w), x, a[r]);
-                b[r] = FMA((float16)(w), y, b[r]);
+                a[r] = FMA((float16)(s[r * CHUNK + j]), x, a[r]);
+                b[r] = FMA((float16)(s[r * CHUNK + j]), y, b[r]);
             }
         }
+#pragma unroll
         for (int r = 0; r < RQ; r++) {
             vstore16(vload16(0, out + r * EC) + a[r], 0, out + r * EC);
             vstore16(vload16(1, out + r * EC) + b[r], 1, out + r * EC);
         }
     }
+}
+
+/* The same for one row and 16 columns, without the excluded keys. */
+static void add_chosen(const float *s, __global const float *values, i64 stride, int from,
+                       int until, float *out) {
+    float16 sum = (float16)(0.0f);
+    for (int j0 = from / 64 * 64; j0 < until; j0 += 64) {
+        float16 a = (float16)(0.0f);
+        for (int j = max(j0, from); j < min(j0 + 64, until); j++)
+            if (as_uint(s[j]) != EXCLUDED)
+                a = FMA((float16)(s[j]), vload16(0, values + j * stride), a);
+        sum += a;
+    }
+    vstore16(sum, 0, out);
 }
 
 static int finite(const float *values, int count) {
@@ -145,40 +163,39 @@ static void clear(part *x) {
 }
 
 /* Rows first .. first + RQ - 1 of key/value head z; beyond the last one it is repeated. */
-static block block_make(const inputs *in, __global const float *scratch, int z, int first,
-                        int column) {
+static block block_make(const inputs *in, __global const float *queries, int z, int first) {
     const attention_params *const p = in->p;
     const int b = z / p->G, g = z % p->G, count = p->R * p->L;
     block x = {.from = 0x7fffffff, .until = 0};
     for (int r = 0; r < RQ; r++) {
         const int row = min(first + r, count - 1), h = g * p->R + row / p->L;
         x.rows[r] = row_make(in, b, h, row % p->L);
-        x.queries[r] =
-            scratch + p->queries_at + (((i64)b * p->H + h) * p->L + row % p->L) * DP;
+        x.queries[r] = queries + p->queries_at + b * p->query_strides[0] +
+                       h * p->query_strides[1] + row % p->L * p->query_strides[2];
         if (x.rows[r].first >= x.rows[r].end) continue;
         x.from = min(x.from, x.rows[r].first);
         x.until = max(x.until, x.rows[r].end);
     }
-    x.keys = scratch + p->keys_at + (i64)z * p->SP * DP;
-    x.values = scratch + p->values_at + (i64)z * p->SP * p->EP + column;
     return x;
 }
 
 /* The chunk that begins at key j0, on its own. */
 static void chunk(const inputs *in, const block *x, int j0, part *result) {
     float scores[RQ * CHUNK];
-    const int pitch = in->p->EP;
-    __global const float *const values = x->values + (i64)j0 * pitch;
-    const int from = max(x->from - j0, 0) / 32 * 32;
-    const int until = min((x->until - j0 + 31) / 32 * 32, CHUNK);
+    const i64 pitch = in->p->value_strides[2];
+    __global const float *const values = x->values + j0 * pitch;
+    const int first = max(x->from - j0, 0), last = min(x->until - j0, CHUNK);
+    const int from = first / 32 * 32, until = (last + 31) / 32 * 32;
     products(x->queries, x->keys + (i64)j0 * DP, from, until, scores);
     for (int r = 0; r < RQ; r++)
         result->rows[r] = weigh(in, &x->rows[r], j0, from, until, scores + r * CHUNK);
     for (int e = 0; e < EC; e += 32)
-        mix(scores, values + e, pitch, from, until, 0, result->values + e);
+        add_values(scores, values + e, pitch, first, last, result->values + e);
     if (finite(result->values, RQ * EC)) return;
-    for (int e = 0; e < EC; e += 32)
-        mix(scores, values + e, pitch, from, until, 1, result->values + e);
+    for (int r = 0; r < RQ; r++)
+        for (int e = 0; e < EC; e += 16)
+            add_chosen(scores + r * CHUNK, values + e, pitch, first, last,
+                       result->values + r * EC + e);
 }
 
 static void finish_row(const attention_params *p, const row_info *row, const results *to,
@@ -191,7 +208,8 @@ static void finish_row(const attention_params *p, const row_info *row, const res
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */
 __kernel void attention_rows(const attention_params p, __global const uchar *mask,
                              __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const float *sinks,
+                             __global const float *slopes, __global const float *queries,
+                             __global const float *values, __global const float *sinks,
                              __global uchar *out, __global float *lse, __global float *scratch) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
@@ -199,7 +217,10 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_global_id(1);
     const int count = p.R * p.L, first = RQ * (int)get_global_id(0);
     if (first >= count) return;
-    const block x = block_make(&in, scratch, z, first, column);
+    block x = block_make(&in, queries, z, first);
+    x.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
+    x.values = values + p.values_at + z / p.G * p.value_strides[0] + z % p.G * p.value_strides[1] +
+               column;
     part sum, one;
     clear(&sum);
     for (int j0 = x.from / CHUNK * CHUNK; j0 < x.until; j0 += CHUNK) {

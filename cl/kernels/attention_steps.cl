@@ -22,6 +22,12 @@ typedef struct steps_params {
     i32 padded;  /* DP */
 } steps_params;
 
+/* Where scores come from. */
+typedef struct sources {
+    __global const uchar *from;
+    __global const float *queries, *scratch;
+} sources;
+
 static float16 load_keys(__global const uchar *x, i64 at, i64 stride, int j0, int count, int type) {
     if (stride == 1 && j0 + 16 <= count) return load_elements(x, at + j0, type);
     float lanes[16];
@@ -43,33 +49,33 @@ static void store_keys(__global uchar *x, i64 at, i64 stride, int j0, int count,
 }
 
 /* Scores of 16 keys at p->from_stage; keys at or beyond the key length are not read. */
-static float16 given_scores(const steps_params *p, const row_info *r, int j0,
-                            __global const uchar *from, __global const float *scratch) {
+static float16 given_scores(const steps_params *p, const sources *s, const row_info *r, int j0) {
     if (p->from_type) {
         const i64 at = p->from_at + r->b * p->from_strides[0] + r->h * p->from_strides[1] +
                        r->i * p->from_strides[2];
-        return load_keys(from, at, p->from_strides[3], j0, r->keys, p->from_type);
+        return load_keys(s->from, at, p->from_strides[3], j0, r->keys, p->from_type);
     }
     const int group = r->b * p->a.G + r->h / p->a.R;
-    return dot_panel(scratch + p->a.queries_at +
-                         (((i64)r->b * p->a.H + r->h) * p->a.L + r->i) * p->padded,
-                     scratch + p->a.keys_at + ((i64)group * p->a.SP + j0) * p->padded, p->padded);
+    return dot_panel(s->queries + p->a.queries_at + r->b * p->a.query_strides[0] +
+                         r->h * p->a.query_strides[1] + r->i * p->a.query_strides[2],
+                     s->scratch + p->a.keys_at + ((i64)group * p->a.SP + j0) * p->padded,
+                     p->padded);
 }
 
 /* Masked scores of 16 keys. Scores that were given as MASKED say themselves who is excluded. */
-static float16 full_scores(const steps_params *p, const inputs *in, const row_info *r, int j0,
-                           __global const uchar *from, __global const float *scratch) {
-    const float16 s = given_scores(p, r, j0, from, scratch);
+static float16 full_scores(const steps_params *p, const inputs *in, const sources *from,
+                           const row_info *r, int j0) {
+    const float16 s = given_scores(p, from, r, j0);
     if (p->from_stage < STAGE_MASKED) return masked_keys(in, r, j0, s, p->from_stage);
     const int16 live = j0 + LANES < (r->live ? r->keys : 0);
     return select((float16)(-INFINITY), s, live);
 }
 
 /* Scores before MASKED hold every key below the key length, excluded or not. */
-static float16 early_scores(const steps_params *p, const inputs *in, const row_info *r, int j0,
-                            __global const uchar *from, __global const float *scratch) {
+static float16 early_scores(const steps_params *p, const inputs *in, const sources *from,
+                            const row_info *r, int j0) {
     const int16 live = j0 + LANES < (r->live ? r->keys : 0);
-    const float16 s = advance_keys(in, r, j0, given_scores(p, r, j0, from, scratch),
+    const float16 s = advance_keys(in, r, j0, given_scores(p, from, r, j0),
                                    (float16)(0.0f), p->from_stage, p->to_stage);
     return select((float16)(-INFINITY), s, live);
 }
@@ -83,11 +89,13 @@ static float16 weights_of(float16 s, __global const float *row) {
 /* (16 keys, query row, sample and head; with `mean` sample) */
 __kernel void attention_side(const steps_params p, __global const uchar *mask,
                              __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const uchar *from,
-                             __global uchar *to, __global float *scratch) {
+                             __global const float *slopes, __global const float *queries,
+                             __global const uchar *from, __global uchar *to,
+                             __global float *scratch) {
     const int j0 = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (j0 >= p.a.S || i >= p.a.L) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
+    const sources src = {from, queries, scratch};
     const int heads = p.mean ? p.a.H : 1, b = p.mean ? z : z / p.a.H;
     float16 sum = (float16)(0.0f);
     for (int n = 0; n < heads; n++) {
@@ -95,9 +103,9 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
         const row_info r = row_make(&in, b, h, i);
         float16 x;
         if (!p.weights && p.to_stage < STAGE_MASKED)
-            x = early_scores(&p, &in, &r, j0, from, scratch);
+            x = early_scores(&p, &in, &src, &r, j0);
         else
-            x = full_scores(&p, &in, &r, j0, from, scratch);
+            x = full_scores(&p, &in, &src, &r, j0);
         if (p.weights)
             x = weights_of(x, scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
         sum = p.mean ? sum + x : x;
@@ -124,9 +132,10 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     const int mine = get_global_id(0) % GROUP, i = get_global_id(0) / GROUP, z = get_global_id(2);
     const int row = min(i, p.a.L - 1); /* no return before a barrier */
     const row_info r = row_make(&in, z / p.a.H, z % p.a.H, row);
+    const sources src = {from, 0, scratch};
     float16 tops = (float16)(-INFINITY);
     for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP)
-        tops = fmax(tops, full_scores(&p, &in, &r, j0, from, scratch));
+        tops = fmax(tops, full_scores(&p, &in, &src, &r, j0));
     float top = largest(tops);
 #if GROUP > 1
     shared[mine] = top;
@@ -140,7 +149,7 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     const float base = anchor(top);
     float16 sums = (float16)(0.0f);
     for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP) {
-        const float16 s = full_scores(&p, &in, &r, j0, from, scratch);
+        const float16 s = full_scores(&p, &in, &src, &r, j0);
         sums += select(exponential16(s - base), (float16)(0.0f),
                        isequal(s, (float16)(-INFINITY)));
     }
@@ -167,24 +176,23 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
 /* (16 columns, query row, sample and head): only allowed keys take part. */
 __kernel void attention_mix(const steps_params p, __global const uchar *mask,
                             __global const uchar *bias, __global const uchar *key_mask,
-                            __global const uchar *from, __global uchar *out,
-                            __global float *scratch) {
+                            __global const uchar *from, __global const float *values,
+                            __global uchar *out, __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (column >= p.a.E || i >= p.a.L) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, 0, scratch);
     const row_info r = row_make(&in, z / p.a.H, z % p.a.H, i);
     const i64 at = p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] +
                    i * p.from_strides[2];
-    __global const float *const values =
-        scratch + p.a.values_at +
-        (i64)(r.b * p.a.G + r.h / p.a.R) * p.a.SP * p.a.EP + column;
+    __global const float *const rows = values + p.a.values_at + r.b * p.a.value_strides[0] +
+                                       r.h / p.a.R * p.a.value_strides[1] + column;
     float16 sum = (float16)(0.0f);
     for (int j0 = r.first; j0 < r.end; j0 += 64) {
         float16 partial = (float16)(0.0f);
         for (int j = j0; j < min(j0 + 64, r.end); j++) {
             if (!allowed_key(&in, &r, j)) continue;
             const float w = load_element(from, at + j * p.from_strides[3], p.from_type);
-            partial = FMA((float16)(w), vload16(0, values + (i64)j * p.a.EP), partial);
+            partial = FMA((float16)(w), vload16(0, rows + j * p.a.value_strides[2]), partial);
         }
         sum += partial;
     }

@@ -18,6 +18,7 @@
 #define EC 64 /* columns of values that a work-group sums, at most 128 */
 #endif
 #include "attention_finish.h"
+#include "attention_tile.h"
 
 #ifdef USE_HALF
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
@@ -28,25 +29,8 @@ typedef float narrow;
 
 #define CHUNK 256
 #define EXCLUDED 0x80000000u /* the bits of -0 */
-#define ROWS 32
-#define KEYS 32
-#define SIDE 8
-#define MINE 4          /* rows and keys of a work-item */
-#define CN (EC / SIDE)  /* columns of a work-item: x, x + 8, .. */
-#define SLICE 16        /* of the head size */
-#define BAND 8          /* keys whose values are staged */
-#define Q_PITCH (SLICE + 1)
-#define K_PITCH (KEYS + 1)
-#define P_PITCH (KEYS + 1)
-/* Local memory: weights (narrow), then queries and keys or values (narrow), then maxima. */
-#define P_AT 0
-#define Q_AT (ROWS * P_PITCH)
-#define K_AT (Q_AT + ROWS * Q_PITCH)
-#define V_AT Q_AT
-#define STAGE_FLOATS (ROWS * Q_PITCH + SLICE * K_PITCH)
-#define BAND_FLOATS (BAND * EC)
-#define M_AT (Q_AT + (STAGE_FLOATS > BAND_FLOATS ? STAGE_FLOATS : BAND_FLOATS))
-#define LOCAL_FLOATS (M_AT + ROWS * SIDE)
+#define MINE 4         /* rows and keys of a work-item */
+#define CN (EC / SIDE) /* columns of a work-item: x, x + 8, .. */
 
 /* What a work-item knows of its rows. */
 typedef struct tile {
@@ -103,14 +87,14 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
                           : -INFINITY;
             top = fmax(top, s[r][c]);
         }
-        work[M_AT + (t->y * MINE + r) * SIDE + t->x] = top;
+        work[M_AT(EC) + (t->y * MINE + r) * SIDE + t->x] = top;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     __local narrow *const weights = (__local narrow *)(work + P_AT);
     for (int r = 0; r < MINE; r++) {
         float top = m[r].maximum;
         for (int x = 0; x < SIDE; x++)
-            top = fmax(top, work[M_AT + (t->y * MINE + r) * SIDE + x]);
+            top = fmax(top, work[M_AT(EC) + (t->y * MINE + r) * SIDE + x]);
         const float base = anchor(top);
         old[r] = exponential(m[r].maximum - base);
         m[r].maximum = top;
@@ -128,18 +112,18 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
 }
 
 /* One column of one row again, without the excluded keys. */
-static float chosen(const tile *t, __local const float *work, int j, int pitch, int row,
+static float chosen(const tile *t, __local const float *work, int j, i64 pitch, int row,
                     int column) {
     __local const narrow *const weights = (__local const narrow *)(work + P_AT);
     float a = 0.0f;
     for (int key = 0; key < KEYS; key++) {
         const float w = (float)weights[row * P_PITCH + key];
-        if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(i64)(j + key) * pitch + column], a);
+        if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(j + key) * pitch + column], a);
     }
     return a;
 }
 
-static void mix(const tile *t, __local float *work, int j, int pitch, const float *old,
+static void add_values(const tile *t, __local float *work, int j, i64 pitch, const float *old,
                 float o[MINE][CN]) {
     __local const narrow *const weights = (__local const narrow *)(work + P_AT);
     __local narrow *const values = (__local narrow *)(work + V_AT);
@@ -150,7 +134,7 @@ static void mix(const tile *t, __local float *work, int j, int pitch, const floa
     for (int k0 = 0; k0 < KEYS; k0 += BAND) {
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = t->y * SIDE + t->x; n < BAND * EC; n += SIDE * SIDE)
-            values[n] = (narrow)t->values[(i64)(j + k0 + n / EC) * pitch + n % EC];
+            values[n] = (narrow)t->values[min(j + k0 + n / EC, t->until - 1) * pitch + n % EC];
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < BAND; k++)
             for (int r = 0; r < MINE; r++) {
@@ -179,19 +163,17 @@ static void join(__global float *total, mass *m, mass added, float *o, int keep)
     }
 }
 
-static tile tile_make(const inputs *in, __global const float *scratch, int z, int first,
-                      int column) {
+static tile tile_make(const inputs *in, __global const float *queries, int z, int first) {
     const attention_params *const p = in->p;
     const int b = z / p->G, g = z % p->G, count = p->R * p->L;
     tile t = {.x = get_local_id(0), .y = get_local_id(1), .from = 0x7fffffff, .until = 0};
-    t.keys = scratch + p->keys_at + (i64)z * p->SP * DP;
-    t.values = scratch + p->values_at + (i64)z * p->SP * p->EP + column;
     for (int r = 0; r < MINE; r++) {
         const int row = min(first + t.y * MINE + r, count - 1);
         t.rows[r] = row_make(in, b, g * p->R + row / p->L, row % p->L);
         const int staged = min(first + t.y + SIDE * r, count - 1);
-        t.queries[r] = scratch + p->queries_at +
-                       (((i64)b * p->H + g * p->R + staged / p->L) * p->L + staged % p->L) * DP;
+        t.queries[r] = queries + p->queries_at + b * p->query_strides[0] +
+                       (g * p->R + staged / p->L) * p->query_strides[1] +
+                       staged % p->L * p->query_strides[2];
     }
     for (int n = 0; n < ROWS; n++) {
         const int row = min(first + n, count - 1);
@@ -215,7 +197,7 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
     for (int j = max(j0, t->from / KEYS * KEYS); j < min(j0 + CHUNK, t->until); j += KEYS) {
         products(t, work, j, s);
         weigh(in, t, work, j, s, m, old);
-        mix(t, work, j, in->p->EP, old, o);
+        add_values(t, work, j, in->p->value_strides[2], old, o);
     }
 }
 
@@ -245,15 +227,19 @@ static void finish(const attention_params *p, const tile *t, const results *to, 
  * of 8 x 8 x 1 */
 __kernel void attention_tile(const attention_params p, __global const uchar *mask,
                              __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const float *sinks,
-                             __global uchar *out, __global float *lse, __global float *scratch) {
-    __local float work[LOCAL_FLOATS];
+                             __global const float *slopes, __global const float *queries,
+                             __global const float *values, __global const float *sinks,
+                             __global uchar *out, __global float *lse, __global float *scratch,
+                             __local float *work) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_group_id(2) / chunks;
     const int column = (int)get_group_id(2) % chunks * EC, piece = get_group_id(1);
     const int count = p.R * p.L, first = ROWS * (int)get_group_id(0);
-    const tile t = tile_make(&in, scratch, z, first, column);
+    tile t = tile_make(&in, queries, z, first);
+    t.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
+    t.values = values + p.values_at + z / p.G * p.value_strides[0] +
+               z % p.G * p.value_strides[1] + column;
     const int here = first + t.y * MINE, start = t.from / CHUNK * CHUNK;
     float o[MINE][CN];
     mass m[MINE], one[MINE];

@@ -5,6 +5,7 @@
  * too few rows to keep the device busy; the bits are the same (attention_rows.cl). */
 #include "ocl_attention.h"
 
+#include "attention_tile.h"
 #include "ocl_operations.h"
 
 #include <stdio.h>
@@ -21,11 +22,11 @@ static int padded(int64_t n, int to) {
 
 /* Rows of one work-group and most columns of one, of each class. */
 static const struct {
-    int rows, columns, column_step, items;
+    int rows, columns, column_step;
 } shapes[OCL_CLASS_COUNT] = {
-    [OCL_CLASS_ROWS] = {8, 256, 32, 1},
-    [OCL_CLASS_TILE] = {32, 128, 16, 64},
-    [OCL_CLASS_PLAIN] = {2, 64, 32, 64},
+    [OCL_CLASS_ROWS] = {8, 256, 32},
+    [OCL_CLASS_TILE] = {ROWS, 128, 16, SIDE *SIDE},
+    [OCL_CLASS_PLAIN] = {2, 64, 32},
 };
 
 /* ---- split keys ------------------------------------------------------------------------------ */
@@ -73,16 +74,21 @@ static void enqueue_fused(ocl_attention_run *r, cl_mem out) {
     attend__ocl_memory(&launch, r->bias);
     attend__ocl_memory(&launch, r->key_mask);
     attend__ocl_memory(&launch, r->slopes);
+    attend__ocl_memory(&launch, r->queries);
+    attend__ocl_memory(&launch, r->values);
     attend__ocl_memory(&launch, r->sinks);
     attend__ocl_memory(&launch, out);
     attend__ocl_memory(&launch, r->lse);
     attend__ocl_memory(&launch, run->scratch);
+    if (run->device->kernels == OCL_CLASS_TILE)
+        attend__ocl_local(&launch, LOCAL_FLOATS((size_t)r->plan->EC) * sizeof(float));
     const ocl_class class = run->device->kernels;
     const size_t count = (size_t)r->p.R * (size_t)r->p.L, rows = (size_t)shapes[class].rows;
     const size_t blocks = (count + rows - 1) / rows;
     const size_t planes = (size_t)r->p.B * (size_t)r->p.G * (size_t)(r->plan->EP / r->plan->EC);
-    const size_t locals[OCL_CLASS_COUNT][3] = {
-        [OCL_CLASS_ROWS] = {1, 1, 1}, [OCL_CLASS_TILE] = {8, 8, 1}, [OCL_CLASS_PLAIN] = {64, 1, 1}};
+    const size_t locals[OCL_CLASS_COUNT][3] = {[OCL_CLASS_ROWS] = {1, 1, 1},
+                                               [OCL_CLASS_TILE] = {SIDE, SIDE, 1},
+                                               [OCL_CLASS_PLAIN] = {64, 1, 1}};
     const size_t groups[3] = {class == OCL_CLASS_PLAIN ? (blocks + 63) / 64 : blocks,
                               (size_t)r->p.pieces, planes};
     attend__ocl_enqueue(&launch, groups, locals[class]);

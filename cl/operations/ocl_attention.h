@@ -28,6 +28,7 @@ typedef struct ocl_attention_run {
     const attend_attention *a;
     attention_params p;
     cl_mem mask, bias, key_mask, slopes, sinks, lse;
+    cl_mem queries, values; /* scratch, or the caller's */
 } ocl_attention_run;
 
 ocl_attention_sizes attend__ocl_attention_sizes(attend_operation operation,
@@ -39,7 +40,8 @@ attend_status attend__ocl_attention_check(const attend_device *device,
 /* Starts a run: parameters, masks, lengths; enqueues the table where lengths or offsets are used.
  */
 void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const attend_attention *a);
-/* Each packs one operand into scratch. */
+/* Each packs one operand into scratch; queries and values only where they are not float32 of the
+ * padded width already. */
 void attend__ocl_pack_queries(ocl_attention_run *r);
 void attend__ocl_pack_keys(ocl_attention_run *r);
 void attend__ocl_pack_values(ocl_attention_run *r);

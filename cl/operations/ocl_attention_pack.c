@@ -83,8 +83,7 @@ size_t attend__ocl_keys_bytes(const ocl_attention_sizes *n, int DP) {
                                      sizeof(float));
 }
 size_t attend__ocl_values_bytes(const ocl_attention_sizes *n, int EP) {
-    return attend__ocl_scratch_round((size_t)(n->B * n->G * rounded(n->S, 32) * EP) *
-                                     sizeof(float));
+    return attend__ocl_scratch_round((size_t)(n->B * n->G * n->S * EP) * sizeof(float));
 }
 size_t attend__ocl_sums_bytes(const ocl_attention_sizes *n) {
     return attend__ocl_scratch_round((size_t)(n->B * n->H * n->L) * 2 * sizeof(float));
@@ -96,7 +95,9 @@ void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
     p->plan.small_bytes = (size_t)(n->B * 24 + n->B * n->H * 4 + n->H * 4) + 5 * 16;
     p->table = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_table", status);
     p->pack_rows = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_rows", status);
-    p->pack_panels = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_panels", status);
+    const bool rows = device->kernels == OCL_CLASS_ROWS;
+    p->pack_panels = attend__ocl_plan_kernel(device, &p->plan, source, "",
+                                             rows ? "pack_panels" : "pack_elements", status);
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -220,11 +221,11 @@ void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const atten
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-/* Work-groups of a CPU take several work-items, since starting a group costs more than a row. */
+/* On a CPU a work-item packs a whole row, or panel, and starting a group costs more than one. */
 static void enqueue_pack(ocl_attention_run *r, int kernel, const attend_tensor *x, pack_params *p,
                          const size_t counts[3]) {
-    const bool tall = kernel == r->plan->pack_rows;
-    const size_t local[3] = {tall ? 1 : 16, tall ? 64 : 4, 1};
+    const bool rows = r->run->device->kernels == OCL_CLASS_ROWS;
+    const size_t local[3] = {rows ? 1 : 4, 16, 1};
     const ocl_memory memory = attend__ocl_input(r->run, x);
     p->at = memory.offset;
     p->type = (i32)x->type;
@@ -236,50 +237,87 @@ static void enqueue_pack(ocl_attention_run *r, int kernel, const attend_tensor *
     size_t groups[3];
     for (int i = 0; i < 3; i++)
         groups[i] = (counts[i] + local[i] - 1) / local[i];
+    if (rows) groups[0] = 1;
     attend__ocl_enqueue(&launch, groups, local);
 }
 
+/* Kernels can read the caller's memory: float32, elements side by side, no padding needed. */
+static bool plain(const attend_tensor *x, int64_t padded_width) {
+    return x->type == ATTEND_F32 && x->sizes[3] == padded_width &&
+           (x->strides[3] == 1 || padded_width == 1);
+}
+
+static cl_mem use_plain(ocl_attention_run *r, const attend_tensor *x, i64 strides[3], i64 *at) {
+    const ocl_memory memory = attend__ocl_input(r->run, x);
+    copy_strides(strides, x, 3);
+    *at = memory.offset;
+    return memory.memory;
+}
+
+static void contiguous(i64 strides[3], int64_t heads, int64_t rows, int64_t columns) {
+    strides[2] = columns;
+    strides[1] = rows * columns;
+    strides[0] = heads * rows * columns;
+}
+
 void attend__ocl_pack_queries(ocl_attention_run *r) {
-    const ocl_attention_sizes n = {.B = r->p.B, .H = r->p.H, .L = r->p.L};
-    r->p.queries_at = attend__ocl_scratch(r->run, attend__ocl_queries_bytes(&n, r->plan->DP)) / 4;
-    pack_params p = {.to = r->p.queries_at,
-                     .table_at = -1,
-                     .heads = r->p.H,
-                     .n = r->p.L,
-                     .size = r->p.D,
-                     .rows = r->p.L,
-                     .columns = r->plan->DP};
-    const size_t counts[3] = {(size_t)r->plan->DP / 16, (size_t)r->p.L,
-                              (size_t)r->p.B * (size_t)r->p.H};
-    enqueue_pack(r, r->plan->pack_rows, &r->a->q, &p, counts);
+    attention_params *const p = &r->p;
+    const int width = r->plan->DP;
+    if (plain(&r->a->q, width)) {
+        r->queries = use_plain(r, &r->a->q, p->query_strides, &p->queries_at);
+        return;
+    }
+    const ocl_attention_sizes n = {.B = p->B, .H = p->H, .L = p->L};
+    r->queries = r->run->scratch;
+    p->queries_at = attend__ocl_scratch(r->run, attend__ocl_queries_bytes(&n, width)) / 4;
+    contiguous(p->query_strides, p->H, p->L, width);
+    pack_params pack = {.to = p->queries_at,
+                        .table_at = -1,
+                        .heads = p->H,
+                        .n = p->L,
+                        .size = p->D,
+                        .rows = p->L,
+                        .columns = width};
+    const size_t counts[3] = {(size_t)width / 16, (size_t)p->L, (size_t)p->B * (size_t)p->H};
+    enqueue_pack(r, r->plan->pack_rows, &r->a->q, &pack, counts);
 }
 
 void attend__ocl_pack_keys(ocl_attention_run *r) {
-    const ocl_attention_sizes n = {.B = r->p.B, .G = r->p.G, .S = r->p.S};
-    r->p.keys_at = attend__ocl_scratch(r->run, attend__ocl_keys_bytes(&n, r->plan->DP)) / 4;
-    pack_params p = {.to = r->p.keys_at,
-                     .table_at = r->p.table_at,
-                     .heads = r->p.G,
-                     .n = r->p.S,
-                     .size = r->p.D,
-                     .rows = r->p.SP,
-                     .columns = r->plan->DP};
-    const size_t counts[3] = {(size_t)r->plan->DP, (size_t)r->p.SP / 16,
-                              (size_t)r->p.B * (size_t)r->p.G};
-    enqueue_pack(r, r->plan->pack_panels, &r->a->k, &p, counts);
+    attention_params *const p = &r->p;
+    const int width = r->plan->DP;
+    const ocl_attention_sizes n = {.B = p->B, .G = p->G, .S = p->S};
+    p->keys_at = attend__ocl_scratch(r->run, attend__ocl_keys_bytes(&n, width)) / 4;
+    pack_params pack = {.to = p->keys_at,
+                        .table_at = p->table_at,
+                        .heads = p->G,
+                        .n = p->S,
+                        .size = p->D,
+                        .rows = p->SP,
+                        .columns = width};
+    const bool blocks = r->run->device->kernels == OCL_CLASS_ROWS;
+    const size_t counts[3] = {(size_t)width / (blocks ? 16 : 1), (size_t)p->SP / 16,
+                              (size_t)p->B * (size_t)p->G};
+    enqueue_pack(r, r->plan->pack_panels, &r->a->k, &pack, counts);
 }
 
 void attend__ocl_pack_values(ocl_attention_run *r) {
-    const ocl_attention_sizes n = {.B = r->p.B, .G = r->p.G, .S = r->p.S};
-    r->p.values_at = attend__ocl_scratch(r->run, attend__ocl_values_bytes(&n, r->plan->EP)) / 4;
-    pack_params p = {.to = r->p.values_at,
-                     .table_at = r->p.table_at,
-                     .heads = r->p.G,
-                     .n = r->p.S,
-                     .size = r->p.E,
-                     .rows = r->p.SP,
-                     .columns = r->plan->EP};
-    const size_t counts[3] = {(size_t)r->plan->EP / 16, (size_t)r->p.SP,
-                              (size_t)r->p.B * (size_t)r->p.G};
-    enqueue_pack(r, r->plan->pack_rows, &r->a->v, &p, counts);
+    attention_params *const p = &r->p;
+    const int width = r->plan->EP;
+    if (plain(&r->a->v, width)) {
+        r->values = use_plain(r, &r->a->v, p->value_strides, &p->values_at);
+        return;
+    }
+    const ocl_attention_sizes n = {.B = p->B, .G = p->G, .S = p->S};
+    r->values = r->run->scratch;
+    p->values_at = attend__ocl_scratch(r->run, attend__ocl_values_bytes(&n, width)) / 4;
+    contiguous(p->value_strides, p->G, p->S, width);
+    pack_params pack = {.to = p->values_at,
+                        .table_at = p->table_at,
+                        .heads = p->G,
+                        .n = p->S,
+                        .size = p->E,
+                        .rows = p->S,
+                        .columns = width};
+    const size_t counts[3] = {(size_t)width / 16, (size_t)p->S, (size_t)p->B * (size_t)p->G};
+    enqueue_pack(r, r->plan->pack_rows, &r->a->v, &pack, counts);
 }

@@ -76,6 +76,7 @@ static void enqueue_side(ocl_attention_run *r, steps_params *p, cl_mem from,
     ocl_launch launch = attend__ocl_begin(r->run, r->plan->side);
     attend__ocl_value(&launch, p, sizeof *p);
     push_masks(r, &launch, true);
+    attend__ocl_memory(&launch, r->queries);
     attend__ocl_memory(&launch, from);
     attend__ocl_memory(&launch, memory.memory);
     attend__ocl_memory(&launch, r->run->scratch);
@@ -151,6 +152,7 @@ static void record_mix(ocl_run *run, const void *description) {
     attend__ocl_value(&launch, &p, sizeof p);
     push_masks(&r, &launch, false);
     attend__ocl_memory(&launch, weights);
+    attend__ocl_memory(&launch, r.values);
     attend__ocl_memory(&launch, out.memory);
     attend__ocl_memory(&launch, run->scratch);
     enqueue(&launch, ((size_t)r.p.E + 15) / 16, (size_t)r.p.L, (size_t)r.p.B * (size_t)r.p.H);
