@@ -54,7 +54,8 @@ __kernel void pack_panels(const pack_params p, __global const uchar *x, __global
         for (int n = 0; n < 16; n++) {
             const int j = 16 * panel + n;
             float16 row = (float16)(0.0f);
-            if (j < keys) row = load_row(x, at + j * p.strides[2], p.strides[3], d0, p.size, p.type);
+            if (j < keys)
+                row = load_row(x, at + j * p.strides[2], p.strides[3], d0, p.size, p.type);
             vstore16(row, n, block);
         }
         for (int d = 0; d < 16; d++)

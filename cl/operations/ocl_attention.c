@@ -25,7 +25,7 @@ static const struct {
     int rows, columns, column_step;
 } shapes[OCL_CLASS_COUNT] = {
     [OCL_CLASS_ROWS] = {8, 256, 32},
-    [OCL_CLASS_TILE] = {ROWS, 128, 16, SIDE *SIDE},
+    [OCL_CLASS_TILE] = {ROWS, 128, 16},
     [OCL_CLASS_PLAIN] = {2, 64, 32},
 };
 
