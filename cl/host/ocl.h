@@ -272,7 +272,10 @@ const char *attend__ocl_class_text(ocl_class kernels);
 
 /* The failure of an OpenCL call as a status and a sentence: "clCreateBuffer: CL_OUT_OF_..". */
 attend_status attend__ocl_fail(const attend_host *host, cl_int error, const char *call);
-attend_status attend__ocl_refuse(const attend_host *host, attend_status status, const char *format,
-                                 ...);
+#ifdef __GNUC__
+__attribute__((format(printf, 3, 4)))
+#endif
+attend_status
+attend__ocl_refuse(const attend_host *host, attend_status status, const char *format, ...);
 
 #endif
