@@ -10,7 +10,7 @@ enum { FEW_WAITS = 16 };
 static cl_uint foreign_waits(size_t count, attend_device_event *const *waits, cl_event *events) {
     cl_uint used = 0;
     for (size_t i = 0; i < count; i++)
-        if (waits[i]->imported && !waits[i]->complete) events[used++] = waits[i]->command;
+        if (attend__ocl_foreign_open(waits[i])) events[used++] = waits[i]->command;
     return used;
 }
 
@@ -41,7 +41,7 @@ static attend_status look_at_waits(attend_device *device, size_t count,
         bool one;
         const attend_status waited = attend__ocl_event_look(device, waits[i], &one);
         if (status == ATTEND_OK) status = waited;
-        *pending = *pending || one;
+        *pending = *pending || one || (device->gates && attend__ocl_foreign_open(waits[i]));
     }
     return status;
 }
@@ -54,6 +54,7 @@ static attend_status enqueue(attend_device *device, attend_device_plan *plan,
                                   "opencl: %s stopped working; open a new context",
                                   device->shared->facts.name);
     bool pending;
+    attend__ocl_gates_look(device);
     const attend_status waited = look_at_waits(device, wait_count, waits, &pending);
     if (pending) return attend__ocl_gate_add(device, plan, description, wait_count, waits, event);
     if (waited != ATTEND_OK) {

@@ -194,11 +194,10 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
     const int64_t until =
         nanoseconds >= 0 && nanoseconds < INT64_MAX - now ? now + nanoseconds : INT64_MAX;
     attend__mutex_lock(&device->lock);
-    bool in_time = true;
-    while (!event->complete && event->command == NULL && in_time) {
+    while (!event->complete && event->command == NULL) {
         const int64_t left = nanoseconds < 0 ? -1 : until - attend__clock_nanoseconds();
-        in_time = (nanoseconds < 0 || left > 0) &&
-                  attend__condition_wait_for(&device->changed, &device->lock, left);
+        if (nanoseconds >= 0 && left <= 0) break;
+        attend__ocl_gates_change(device, left);
     }
     const bool running = !event->complete && event->command != NULL;
     attend__mutex_unlock(&device->lock);
@@ -221,6 +220,7 @@ attend_status attend__ocl_event_query(attend_device *device, attend_device_event
                                       int32_t *complete) {
     bool pending;
     attend__mutex_lock(&device->lock);
+    attend__ocl_gates_look(device);
     (void)attend__ocl_event_look(device, event, &pending);
     *complete = event->complete;
     attend__mutex_unlock(&device->lock);

@@ -31,8 +31,14 @@ attend_status attend__ocl_finish(attend_device *device);
 
 /* Under the lock: waits until no work is behind a gate. */
 void attend__ocl_gates_wait(attend_device *device);
-/* Under the lock: submits what is ready now. Returns whether anything changed. */
+/* Under the lock: waits until something may have changed, at most so long; negative = no limit. */
+void attend__ocl_gates_change(attend_device *device, int64_t nanoseconds);
+/* Under the lock: submits what is ready now. */
 void attend__ocl_gates_open(attend_device *device);
+/* The same if something may be ready that nobody told of. */
+void attend__ocl_gates_look(attend_device *device);
+/* The application's own, not known to have ended. */
+bool attend__ocl_foreign_open(const attend_device_event *event);
 /* Under the lock: the work of `event` was submitted as `command` (owned from now on), or ended
  * with a status and does not run. */
 void attend__ocl_event_submitted(attend_device *device, attend_device_event *event,

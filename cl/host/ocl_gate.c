@@ -2,7 +2,12 @@
  *
  * Work that waits for the application's user events, kept here in the order of its calls until
  * what it waits for is over. Work of one thread keeps its order even where only the first of it
- * waits for a gate. */
+ * waits for a gate.
+ *
+ * Work that waits for an event of the application's own is kept, too, while earlier work is: that
+ * event may depend on the earlier work, which could not go past it in the queue. OpenCL tells of
+ * such an event's end by a callback, in which our lock may be held already, so who waits here
+ * looks at it from time to time. */
 #include "ocl_event.h"
 #include "ocl_run.h"
 
@@ -22,6 +27,10 @@ struct ocl_gate {
 static const void *this_thread(void) {
     static _Thread_local char here;
     return &here;
+}
+
+bool attend__ocl_foreign_open(const attend_device_event *event) {
+    return event->imported && !event->complete;
 }
 
 bool attend__ocl_gate_of_this_thread(const attend_device *device) {
@@ -126,7 +135,7 @@ static bool ready(attend_device *device, const ocl_gate *g, attend_status *waite
     for (size_t i = 0; i < g->wait_count; i++) {
         bool pending;
         const attend_status status = attend__ocl_event_look(device, g->waits[i], &pending);
-        if (pending) return false;
+        if (pending || (device->gates != g && attend__ocl_foreign_open(g->waits[i]))) return false;
         if (*waited == ATTEND_OK) *waited = status;
     }
     return first_of_its_thread(device, g);
@@ -176,7 +185,27 @@ void attend__ocl_gates_open(attend_device *device) {
     attend__condition_wake_all(&device->changed);
 }
 
+/* Whether only looking can tell that a kept work can go on. */
+static bool must_look(const attend_device *device) {
+    for (const ocl_gate *g = device->gates; g != NULL; g = g->next)
+        for (size_t i = 0; i < g->wait_count; i++)
+            if (g->waits[i]->imported) return true;
+    return false;
+}
+
+void attend__ocl_gates_look(attend_device *device) {
+    if (must_look(device)) attend__ocl_gates_open(device);
+}
+
+void attend__ocl_gates_change(attend_device *device, int64_t nanoseconds) {
+    enum { PAUSE = 1000000 };
+    const bool look = must_look(device);
+    if (look && (nanoseconds < 0 || nanoseconds > PAUSE)) nanoseconds = PAUSE;
+    (void)attend__condition_wait_for(&device->changed, &device->lock, nanoseconds);
+    if (look) attend__ocl_gates_open(device);
+}
+
 void attend__ocl_gates_wait(attend_device *device) {
     while (device->gates != NULL)
-        attend__condition_wait(&device->changed, &device->lock);
+        attend__ocl_gates_change(device, -1);
 }
