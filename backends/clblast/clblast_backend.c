@@ -34,6 +34,7 @@ static const ocl_backend backend = {
     .plan_create = plan_create,
     .weights_create = attend__clblast_weights_create,
     .weights_release = attend__clblast_weights_release,
+    .open = attend__clblast_tune,
     .close = close_device,
 };
 

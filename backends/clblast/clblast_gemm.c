@@ -9,6 +9,14 @@
 
 static attend__mutex lock = ATTEND__MUTEX_INIT; /* of all of CLBlast */
 
+void attend__clblast_lock(void) {
+    attend__mutex_lock(&lock);
+}
+
+void attend__clblast_unlock(void) {
+    attend__mutex_unlock(&lock);
+}
+
 bool attend__clblast_safe(const clblast_matrix *x, int64_t rows, int64_t columns) {
     return x->pitch != columns || (x->offset == 0 && x->stride == rows * columns);
 }
@@ -53,13 +61,13 @@ int attend__clblast_gemm(cl_command_queue queue, const clblast_product *p) {
     if (p->m == 0 || p->n == 0 || p->k == 0 || count == 0) return CLBlastSuccess;
     if (!all_fit(p)) return CLBlastInvalidDimension;
     CLBlastStatusCode code = CLBlastSuccess;
-    attend__mutex_lock(&lock);
+    attend__clblast_lock();
     if (p->batched && all_safe(p))
         code = several(queue, p);
     else
         for (size_t i = 0; i < count && code == CLBlastSuccess; i++)
             code = one(queue, p, i);
-    attend__mutex_unlock(&lock);
+    attend__clblast_unlock();
     return code;
 }
 
@@ -125,9 +133,9 @@ attend_status attend__clblast_warm_up(attend_device *device, attend_device_plan 
 }
 
 void attend__clblast_clear(void) {
-    attend__mutex_lock(&lock);
+    attend__clblast_lock();
     (void)CLBlastClearCache();
-    attend__mutex_unlock(&lock);
+    attend__clblast_unlock();
 }
 
 int64_t attend__clblast_partial(int64_t k) {

@@ -49,6 +49,10 @@ attend_status attend__clblast_warm_up(attend_device *device, attend_device_plan 
                                       void (*record)(ocl_run *run, const void *description),
                                       const void *largest);
 
+/* Around every call of ours into CLBlast. */
+void attend__clblast_lock(void);
+void attend__clblast_unlock(void);
+
 /* Drops every program that CLBlast holds in this process. */
 void attend__clblast_clear(void);
 

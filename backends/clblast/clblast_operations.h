@@ -16,7 +16,8 @@ attend_status attend__clblast_weights_create(attend_device *device, const attend
                                              attend_device_weights **weights);
 void attend__clblast_weights_release(attend_device *device, attend_device_weights *weights);
 
-/* Sets parameters of CLBlast for the device, once in the process. */
-void attend__clblast_tune(const attend_device *device);
+/* Sets CLBlast's parameters for the device, once in the process and never for an application's
+ * context. INVALID for an ATTEND_CLBLAST_TUNING that is neither on nor off. */
+attend_status attend__clblast_tune(attend_device *device);
 
 #endif
