@@ -82,7 +82,9 @@ six='\x00\x00\xc0\x40' seven='\x00\x00\xe0\x40' nan='\x00\x00\xc0\x7f' infinity=
 case_file '' "$six"
 expect 0 check "$work/case.safetensors"
 says "$out" "1 passed, 0 failed, 0 skipped"
-[ "$(wc -l <"$out")" -eq 1 ] || fault "check: more than the numbers"
+says "$out" "ran on"
+says "$out" " 1 x project_"
+[ "$(wc -l <"$out")" -eq 3 ] || fault "check: more than where it ran, one kernel, and the numbers"
 expect 0 check --verbose "$work/case.safetensors" "$work/case.safetensors"
 says "$out" "2 passed, 0 failed, 0 skipped"
 says "$out" 'a\x1b[31mb'
