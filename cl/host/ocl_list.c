@@ -61,7 +61,8 @@ static void add_devices(const ocl_api *cl, const named_platform *p) {
         return;
     }
     if (error == CL_DEVICE_NOT_FOUND || count == 0) {
-        add_reason(p->name, "the platform has no device");
+        add_reason(p->name, "the platform has no device: its driver finds none, or is switched off "
+                            "(Mesa's rusticl: RUSTICL_ENABLE names its drivers)");
         return;
     }
     for (cl_uint i = 0; i < count && i < MOST_DEVICES; i++) {
