@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *     attend-gate [--backend NAME] [--cases N] [--seed S] [--only INDEX] [--length N] [--head-size
- * N]
+ *     attend-gate [--backend NAME] [--cases N] [--seed S] [--only INDEX] [--plans N]
+ *                 [--length N] [--head-size N]
  *
  * Runs N generated cases of attention and holds each against float64 and the error bound. Prints
  * the worst ratio of error to bound for each kind of output, how often each option was used, and
@@ -32,6 +32,8 @@ static bool parse(settings *s, int argc, char **argv) {
             s->cases = number;
         else if (!strcmp(name, "--seed"))
             s->seed = number;
+        else if (!strcmp(name, "--plans"))
+            s->limits.plans = number;
         else if (!strcmp(name, "--length") && number)
             s->limits.length = (int64_t)number;
         else if (!strcmp(name, "--head-size") && number)

@@ -86,9 +86,11 @@ typedef struct gate_case {
     char text[256]; /* one line: sizes, types, options */
 } gate_case;
 
-/* Largest sizes a case may have; smaller for slow backends. */
+/* Largest sizes a case may have; smaller for slow backends. plans: cases take their head sizes from
+ * that many draws, so that a backend which compiles for each serves many; 0 = each case its own. */
 typedef struct gate_limits {
     int64_t length, head_size;
+    uint64_t plans;
 } gate_limits;
 
 /* false when memory ran out. The same (seed, index, limits) gives the same case. */

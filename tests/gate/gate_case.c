@@ -43,7 +43,8 @@ static void off(gate_case *c, gate_option option) {
     c->used &= ~(1u << option);
 }
 
-static void draw_sizes(gate_case *c, gate_random *r, gate_limits limits) {
+/* D and E from `sizes`, which may be the generator of a plan that many cases share. */
+static void draw_sizes(gate_case *c, gate_random *r, gate_random *sizes, gate_limits limits) {
     enum { LENGTHS = sizeof length_edges / sizeof *length_edges };
     enum { SIZES = sizeof size_edges / sizeof *size_edges };
     c->B = gate_range(r, 1, 4);
@@ -53,10 +54,10 @@ static void draw_sizes(gate_case *c, gate_random *r, gate_limits limits) {
         c->G = gate_range(r, 1, c->H - 1);
     c->L = draw_size(r, length_edges, LENGTHS, limits.length);
     c->S = gate_chance(r, 0.3) ? c->L : draw_size(r, length_edges, LENGTHS, limits.length);
-    c->D = draw_size(r, size_edges, SIZES, limits.head_size);
+    c->D = draw_size(sizes, size_edges, SIZES, limits.head_size);
     c->E = c->D;
     while (on(c, GATE_VALUE_SIZE) && c->E == c->D && limits.head_size > 1)
-        c->E = draw_size(r, size_edges, SIZES, limits.head_size);
+        c->E = draw_size(sizes, size_edges, SIZES, limits.head_size);
 }
 
 /* Strides of a layout of `rank` dimensions; returns the elements spanned. */
@@ -281,7 +282,9 @@ bool gate_case_make(gate_case *c, uint64_t seed, uint64_t index, gate_limits lim
         if (gate_chance(r, shares[o])) c->used |= 1u << o;
     if (on(c, GATE_HALF)) off(c, GATE_MIXED);
     c->a = attend_attention_default();
-    draw_sizes(c, r, limits);
+    gate_random plan = {seed * 0x2545f4914f6cdd1du + (limits.plans ? index % limits.plans : 0)};
+    (void)gate_bits(&plan);
+    draw_sizes(c, r, limits.plans ? &plan : r, limits);
     if (place_inputs(c, r) && place_masks(c, r) && place_positions(c, r) && place_extras(c, r) &&
         place_outputs(c, r)) {
         describe(c);
