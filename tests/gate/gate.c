@@ -97,10 +97,11 @@ static bool run_case(attend_context *context, const settings *s, uint64_t index,
                : damage ? damage
                         : worst->first_failure,
                damage ? ": written outside of its elements" : "");
-        printf("  replay: attend-gate --backend %s --seed %llu --only %llu --length %d --head-size "
-               "%d\n",
-               s->backend, (unsigned long long)s->seed, (unsigned long long)index,
-               (int)s->limits.length, (int)s->limits.head_size);
+        printf(
+            "  replay: attend-gate --backend %s --seed %llu --only %llu --plans %llu --length %d "
+            "--head-size %d\n",
+            s->backend, (unsigned long long)s->seed, (unsigned long long)index,
+            (unsigned long long)s->limits.plans, (int)s->limits.length, (int)s->limits.head_size);
     } else if (s->has_only) {
         printf("case %llu: %s\n", (unsigned long long)index, c.text);
     }
@@ -121,7 +122,7 @@ int main(int argc, char **argv) {
     settings s = {.backend = "cpu", .cases = 200, .seed = 1, .limits = {700, 256}};
     if (!parse(&s, argc, argv)) {
         fprintf(stderr, "usage: attend-gate [--backend NAME] [--cases N] [--seed S] [--only INDEX] "
-                        "[--length N] [--head-size N]\n");
+                        "[--plans N] [--length N] [--head-size N]\n");
         return 2;
     }
     attend_options options = attend_options_default();
