@@ -11,7 +11,8 @@ enum {
     MOST_PLANES = 4096, /* of a batch: a dimension of CLBlast's grids */
     TILE = 128,         /* CLBlast may copy each matrix to whole tiles of up to this size */
     KEYS = 256,         /* keys in a partial sum: docs/numerics.md */
-    GAP = 16            /* by which a pitch is larger than its row */
+    FEW_PARTS = 4, /* partial sums that are added one after the other, for all planes at once */
+    GAP = 16       /* by which a pitch is larger than its row */
 };
 
 static int64_t rounded(int64_t n, int64_t to) {
@@ -24,6 +25,11 @@ static int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static int64_t widest(const clblast_blocks *b) {
+    const int64_t operand = most(b->operand_pitch, b->value_pitch);
+    return most(operand, most(b->scores_pitch, b->parts * b->value_pitch));
+}
+
 clblast_blocks attend__clblast_blocks(const ocl_attention_sizes *n) {
     clblast_blocks b = {.all_planes = n->B * n->G,
                         .all_rows = n->H / n->G * n->L,
@@ -33,11 +39,11 @@ clblast_blocks attend__clblast_blocks(const ocl_attention_sizes *n) {
     b.operand_pitch = b.operand_columns + GAP;
     b.value_pitch = b.value_columns + GAP;
     b.scores_pitch = b.keys + GAP;
-    const int64_t operand = most(b.operand_pitch, b.value_pitch);
-    const int64_t widest = most(operand, b.scores_pitch);
-    b.rows = least(b.all_rows, most(LEAST_ROWS, FLOATS / widest));
-    const int64_t tall = rounded(b.rows, TILE) * rounded(widest, TILE);
-    b.planes = least(4 * (int64_t)FLOATS / tall, FLOATS / (b.rows * widest));
+    b.parts = b.keys > FEW_PARTS * KEYS ? (b.keys + KEYS - 1) / KEYS : 1;
+    const int64_t operand = most(b.operand_pitch, b.value_pitch), wide = widest(&b);
+    b.rows = least(b.all_rows, most(LEAST_ROWS, FLOATS / wide));
+    const int64_t tall = rounded(b.rows, TILE) * rounded(wide, TILE);
+    b.planes = least(4 * (int64_t)FLOATS / tall, FLOATS / (b.rows * wide));
     b.planes = least(b.planes, 2 * (int64_t)FLOATS / most(1, b.keys * operand));
     b.planes = most(1, least(b.planes, least(b.all_planes, MOST_PLANES)));
     return b;
@@ -50,8 +56,7 @@ clblast_blocks attend__clblast_blocks(const ocl_attention_sizes *n) {
 size_t attend__clblast_blocks_bytes(attend_operation operation, const ocl_attention_sizes *n) {
     const clblast_blocks b = attend__clblast_blocks(n);
     const int64_t operand = most(b.operand_pitch, b.value_pitch);
-    const int64_t widest = most(operand, b.scores_pitch), rows = n->B * n->H * n->L;
-    const int64_t block = most(FLOATS, LEAST_ROWS * widest);
+    const int64_t rows = n->B * n->H * n->L, block = most(FLOATS, LEAST_ROWS * widest(&b));
     const int64_t keys = least(b.all_planes * b.keys, most(2 * (int64_t)FLOATS / operand, b.keys));
     size_t bytes =
         attend__ocl_scratch_round((size_t)least(rows * b.scores_pitch, block) * sizeof(float));
@@ -62,7 +67,8 @@ size_t attend__clblast_blocks_bytes(attend_operation operation, const ocl_attent
     if (operation != ATTEND_OP_SCORES)
         bytes +=
             attend__ocl_scratch_round((size_t)(keys * b.value_pitch) * sizeof(float)) +
-            attend__ocl_scratch_round((size_t)least(rows * b.value_pitch, block) * sizeof(float)) +
+            attend__ocl_scratch_round((size_t)least(rows * b.parts * b.value_pitch, block) *
+                                      sizeof(float)) +
             attend__ocl_scratch_round((size_t)least(b.all_planes, MOST_PLANES) * sizeof(cl_int));
     return bytes;
 }
@@ -72,7 +78,7 @@ attend_status attend__clblast_blocks_check(const attend_device *device,
     const clblast_blocks b = attend__clblast_blocks(n);
     const int64_t floats = INT32_MAX - 8 * (int64_t)FLOATS;
     if (b.keys <= floats / (b.operand_pitch + b.value_pitch) &&
-        LEAST_ROWS * b.scores_pitch <= floats / 4)
+        LEAST_ROWS * widest(&b) <= floats / 4)
         return ATTEND_OK;
     return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                               "clblast: %lld keys of size %lld are more than the 2^31 elements "
@@ -95,6 +101,7 @@ void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
     b->p.a = b->r.p;
     b->p.scores_pitch = (i32)n.scores_pitch;
     b->p.sums_pitch = (i32)n.value_pitch;
+    b->p.parts = (i32)n.parts;
     b->p.scores_at = room(run, n.planes * n.rows * n.scores_pitch);
     if (operation != ATTEND_OP_MIX) {
         b->keys_at = room(run, n.planes * n.keys * n.operand_pitch);
@@ -102,7 +109,7 @@ void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
     }
     if (operation != ATTEND_OP_SCORES) {
         b->values_at = room(run, n.planes * n.keys * n.value_pitch);
-        b->p.sums_at = room(run, n.planes * n.rows * n.value_pitch);
+        b->p.sums_at = room(run, n.planes * n.parts * n.rows * n.value_pitch);
         b->p.flags_at = room(run, n.planes);
     }
 }
@@ -132,19 +139,50 @@ void attend__clblast_scores(clblast_block_run *b) {
     }
 }
 
+/* Keys from `from` on, as many as a partial sum may have. */
+static clblast_product part(const clblast_block_run *b, int64_t from) {
+    return (clblast_product){
+        .m = b->p.rows,
+        .n = b->n.value_columns,
+        .k = least(KEYS, b->n.keys - from),
+        .a = matrix(b, b->p.scores_at + from, b->p.rows, b->n.scores_pitch),
+        .b = matrix(b, b->values_at + from * b->n.value_pitch, b->n.keys, b->n.value_pitch),
+        .c = matrix(b, b->p.sums_at, b->p.rows, b->n.value_pitch),
+        .batched = true,
+        .count = b->p.planes,
+    };
+}
+
+/* The parts of one plane's keys as the batch: few rows then still make a large product. */
+static void mix_parts(clblast_block_run *b, int64_t plane) {
+    const int64_t whole = b->n.keys / KEYS, rest = b->n.keys - whole * KEYS;
+    const int64_t sums = b->p.rows * b->n.value_pitch;
+    clblast_product p = part(b, 0);
+    p.a.offset += plane * p.a.stride;
+    p.b.offset += plane * p.b.stride;
+    p.c.offset += plane * b->n.parts * sums;
+    p.a.stride = KEYS;
+    p.b.stride = KEYS * b->n.value_pitch;
+    p.count = whole;
+    attend__clblast_multiply(b->r.run, &p);
+    if (rest == 0) return;
+    p.k = rest;
+    p.a.offset += whole * p.a.stride;
+    p.b.offset += whole * p.b.stride;
+    p.c.offset += whole * sums;
+    p.count = 1;
+    attend__clblast_multiply(b->r.run, &p);
+}
+
 void attend__clblast_mix(clblast_block_run *b) {
+    if (b->n.parts > 1) {
+        for (int64_t plane = 0; plane < b->p.planes; plane++)
+            mix_parts(b, plane);
+        return;
+    }
     for (int64_t j = 0; j < b->n.keys; j += KEYS) {
-        const clblast_product product = {
-            .m = b->p.rows,
-            .n = b->n.value_columns,
-            .k = least(KEYS, b->n.keys - j),
-            .a = matrix(b, b->p.scores_at + j, b->p.rows, b->n.scores_pitch),
-            .b = matrix(b, b->values_at + j * b->n.value_pitch, b->n.keys, b->n.value_pitch),
-            .c = matrix(b, b->p.sums_at, b->p.rows, b->n.value_pitch),
-            .add = j > 0,
-            .batched = true,
-            .count = b->p.planes,
-        };
-        attend__clblast_multiply(b->r.run, &product);
+        clblast_product p = part(b, j);
+        p.add = j > 0;
+        attend__clblast_multiply(b->r.run, &p);
     }
 }

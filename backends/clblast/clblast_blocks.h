@@ -17,8 +17,9 @@ typedef struct clblast_attention_plan {
  * block follows from one sample's sizes alone: a sample gives the same bits alone and in a batch.
  */
 typedef struct clblast_blocks {
-    int64_t all_planes, all_rows, keys;               /* of the call; keys: SP */
-    int64_t planes, rows;                             /* of a block, at most */
+    int64_t all_planes, all_rows, keys; /* of the call; keys: SP */
+    int64_t planes, rows;               /* of a block, at most */
+    int64_t parts; /* of the keys that have sums of their own; 1 = all in one */
     int64_t operand_columns, value_columns;           /* D and E, rounded up */
     int64_t operand_pitch, value_pitch, scores_pitch; /* all larger than what they hold */
 } clblast_blocks;

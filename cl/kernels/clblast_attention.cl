@@ -203,8 +203,9 @@ __kernel void finish(const block_params p, __global const uchar *v, __global uch
     const inputs in = inputs_make(&p.a, 0, 0, 0, 0, scratch);
     const row_info r = block_row(&p, &in, plane, y);
     float16 x = (float16)(0.0f);
-    if (p.a.S > 0)
-        x = vload16(0, scratch + p.sums_at + ((i64)plane * p.rows + y) * p.sums_pitch + column);
+    for (int part = 0; part < p.parts && p.a.S > 0; part++)
+        x += vload16(0, scratch + p.sums_at + column +
+                            (((i64)plane * p.parts + part) * p.rows + y) * p.sums_pitch);
     if (((__global const int *)scratch)[p.flags_at + plane]) {
         const float16 more = not_finite(&p, &r, v, scratch + scores_of(&p, plane, y), column);
         x = select(x + more, x, isequal(more, (float16)(0.0f))); /* a -0 stays one */

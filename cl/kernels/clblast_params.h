@@ -4,7 +4,7 @@
  * some planes (sample and key/value head) at once, and of some rows of each, counted as in
  * attention_params.h. A block's matrices lie in scratch, float32, places (`_at`) in floats:
  *   queries [planes][rows][pitch]    scores [planes][rows][scores_pitch], in place the weights
- *   keys, values [planes][SP][pitch] sums   [planes][rows][sums_pitch]
+ *   keys, values [planes][SP][pitch] sums   [planes][parts][rows][sums_pitch]
  * Every pitch is larger than the rows it holds: backends/clblast/clblast_gemm.h says why. */
 #ifndef ATTEND_CL_CLBLAST_PARAMS_H
 #define ATTEND_CL_CLBLAST_PARAMS_H
@@ -31,6 +31,7 @@ typedef struct block_params {
     i64 scores_at, sums_at, flags_at;
     i32 type, stage;
     i32 plane, planes, row, rows;
+    i32 parts; /* of the keys that have sums of their own */
     i32 scores_pitch, sums_pitch;
 } block_params;
 
