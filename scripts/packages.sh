@@ -4,8 +4,9 @@
 
 packages_build="gcc libc6-dev make cmake pkg-config libjansson-dev libutf8proc-dev"
 packages_opencl="opencl-headers ocl-icd-libopencl1 pocl-opencl-icd libclblast-dev"
+packages_opencl_full="oclgrind mesa-opencl-icd python3-venv"
 packages_model="python3-minimal python3-pip"
-packages_tests="libcmocka-dev python3-minimal"
+packages_tests="libcmocka-dev python3-minimal ocl-icd-opencl-dev oclgrind"
 
 # need_packages "PURPOSE" PACKAGE..: installs what is missing and says so; without the right to install, says in
 # one line what is missing and returns 1.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs the tests; --full adds the suites of minutes: 3,000 generated
-# cases, sanitizers, fuzzing, and the comparison with PyTorch. Ends with CTest's summary.
+# cases, sanitizers, fuzzing, the comparison with PyTorch, all OpenCL drivers and Oclgrind. Ends with CTest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/packages.sh
@@ -38,11 +38,13 @@ build_and_test() { # PRESET CTEST-ARGUMENT..
 }
 
 if [ "$full" -eq 1 ]; then
-    need_packages "the full tests" clang libclang-rt-14-dev g++ python3-venv libxml2-utils || true
+    need_packages "the full tests" clang libclang-rt-14-dev g++ python3-venv libxml2-utils $packages_opencl_full || true
     scripts/get_oracles.sh || true
-    build_and_test asan-ubsan -LE 'slow|full'
+    scripts/get_intel_opencl.sh >/dev/null || true
+    # drivers compile in this process, which sanitizers see as theirs: what runs on PoCL runs without
+    build_and_test asan-ubsan -LE 'slow|full|opencl'
     # without what would take a quarter of an hour under this sanitizer and runs the same code
-    build_and_test tsan -LE 'slow|full' -E 'reference|gate-cpu-|gate-faults'
+    build_and_test tsan -LE 'slow|full|opencl' -E 'reference|gate-cpu-|gate-faults'
     scripts/fuzz.sh 60
 fi
 build_and_test release $([ "$full" -eq 1 ] || echo "-LE full")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# What every backend is held against, on the OpenCL backends: case files, generated cases, the tests of meaning, of
+# queues and of stages. By PoCL alone, whatever else is installed, in all three families of kernels; other drivers in
+# the full tests.
+set(vendors ${CMAKE_CURRENT_SOURCE_DIR}/vendors.sh)
+
+# opencl_run(NAME DRIVER ENVIRONMENT LABELS COMMAND..): skipped where the driver is not installed.
+function(opencl_run name driver environment labels)
+  add_test(NAME ${name} COMMAND ${vendors} ${driver} ${ARGN})
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 3000 LABELS "${labels}" ENVIRONMENT "${environment}")
+endfunction()
+
+set(sides "rows:opencl:ATTEND_KERNELS=rows" "tile:opencl:ATTEND_KERNELS=tile" "plain:opencl:ATTEND_KERNELS=plain")
+if(TARGET attend-clblast)
+  list(APPEND sides "clblast:clblast:ATTEND_KERNELS=rows")
+endif()
+file(GLOB case_files ${PROJECT_SOURCE_DIR}/tests/data/*.safetensors)
+foreach(side ${sides})
+  string(REPLACE ":" ";" side ${side})
+  list(GET side 0 name)
+  list(GET side 1 backend)
+  list(GET side 2 kernels)
+  set(named "${kernels};ATTEND_BACKEND=${backend}")
+  opencl_run(gate-${name} pocl "${kernels}" opencl $<TARGET_FILE:attend-gate> --backend ${backend} --cases 100 --seed 11
+             --plans 12 --length 400 --head-size 140)
+  opencl_run(gate-${name}-3000 pocl "${kernels}" "opencl;full" $<TARGET_FILE:attend-gate> --backend ${backend} --cases 3000
+             --seed 12 --plans 150)
+  if(ATTEND_MODEL)
+    opencl_run(cases-${name} pocl "${kernels}" opencl $<TARGET_FILE:attend-program> check --backend ${backend} ${case_files})
+  endif()
+  if(CMOCKA_FOUND)
+    foreach(test properties poison edges positions same_bits fast)
+      opencl_run(test_${test}-${name} pocl "${kernels}" opencl $<TARGET_FILE:test_${test}> ${backend})
+    endforeach()
+    foreach(test projection_gate norm_gate stage_gate layers)
+      opencl_run(test_${test}-${name} pocl "${named}" opencl $<TARGET_FILE:test_${test}>)
+    endforeach()
+  endif()
+endforeach()
+
+# What does not depend on the kernels.
+if(CMOCKA_FOUND)
+  foreach(backend opencl clblast)
+    if(TARGET attend-${backend})
+      foreach(test enqueue plan layers_queue sizes overlap regressions arguments_attention arguments_steps arguments_stages
+              arguments_layers)
+        opencl_run(test_${test}-${backend} pocl "ATTEND_BACKEND=${backend}" opencl $<TARGET_FILE:test_${test}>)
+      endforeach()
+    endif()
+  endforeach()
+endif()
+
+# ---- other drivers -----------------------------------------------------------------------------------
+foreach(kernels rows tile)
+  set(environment "ATTEND_KERNELS=${kernels};ATTEND_CACHE=off")
+  opencl_run(gate-intel-${kernels} intel "${environment}" "opencl;full" $<TARGET_FILE:attend-gate> --backend opencl
+             --cases 3000 --seed 13 --plans 150)
+  if(ATTEND_MODEL)
+    opencl_run(cases-intel-${kernels} intel "${environment}" "opencl;full" $<TARGET_FILE:attend-program> check
+               --backend opencl ${case_files})
+  endif()
+  if(CMOCKA_FOUND)
+    opencl_run(test_fast-intel-${kernels} intel "${environment}" "opencl;full" $<TARGET_FILE:test_fast> opencl)
+  endif()
+endforeach()
+
+if(ATTEND_MODEL)
+  set(oclgrind ${CMAKE_CURRENT_SOURCE_DIR}/oclgrind.sh)
+  add_test(NAME oclgrind COMMAND ${oclgrind} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} --quick)
+  add_test(NAME oclgrind-all COMMAND ${oclgrind} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+  set_tests_properties(oclgrind oclgrind-all PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 3000 LABELS opencl)
+  set_tests_properties(oclgrind-all PROPERTIES LABELS "opencl;full")
+endif()
