@@ -4,7 +4,10 @@ include(CMakePackageConfigHelpers)
 
 set(ATTEND_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/attend)
 install(DIRECTORY include/attend DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h"
-        PATTERN "model.h" EXCLUDE)
+        PATTERN "model.h" EXCLUDE PATTERN "opencl.h" EXCLUDE)
+if(ATTEND_OPENCL)
+  install(FILES include/attend/opencl.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attend)
+endif()
 install(TARGETS attend EXPORT attend-targets)
 if(ATTEND_MODEL)
   install(FILES include/attend/model.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attend)

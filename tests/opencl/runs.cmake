@@ -50,6 +50,10 @@ if(CMOCKA_FOUND)
   endforeach()
 endif()
 
+if(TARGET example-opencl-sharing)
+  opencl_run(example-opencl-sharing pocl "" opencl $<TARGET_FILE:example-opencl-sharing>)
+endif()
+
 # ---- other drivers -----------------------------------------------------------------------------------
 foreach(kernels rows tile)
   set(environment "ATTEND_KERNELS=${kernels};ATTEND_CACHE=off")
