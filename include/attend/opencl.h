@@ -15,8 +15,11 @@
  *     for nothing of the application's but the events it names (attend_event_from_cl).
  *   - Memory of our own on the application's context: scratch of plans, prepared weights, copies of
  *     small host arrays.
- * The backend `clblast` on an adopted context changes no parameter of CLBlast; see
- * docs/backends.md for what it shares with the rest of the process. */
+ * The backend `clblast` on an adopted context changes no parameter of CLBlast. On a context that
+ * the library opens by itself it sets some for PoCL's CPU devices, once per device and for the
+ * whole process; ATTEND_CLBLAST_TUNING=off leaves them. Closing an adopted context and
+ * attend_shutdown clear CLBlast's cache of programs, the application's too. All that is shared with
+ * the process: backends/clblast/README.md. */
 #ifndef ATTEND_OPENCL_H
 #define ATTEND_OPENCL_H
 
