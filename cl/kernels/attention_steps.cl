@@ -62,13 +62,10 @@ static float16 given_scores(const steps_params *p, const sources *s, const row_i
                      p->padded);
 }
 
-/* Masked scores of 16 keys. Scores that were given as MASKED say themselves who is excluded. */
+/* Masked scores of 16 keys. The options exclude at every stage, as does a given score of -inf. */
 static float16 full_scores(const steps_params *p, const inputs *in, const sources *from,
                            const row_info *r, int j0) {
-    const float16 s = given_scores(p, from, r, j0);
-    if (p->from_stage < STAGE_MASKED) return masked_keys(in, r, j0, s, p->from_stage);
-    const int16 live = j0 + LANES < (r->live ? r->keys : 0);
-    return select((float16)(-INFINITY), s, live);
+    return masked_keys(in, r, j0, given_scores(p, from, r, j0), p->from_stage);
 }
 
 /* Scores before MASKED hold every key below the key length, excluded or not. */
@@ -80,8 +77,14 @@ static float16 early_scores(const steps_params *p, const inputs *in, const sourc
     return select((float16)(-INFINITY), s, live);
 }
 
-/* `row`: maximum and sum. */
-static float16 weights_of(float16 s, __global const float *row) {
+/* `row`: maximum and sum. A sum of NaN makes the weight of each allowed key one, also of a score of
+ * -inf, which is an excluded key's everywhere else. */
+static float16 weights_of(const inputs *in, const row_info *r, int j0, float16 s,
+                          __global const float *row) {
+    if (isnan(row[1])) {
+        const float16 bias = in->bias ? bias_of(in, r, j0) : (float16)(0.0f);
+        return select((float16)(0.0f), (float16)(NAN), allowed_keys(in, r, j0, bias));
+    }
     return select(exponential16(s - row[0]) / (float16)(row[1]), (float16)(0.0f),
                   isequal(s, (float16)(-INFINITY)));
 }
@@ -107,7 +110,8 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
         else
             x = full_scores(&p, &in, &src, &r, j0);
         if (p.weights)
-            x = weights_of(x, scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
+            x = weights_of(&in, &r, j0, x,
+                           scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
         sum = p.mean ? sum + x : x;
     }
     if (p.mean) sum /= (float16)((float)p.a.H);

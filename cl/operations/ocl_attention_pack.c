@@ -5,6 +5,7 @@
 
 #include "ocl_operations.h"
 
+#include <float.h>
 #include <string.h>
 
 /* As in attention_pack.cl. */
@@ -143,6 +144,10 @@ static void fill_small(ocl_attention_run *r) {
     copy_strides(r->p.lse_strides, &r->a->lse, 3);
 }
 
+static double between(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 static void fill_sizes(ocl_attention_run *r) {
     const attend_attention *const a = r->a;
     attention_params *const p = &r->p;
@@ -164,8 +169,9 @@ static void fill_sizes(ocl_attention_run *r) {
     p->offset = a->position == ATTEND_BOTTOM_RIGHT ? n.S - n.L
                 : a->position == ATTEND_AT_OFFSETS ? a->query_offset
                                                    : 0;
-    p->scale = (f32)a->scale;
-    p->softcap = (f32)a->softcap;
+    p->scale = (f32)between(a->scale, -(double)FLT_MAX, (double)FLT_MAX);
+    /* 0 is "off"; a cap below 1e-37 moves scores by less than the bound's smallest term. */
+    p->softcap = a->softcap > 0.0 ? (f32)between(a->softcap, 1e-37, (double)FLT_MAX) : 0.0f;
     p->table_at = p->row_sums_at = -1;
 }
 
@@ -243,8 +249,7 @@ static void enqueue_pack(ocl_attention_run *r, int kernel, const attend_tensor *
 
 /* Kernels can read the caller's memory: float32, elements side by side, no padding needed. */
 static bool plain(const attend_tensor *x, int64_t padded_width) {
-    return x->type == ATTEND_F32 && x->sizes[3] == padded_width &&
-           (x->strides[3] == 1 || padded_width == 1);
+    return x->type == ATTEND_F32 && x->sizes[3] == padded_width && x->strides[3] == 1;
 }
 
 static cl_mem use_plain(ocl_attention_run *r, const attend_tensor *x, i64 strides[3], i64 *at) {

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Calls that once went wrong on the OpenCL backends: each case says how. The backend is the
+ * program's argument, else `opencl`; without a device the program ends with 77. */
+#include <attend/attend.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { H = 2, L = 5, S = 40, D = 16, QUERIES = H * L * D, KEYS = H * S * D, SCORES = H * L * S };
+
+static attend_context *device, *reference;
+static float q[QUERIES], k[KEYS], v[KEYS];
+
+typedef struct results {
+    float out[QUERIES], weights[SCORES], scores[SCORES], lse[H * L];
+} results;
+
+static int fill(void **state) {
+    (void)state;
+    for (int i = 0; i < QUERIES; i++)
+        q[i] = (float)(i % 13) / 6 - 1;
+    for (int i = 0; i < KEYS; i++) {
+        k[i] = (float)(i % 7) / 3 - 1;
+        v[i] = (float)(i % 11) / 5 - 1;
+    }
+    return 0;
+}
+
+static attend_attention attention(results *r) {
+    attend_attention a = attend_attention_default();
+    a.q = attend_tensor_4d(q, ATTEND_F32, 1, H, L, D);
+    a.k = attend_tensor_4d(k, ATTEND_F32, 1, H, S, D);
+    a.v = attend_tensor_4d(v, ATTEND_F32, 1, H, S, D);
+    a.out = attend_tensor_4d(r->out, ATTEND_F32, 1, H, L, D);
+    a.weights = attend_tensor_4d(r->weights, ATTEND_F32, 1, H, L, S);
+    a.scores = attend_tensor_4d(r->scores, ATTEND_F32, 1, H, L, S);
+    a.lse = attend_tensor_3d(r->lse, ATTEND_F32, 1, H, L);
+    return a;
+}
+
+static void check_close(const float *got, const float *wanted, int count, const char *name) {
+    for (int i = 0; i < count; i++) {
+        const bool same = isfinite(wanted[i]) ? fabsf(got[i] - wanted[i]) <= 1e-4f
+                          : isnan(wanted[i])  ? isnan(got[i])
+                                              : got[i] == wanted[i];
+        if (!same) fail_msg("%s %d: %g, not %g", name, i, (double)got[i], (double)wanted[i]);
+    }
+}
+
+typedef attend_status call_fn(attend_context *context, const attend_attention *a);
+
+/* The description on both backends; `change` sets options, and scores that a step reads. */
+static void compare(call_fn *call, void (*change)(attend_attention *a)) {
+    static results got, wanted;
+    results *const both[] = {&got, &wanted};
+    for (int i = 0; i < 2; i++) {
+        memset(both[i], 0, sizeof got);
+        attend_attention a = attention(both[i]);
+        change(&a);
+        assert_int_equal(call(i ? reference : device, &a), ATTEND_OK);
+    }
+    check_close(got.out, wanted.out, QUERIES, "out");
+    check_close(got.weights, wanted.weights, SCORES, "weights");
+    check_close(got.scores, wanted.scores, SCORES, "scores");
+    check_close(got.lse, wanted.lse, H * L, "lse");
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+static void exclude_at_masked(attend_attention *a) {
+    static unsigned char mask[L * S];
+    for (int i = 0; i < L * S; i++)
+        mask[i] = i % 3 != 0;
+    a->mask = attend_tensor_2d(mask, ATTEND_BOOL, L, S);
+    a->causal = 1;
+    a->position = ATTEND_BOTTOM_RIGHT;
+    float *const scores = a->scores.data;
+    for (int i = 0; i < SCORES; i++)
+        scores[i] = (float)(i % 5) / 4;
+}
+
+/* Scores that were given as MASKED were believed to say themselves which keys are excluded; the
+ * options of the description were ignored. */
+static void test_options_exclude_given_scores(void **state) {
+    (void)state;
+    compare(attend_softmax, exclude_at_masked);
+}
+
+static void no_option(attend_attention *a) {
+    (void)a;
+}
+
+/* An infinite query makes scores of inf and of -inf. The sum is NaN, so every weight of the row is;
+ * those of the -inf were 0. */
+static void test_nan_in_all_weights(void **state) {
+    (void)state;
+    q[0] = INFINITY;
+    compare(attend_run, no_option);
+}
+
+static void tiny_cap(attend_attention *a) {
+    a->softcap = 1e-60;
+}
+
+static void large_cap(attend_attention *a) {
+    a->softcap = 1e300;
+}
+
+/* As float32 one is 0, which means no cap; the other is an infinity, which gave NaN. */
+static void test_softcap_beyond_float(void **state) {
+    (void)state;
+    compare(attend_run, tiny_cap);
+    compare(attend_run, large_cap);
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv) {
+    attend_options options = attend_options_default();
+    options.backend = argc > 1 ? argv[1] : "opencl";
+    if (attend_open(&options, &device) != ATTEND_OK) {
+        (void)fprintf(stderr, "skipped: %s\n", attend_error_text());
+        return 77;
+    }
+    options.backend = "reference";
+    if (attend_open(&options, &reference) != ATTEND_OK) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_options_exclude_given_scores, fill),
+        cmocka_unit_test_setup(test_nan_in_all_weights, fill),
+        cmocka_unit_test_setup(test_softcap_beyond_float, fill),
+    };
+    const int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    attend_close(device);
+    attend_close(reference);
+    return failures;
+}
