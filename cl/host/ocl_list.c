@@ -23,7 +23,7 @@ static ocl_entry *add(void) {
     return list.count < MOST_ENTRIES ? &list.entries[list.count++] : NULL;
 }
 
-/* The reason begins with the platform's name: a listing may show nothing else. */
+/* The reason begins with the platform's name, which is kept: a listing may show nothing else. */
 static void add_reason(const char *platform, const char *reason) {
     ocl_entry *const e = add();
     const size_t bytes = strlen(platform) + strlen(reason) + 3;
@@ -65,6 +65,7 @@ static void add_devices(const ocl_api *cl, const named_platform *p) {
                             "(Mesa's rusticl: RUSTICL_ENABLE names its drivers)");
         return;
     }
+    free(p->name); /* each device has its own copy */
     for (cl_uint i = 0; i < count && i < MOST_DEVICES; i++) {
         ocl_facts facts;
         if (!attend__ocl_facts_ask(cl, p->id, devices[i], &facts)) continue;
