@@ -9,6 +9,7 @@
 #include "retired.h"
 #include "staging.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct staged {
@@ -82,6 +83,21 @@ static attend_status stage_all(stage *s, const attend__fields *fields, void *arg
     return status;
 }
 
+/* The work's status, with the device's own sentence where it has one, unless `status` is a failure
+ * already: then that one and its sentence. */
+static attend_status wait_for_end(attend_event *event, attend_status status) {
+    char before[1024];
+    (void)snprintf(before, sizeof before, "%s", attend_error_text());
+    attend__set_error("");
+    const attend_status ended = attend_event_wait(event, -1);
+    if (status != ATTEND_OK || ended == ATTEND_OK)
+        attend__set_error(before);
+    else
+        (void)attend__fail(ended, "%s%s%s", attend_status_text(ended),
+                           *attend_error_text() ? ": " : "", attend_error_text());
+    return status != ATTEND_OK ? status : ended;
+}
+
 attend_status attend__device_run(const attend__call *call, const void *arguments) {
     attend_context *context = call->context;
     attend__retired_reap(context, false);
@@ -95,9 +111,7 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
     if (status == ATTEND_OK) status = call->body(call->object, &resolved, &sequence);
     if (sequence.last != NULL) {
         /* even when a later step was refused, the earlier ones use the buffers */
-        const attend_status ended = attend_event_wait(sequence.last, -1);
-        if (status == ATTEND_OK && ended != ATTEND_OK)
-            status = attend__fail(ended, "the device reported: %s", attend_status_text(ended));
+        status = wait_for_end(sequence.last, status);
         attend_event_release(sequence.last);
     }
     for (size_t i = 0; i < s.count; i++) {
