@@ -123,7 +123,8 @@ struct attend_device_event {
     bool imported;    /* `command` is the application's */
     bool complete;    /* known to have ended; then `status` says how */
     attend_status status;
-    cl_int state;                  /* of a command that failed */
+    cl_int state;                  /* of a command, or a call for it, that failed */
+    const char *refused;           /* not NULL: it got no command; the call that failed */
     cl_event handed_out;           /* given out as "cl_event" where there was no command yet */
     struct ocl_follower *follower; /* carries the command's end over to it */
 };
@@ -143,7 +144,9 @@ struct attend_device {
     ocl_gate *gates, **last_gate;
     cl_mem scratch;
     size_t scratch_bytes;
-    attend_status failed; /* first failure since the last finish */
+    attend_status failed;    /* first failure since the last finish */
+    const char *failed_call; /* of the run that failed last, and its error */
+    cl_int failed_error;
     const struct ocl_backend *backend;
     void *backend_data; /* of the backend */
 };

@@ -133,6 +133,10 @@ static attend_status transfer(attend_device *device, const attend_device_buffer 
     offset += buffer->byte_offset;
     attend__mutex_lock(&device->lock);
     attend__ocl_gates_wait(device);
+    if (device->lost) {
+        attend__mutex_unlock(&device->lock);
+        return attend__ocl_lost(device);
+    }
     const cl_uint count = device->chained && device->tail ? 1 : 0;
     const cl_event *const waits = count ? &device->tail : NULL;
     cl_int error = into ? cl->clEnqueueReadBuffer(device->queue, buffer->memory, CL_FALSE, offset,
@@ -146,8 +150,12 @@ static attend_status transfer(attend_device *device, const attend_device_buffer 
         (void)cl->clReleaseEvent(event);
     }
     if (error == CL_SUCCESS) return ATTEND_OK;
-    return attend__ocl_fail(device->host, error,
-                            into ? "clEnqueueReadBuffer" : "clEnqueueWriteBuffer");
+    const attend_status status = attend__ocl_fail(
+        device->host, error, into ? "clEnqueueReadBuffer" : "clEnqueueWriteBuffer");
+    attend__mutex_lock(&device->lock);
+    if (status == ATTEND_DEVICE_LOST) device->lost = true;
+    attend__mutex_unlock(&device->lock);
+    return status;
 }
 
 attend_status attend__ocl_buffer_write(attend_device *device, attend_device_buffer *buffer,

@@ -32,6 +32,12 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
     return status;
 }
 
+attend_status attend__ocl_lost(const attend_device *device) {
+    return attend__ocl_refuse(device->host, ATTEND_DEVICE_LOST,
+                              "opencl: %s stopped working; open a new context",
+                              device->shared->facts.name);
+}
+
 /* What the waits say now: a failure, or that the work has to be kept. */
 static attend_status look_at_waits(attend_device *device, size_t count,
                                    attend_device_event *const *waits, bool *pending) {
@@ -49,10 +55,7 @@ static attend_status look_at_waits(attend_device *device, size_t count,
 static attend_status enqueue(attend_device *device, attend_device_plan *plan,
                              const void *description, size_t wait_count,
                              attend_device_event *const *waits, attend_device_event *event) {
-    if (device->lost)
-        return attend__ocl_refuse(device->host, ATTEND_DEVICE_LOST,
-                                  "opencl: %s stopped working; open a new context",
-                                  device->shared->facts.name);
+    if (device->lost) return attend__ocl_lost(device);
     bool pending;
     attend__ocl_gates_look(device);
     const attend_status waited = look_at_waits(device, wait_count, waits, &pending);
@@ -104,14 +107,14 @@ attend_status attend__ocl_user_event_complete(attend_device *device, attend_devi
 attend_status attend__ocl_finish(attend_device *device) {
     attend__mutex_lock(&device->lock);
     attend__ocl_gates_wait(device);
-    const cl_event tail = device->tail;
-    if (tail) (void)device->cl->clRetainEvent(tail);
+    const cl_event tail = device->tail ? attend__ocl_keep(device, device->tail) : NULL;
     attend__mutex_unlock(&device->lock);
     cl_int state = CL_COMPLETE;
     if (tail) {
-        (void)device->cl->clWaitForEvents(1, &tail);
+        const cl_int error = device->cl->clWaitForEvents(1, &tail);
         (void)device->cl->clGetEventInfo(tail, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state,
                                          &state, NULL);
+        if (state >= CL_COMPLETE) state = error;
         (void)device->cl->clReleaseEvent(tail);
     }
     attend__mutex_lock(&device->lock);
@@ -121,5 +124,9 @@ attend_status attend__ocl_finish(attend_device *device) {
     device->failed = ATTEND_OK;
     attend__mutex_unlock(&device->lock);
     if (status == ATTEND_OK) return status;
-    return attend__ocl_refuse(device->host, status, "opencl: enqueued work failed");
+    if (state >= CL_COMPLETE)
+        return attend__ocl_refuse(device->host, status, "opencl: enqueued work failed");
+    return attend__ocl_refuse(device->host, status, "opencl: enqueued work failed on %s: %s (%d)",
+                              device->shared->facts.name, attend__ocl_error_name(state),
+                              (int)state);
 }

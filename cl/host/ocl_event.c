@@ -67,6 +67,13 @@ static attend_status ended(const attend_device *device, const attend_device_even
     if (event->imported)
         return attend__ocl_refuse(device->host, event->status,
                                   "opencl: the application's event failed (%d)", (int)event->state);
+    if (event->refused && event->state == CL_SUCCESS)
+        return attend__ocl_refuse(device->host, event->status, "opencl: the work did not run: %s",
+                                  event->refused);
+    if (event->refused)
+        return attend__ocl_refuse(device->host, event->status,
+                                  "opencl: the work did not run: %s: %s (%d)", event->refused,
+                                  attend__ocl_error_name(event->state), (int)event->state);
     if (event->state != 0)
         return attend__ocl_refuse(
             device->host, event->status, "opencl: the work failed on %s: %s (%d)",
@@ -97,12 +104,15 @@ static attend_status hand_out(attend_device *device, attend_device_event *event)
     cl_int error = CL_OUT_OF_HOST_MEMORY;
     ocl_follower *const f = malloc(sizeof *f);
     cl_event created = f ? device->cl->clCreateUserEvent(device->shared->context, &error) : NULL;
+    if (error == CL_SUCCESS) {
+        error = device->cl->clRetainEvent(created); /* the follower's */
+        if (error != CL_SUCCESS) (void)device->cl->clReleaseEvent(created);
+    }
     if (error != CL_SUCCESS) {
         free(f);
-        return attend__ocl_fail(device->host, error, "clCreateUserEvent");
+        return attend__ocl_fail(device->host, error, "an event to hand out");
     }
     *f = (ocl_follower){device->cl->clSetUserEventStatus, device->cl->clReleaseEvent, created};
-    (void)device->cl->clRetainEvent(created); /* the follower's */
     event->handed_out = created;
     event->follower = f;
     return ATTEND_OK;
@@ -201,8 +211,9 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
     }
     const bool running = !event->complete && event->command != NULL;
     attend__mutex_unlock(&device->lock);
+    cl_int error = CL_SUCCESS;
     if (running && nanoseconds < 0)
-        (void)device->cl->clWaitForEvents(1, &event->command);
+        error = device->cl->clWaitForEvents(1, &event->command);
     else if (running)
         poll(device, event->command, until);
     bool pending;
@@ -210,6 +221,8 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
     (void)attend__ocl_event_look(device, event, &pending);
     const bool complete = event->complete;
     attend__mutex_unlock(&device->lock);
+    if (error != CL_SUCCESS && event->status == ATTEND_OK)
+        return attend__ocl_fail(device->host, error, "clWaitForEvents");
     if (complete) return ended(device, event);
     return attend__ocl_refuse(device->host, ATTEND_TIMEOUT,
                               "opencl: the event is not complete after %lld ns",

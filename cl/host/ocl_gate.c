@@ -143,9 +143,16 @@ static bool ready(attend_device *device, const ocl_gate *g, attend_status *waite
 
 static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
     cl_event command = NULL;
-    if (waited == ATTEND_OK)
+    if (waited == ATTEND_OK) {
+        device->failed_call = "no memory";
+        device->failed_error = CL_SUCCESS;
         waited = attend__ocl_submit_waiting(device, g->plan, g->description, g->wait_count,
                                             g->waits, &command);
+        if (waited != ATTEND_OK) {
+            g->event->refused = device->failed_call;
+            g->event->state = device->failed_error;
+        }
+    }
     if (waited == ATTEND_OK)
         attend__ocl_event_submitted(device, g->event, command);
     else

@@ -9,12 +9,16 @@
 void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *sentence) {
     if (run->status != ATTEND_OK) return;
     run->status = attend__ocl_refuse(run->device->host, status, "opencl: %s", sentence);
+    run->device->failed_call = sentence;
+    run->device->failed_error = CL_SUCCESS;
 }
 
 static bool failed(ocl_run *run, cl_int error, const char *call) {
     if (error == CL_SUCCESS) return false;
     if (run->status == ATTEND_OK) {
         run->status = attend__ocl_fail(run->device->host, error, call);
+        run->device->failed_call = call;
+        run->device->failed_error = error;
         if (run->status == ATTEND_DEVICE_LOST) run->device->lost = true;
     }
     return true;
@@ -38,10 +42,15 @@ static void take_event(ocl_run *run, cl_event event) {
     run->last = event;
 }
 
+cl_event attend__ocl_keep(const attend_device *device, cl_event event) {
+    if (device->cl->clRetainEvent(event) == CL_SUCCESS) return event;
+    (void)device->cl->clWaitForEvents(1, &event);
+    return NULL;
+}
+
 void attend__ocl_set_tail(attend_device *device, cl_event event) {
     if (device->tail) (void)device->cl->clReleaseEvent(device->tail);
-    (void)device->cl->clRetainEvent(event);
-    device->tail = event;
+    device->tail = attend__ocl_keep(device, event);
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -184,8 +193,7 @@ void attend__ocl_small_flush(ocl_run *run) {
                "clEnqueueWriteBuffer"))
         return;
     if (run->staging->busy) (void)cl->clReleaseEvent(run->staging->busy);
-    (void)cl->clRetainEvent(event);
-    run->staging->busy = event;
+    run->staging->busy = attend__ocl_keep(run->device, event);
     take_event(run, event);
 }
 

@@ -29,6 +29,13 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
                                          const void *description, size_t wait_count,
                                          attend_device_event *const *waits, cl_event *command);
 
+/* DEVICE_LOST, with what to do. */
+attend_status attend__ocl_lost(const attend_device *device);
+
+/* Takes a reference to a command's event; where the driver gives none, waits for its end instead
+ * and gives NULL: what is over needs no waiting for. */
+cl_event attend__ocl_keep(const attend_device *device, cl_event event);
+
 /* Keeps `event` as the device's last command; under the lock. */
 void attend__ocl_set_tail(attend_device *device, cl_event event);
 
