@@ -3,6 +3,7 @@
  * Calls that once went wrong on the OpenCL backends: each case says how. The backend is the
  * program's argument, else `opencl`; without a device the program ends with 77. */
 #include <attend/attend.h>
+#include <attend/opencl.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { H = 2, L = 5, S = 40, D = 16, QUERIES = H * L * D, KEYS = H * S * D, SCORES = H * L * S };
 
@@ -121,6 +123,65 @@ static void test_softcap_beyond_float(void **state) {
     compare(attend_run, large_cap);
 }
 
+/* ---- events ---------------------------------------------------------------------------------- */
+
+typedef struct two_events {
+    attend_event *first, *second;
+    attend_status status;
+} two_events;
+
+/* The application hears of the first event and completes the second. */
+static void CL_CALLBACK hear(cl_event native, cl_int state, void *argument) {
+    (void)native;
+    (void)state;
+    two_events *const e = argument;
+    int32_t complete = 0;
+    e->status = attend_event_query(e->first, &complete);
+    if (e->status == ATTEND_OK) e->status = attend_user_event_complete(e->second, ATTEND_OK);
+}
+
+/* Drivers call back on the thread that ends an event. It held the lock, and hung where the callback
+ * called the library. */
+static void test_callback_calls_back(void **state) {
+    (void)state;
+    two_events e = {.status = ATTEND_INTERNAL};
+    cl_event native = NULL;
+    assert_int_equal(attend_user_event_create(device, &e.first), ATTEND_OK);
+    assert_int_equal(attend_user_event_create(device, &e.second), ATTEND_OK);
+    assert_int_equal(attend_event_to_cl(e.first, &native), ATTEND_OK);
+    assert_int_equal(clSetEventCallback(native, CL_COMPLETE, hear, &e), CL_SUCCESS);
+    (void)alarm(60);
+    assert_int_equal(attend_user_event_complete(e.first, ATTEND_OK), ATTEND_OK);
+    assert_int_equal(attend_event_wait(e.second, (int64_t)30e9), ATTEND_OK);
+    (void)alarm(0);
+    assert_int_equal(e.status, ATTEND_OK);
+    attend_event_release(e.first);
+    attend_event_release(e.second);
+}
+
+/* A failed event of the application's that no work waited for was taken for failed work. */
+static void test_failed_event_is_no_work(void **state) {
+    (void)state;
+    attend_event *user = NULL, *imported = NULL;
+    cl_event native = NULL;
+    cl_context context = NULL;
+    cl_int error = CL_SUCCESS;
+    assert_int_equal(attend_user_event_create(device, &user), ATTEND_OK);
+    assert_int_equal(attend_event_to_cl(user, &native), ATTEND_OK);
+    (void)clGetEventInfo(native, CL_EVENT_CONTEXT, sizeof context, &context, NULL);
+    cl_event failing = clCreateUserEvent(context, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_int_equal(attend_event_from_cl(device, failing, &imported), ATTEND_OK);
+    (void)clSetUserEventStatus(failing, -5);
+    int32_t complete = 0;
+    assert_int_equal(attend_event_query(imported, &complete), ATTEND_INVALID);
+    assert_int_equal(attend_finish(device), ATTEND_OK);
+    assert_int_equal(attend_user_event_complete(user, ATTEND_OK), ATTEND_OK);
+    attend_event_release(imported);
+    attend_event_release(user);
+    (void)clReleaseEvent(failing);
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv) {
@@ -136,6 +197,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(test_options_exclude_given_scores, fill),
         cmocka_unit_test_setup(test_nan_in_all_weights, fill),
         cmocka_unit_test_setup(test_softcap_beyond_float, fill),
+        cmocka_unit_test(test_callback_calls_back),
+        cmocka_unit_test(test_failed_event_is_no_work),
     };
     const int failures = cmocka_run_group_tests(tests, NULL, NULL);
     attend_close(device);

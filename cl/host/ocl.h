@@ -142,6 +142,7 @@ struct attend_device {
     attend__condition changed; /* events behind gates */
     cl_event tail;             /* the last command of ours, NULL = none */
     ocl_gate *gates, **last_gate;
+    struct ocl_follower *followers; /* to be started when the lock is given back */
     cl_mem scratch;
     size_t scratch_bytes;
     attend_status failed;    /* first failure since the last finish */

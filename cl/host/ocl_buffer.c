@@ -144,7 +144,7 @@ static attend_status transfer(attend_device *device, const attend_device_buffer 
                         : cl->clEnqueueWriteBuffer(device->queue, buffer->memory, CL_FALSE, offset,
                                                    bytes, from, count, waits, &event);
     if (error == CL_SUCCESS) attend__ocl_set_tail(device, event);
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     if (error == CL_SUCCESS) {
         error = cl->clWaitForEvents(1, &event);
         (void)cl->clReleaseEvent(event);

@@ -79,7 +79,7 @@ attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan
     if (e == NULL) return ATTEND_OUT_OF_MEMORY;
     attend__mutex_lock(&device->lock);
     const attend_status status = enqueue(device, plan, description, wait_count, waits, e);
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     if (status == ATTEND_OK)
         *event = e;
     else
@@ -99,7 +99,7 @@ attend_status attend__ocl_user_event_complete(attend_device *device, attend_devi
     attend__mutex_lock(&device->lock);
     attend__ocl_event_ended(device, event, status);
     attend__ocl_gates_open(device);
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     return ATTEND_OK;
 }
 
@@ -108,7 +108,7 @@ attend_status attend__ocl_finish(attend_device *device) {
     attend__mutex_lock(&device->lock);
     attend__ocl_gates_wait(device);
     const cl_event tail = device->tail ? attend__ocl_keep(device, device->tail) : NULL;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     cl_int state = CL_COMPLETE;
     if (tail) {
         const cl_int error = device->cl->clWaitForEvents(1, &tail);
@@ -122,7 +122,7 @@ attend_status attend__ocl_finish(attend_device *device) {
     attend_status status = device->failed;
     if (status == ATTEND_OK && state < CL_COMPLETE) status = ATTEND_DEVICE_LOST;
     device->failed = ATTEND_OK;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     if (status == ATTEND_OK) return status;
     if (state >= CL_COMPLETE)
         return attend__ocl_refuse(device->host, status, "opencl: enqueued work failed");

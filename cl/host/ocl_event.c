@@ -3,11 +3,12 @@
  * Events of one attend_device. An event is a command of the queue, an event of the application's,
  * work behind a gate (no command yet), or the application's to complete (never one). */
 #include "ocl_event.h"
+#include "ocl_run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void end_handed_out(attend_device_event *event, attend_status status);
+static void CL_CALLBACK follow(cl_event command, cl_int state, void *argument);
 
 attend_device_event *attend__ocl_event_new(attend_device *device) {
     attend_device_event *const e =
@@ -30,7 +31,8 @@ void attend__ocl_event_release(attend_device *device, attend_device_event *event
     if (event == NULL || atomic_fetch_sub(&event->references, 1) != 1) return;
     if (event->command) (void)device->cl->clReleaseEvent(event->command);
     if (event->handed_out) (void)device->cl->clReleaseEvent(event->handed_out);
-    end_handed_out(event, ATTEND_INTERNAL); /* a user event that nobody completed */
+    if (event->follower) /* a user event that nobody completed */
+        follow(NULL, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, event->follower);
     device->host->release(device->host->self, event);
 }
 
@@ -43,7 +45,8 @@ static attend_status note_state(attend_device *device, attend_device_event *even
     if (state == CL_COMPLETE) return ATTEND_OK;
     event->status = event->imported ? ATTEND_INVALID : ATTEND_DEVICE_LOST;
     event->state = state;
-    if (!event->imported) device->lost = true;
+    if (event->imported) return event->status; /* no work of ours */
+    device->lost = true;
     if (device->failed == ATTEND_OK) device->failed = event->status;
     return event->status;
 }
@@ -86,9 +89,12 @@ static attend_status ended(const attend_device *device, const attend_device_even
 
 /* Of its own memory: it may outlive the event, and then the driver's callback frees it. */
 typedef struct ocl_follower {
+    struct ocl_follower *next;
     cl_api_clSetUserEventStatus set_status;
     cl_api_clReleaseEvent release;
     cl_event event;
+    cl_event command; /* whose end it takes over, owned; NULL: it ends now, with `state` */
+    cl_int state;
 } ocl_follower;
 
 /* Runs on a thread of the driver's: what was handed out ends as the command did. */
@@ -98,6 +104,27 @@ static void CL_CALLBACK follow(cl_event command, cl_int state, void *argument) {
     (void)f->set_status(f->event, state);
     (void)f->release(f->event);
     free(f);
+}
+
+static void start(const attend_device *device, ocl_follower *f) {
+    const cl_event command = f->command;
+    if (command == NULL) {
+        follow(NULL, f->state, f);
+        return;
+    }
+    if (device->cl->clSetEventCallback(command, CL_COMPLETE, follow, f) != CL_SUCCESS)
+        follow(command, CL_OUT_OF_HOST_MEMORY, f);
+    (void)device->cl->clReleaseEvent(command);
+}
+
+void attend__ocl_unlock(attend_device *device) {
+    ocl_follower *f = device->followers, *next;
+    device->followers = NULL;
+    attend__mutex_unlock(&device->lock);
+    for (; f != NULL; f = next) {
+        next = f->next;
+        start(device, f);
+    }
 }
 
 static attend_status hand_out(attend_device *device, attend_device_event *event) {
@@ -112,19 +139,24 @@ static attend_status hand_out(attend_device *device, attend_device_event *event)
         free(f);
         return attend__ocl_fail(device->host, error, "an event to hand out");
     }
-    *f = (ocl_follower){device->cl->clSetUserEventStatus, device->cl->clReleaseEvent, created};
+    *f = (ocl_follower){.set_status = device->cl->clSetUserEventStatus,
+                        .release = device->cl->clReleaseEvent,
+                        .event = created};
     event->handed_out = created;
     event->follower = f;
     return ATTEND_OK;
 }
 
-/* The follower's work is done without a command. */
-static void end_handed_out(attend_device_event *event, attend_status status) {
+/* Under the lock; the rest happens without it (attend__ocl_unlock). */
+static void end_handed_out(attend_device *device, attend_device_event *event, cl_event command) {
     ocl_follower *const f = event->follower;
     event->follower = NULL;
-    if (f)
-        follow(NULL,
-               status == ATTEND_OK ? CL_COMPLETE : CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, f);
+    if (f == NULL) return;
+    f->command = command ? attend__ocl_keep(device, command) : NULL;
+    f->state =
+        event->status == ATTEND_OK ? CL_COMPLETE : CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+    f->next = device->followers;
+    device->followers = f;
 }
 
 void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
@@ -132,18 +164,15 @@ void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
     event->complete = true;
     event->status = status;
     if (!event->user && status != ATTEND_OK && device->failed == ATTEND_OK) device->failed = status;
-    end_handed_out(event, status);
+    end_handed_out(device, event, NULL);
     attend__condition_wake_all(&device->changed);
 }
 
 void attend__ocl_event_submitted(attend_device *device, attend_device_event *event,
                                  cl_event command) {
     event->command = command;
+    end_handed_out(device, event, command);
     attend__condition_wake_all(&device->changed);
-    ocl_follower *const f = event->follower;
-    event->follower = NULL;
-    if (f && device->cl->clSetEventCallback(command, CL_COMPLETE, follow, f) != CL_SUCCESS)
-        follow(command, CL_OUT_OF_HOST_MEMORY, f);
 }
 
 attend_status attend__ocl_event_native(attend_device *device, attend_device_event *event,
@@ -155,10 +184,10 @@ attend_status attend__ocl_event_native(attend_device *device, attend_device_even
     attend__mutex_lock(&device->lock);
     if (event->handed_out == NULL && event->command == NULL) {
         status = hand_out(device, event);
-        if (status == ATTEND_OK && event->complete) end_handed_out(event, event->status);
+        if (status == ATTEND_OK && event->complete) end_handed_out(device, event, NULL);
     }
     *native = event->handed_out ? event->handed_out : event->command;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     return status;
 }
 
@@ -210,7 +239,7 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
         attend__ocl_gates_change(device, left);
     }
     const bool running = !event->complete && event->command != NULL;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     cl_int error = CL_SUCCESS;
     if (running && nanoseconds < 0)
         error = device->cl->clWaitForEvents(1, &event->command);
@@ -220,7 +249,7 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
     attend__mutex_lock(&device->lock);
     (void)attend__ocl_event_look(device, event, &pending);
     const bool complete = event->complete;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     if (error != CL_SUCCESS && event->status == ATTEND_OK)
         return attend__ocl_fail(device->host, error, "clWaitForEvents");
     if (complete) return ended(device, event);
@@ -236,6 +265,6 @@ attend_status attend__ocl_event_query(attend_device *device, attend_device_event
     attend__ocl_gates_look(device);
     (void)attend__ocl_event_look(device, event, &pending);
     *complete = event->complete;
-    attend__mutex_unlock(&device->lock);
+    attend__ocl_unlock(device);
     return *complete ? ended(device, event) : ATTEND_OK;
 }

@@ -29,9 +29,13 @@ attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan
                                        attend_device_event **event);
 attend_status attend__ocl_finish(attend_device *device);
 
+/* Gives the lock back, and then lets events end that were handed out before they had a command:
+ * their end may call the application on this thread, which may call us. */
+void attend__ocl_unlock(attend_device *device);
 /* Under the lock: waits until no work is behind a gate. */
 void attend__ocl_gates_wait(attend_device *device);
-/* Under the lock: waits until something may have changed, at most so long; negative = no limit. */
+/* Under the lock, which it gives back meanwhile: waits until something may have changed, at most so
+ * long; negative = no limit. */
 void attend__ocl_gates_change(attend_device *device, int64_t nanoseconds);
 /* Under the lock: submits what is ready now. */
 void attend__ocl_gates_open(attend_device *device);

@@ -210,6 +210,9 @@ void attend__ocl_gates_change(attend_device *device, int64_t nanoseconds) {
     if (look && (nanoseconds < 0 || nanoseconds > PAUSE)) nanoseconds = PAUSE;
     (void)attend__condition_wait_for(&device->changed, &device->lock, nanoseconds);
     if (look) attend__ocl_gates_open(device);
+    if (device->followers == NULL) return;
+    attend__ocl_unlock(device);
+    attend__mutex_lock(&device->lock);
 }
 
 void attend__ocl_gates_wait(attend_device *device) {
