@@ -125,6 +125,15 @@ static void test_softcap_beyond_float(void **state) {
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+/* The cl_context of the device under test: of the event `user`. */
+static cl_context context_of(attend_event *user) {
+    cl_event native = NULL;
+    cl_context context = NULL;
+    assert_int_equal(attend_event_to_cl(user, &native), ATTEND_OK);
+    (void)clGetEventInfo(native, CL_EVENT_CONTEXT, sizeof context, &context, NULL);
+    return context;
+}
+
 typedef struct two_events {
     attend_event *first, *second;
     attend_status status;
@@ -163,13 +172,9 @@ static void test_callback_calls_back(void **state) {
 static void test_failed_event_is_no_work(void **state) {
     (void)state;
     attend_event *user = NULL, *imported = NULL;
-    cl_event native = NULL;
-    cl_context context = NULL;
     cl_int error = CL_SUCCESS;
     assert_int_equal(attend_user_event_create(device, &user), ATTEND_OK);
-    assert_int_equal(attend_event_to_cl(user, &native), ATTEND_OK);
-    (void)clGetEventInfo(native, CL_EVENT_CONTEXT, sizeof context, &context, NULL);
-    cl_event failing = clCreateUserEvent(context, &error);
+    cl_event failing = clCreateUserEvent(context_of(user), &error);
     assert_int_equal(error, CL_SUCCESS);
     assert_int_equal(attend_event_from_cl(device, failing, &imported), ATTEND_OK);
     (void)clSetUserEventStatus(failing, -5);
@@ -180,6 +185,32 @@ static void test_failed_event_is_no_work(void **state) {
     attend_event_release(imported);
     attend_event_release(user);
     (void)clReleaseEvent(failing);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* The byte offset of an import was not counted in: scratch began up to 7 bytes before the
+ * workspace. */
+static void test_workspace_in_an_odd_import(void **state) {
+    (void)state;
+    results r;
+    attend_attention a = attention(&r);
+    attend_event *user = NULL;
+    attend_buffer *buffer = NULL;
+    cl_int error = CL_SUCCESS;
+    assert_int_equal(attend_user_event_create(device, &user), ATTEND_OK);
+    const int64_t bytes = 1 << 20;
+    cl_mem memory =
+        clCreateBuffer(context_of(user), CL_MEM_READ_WRITE, (size_t)bytes + 64, NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_int_equal(attend_buffer_from_cl(device, memory, 4, (size_t)bytes, &buffer), ATTEND_OK);
+    a.workspace = attend_tensor_in(buffer, 0, ATTEND_U8, 1, &bytes, NULL);
+    assert_int_equal(attend_run(device, &a), ATTEND_INVALID);
+    assert_non_null(strstr(attend_error_text(), "workspace: is not aligned to 64 bytes"));
+    attend_buffer_release(buffer);
+    (void)clReleaseMemObject(memory);
+    assert_int_equal(attend_user_event_complete(user, ATTEND_OK), ATTEND_OK);
+    attend_event_release(user);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -199,6 +230,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(test_softcap_beyond_float, fill),
         cmocka_unit_test(test_callback_calls_back),
         cmocka_unit_test(test_failed_event_is_no_work),
+        cmocka_unit_test(test_workspace_in_an_odd_import),
     };
     const int failures = cmocka_run_group_tests(tests, NULL, NULL);
     attend_close(device);

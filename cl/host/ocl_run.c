@@ -274,6 +274,10 @@ static void choose_scratch(ocl_run *run, const void *description) {
     const attend_tensor *const workspace = &((const attend_attention *)description)->workspace;
     const ocl_memory own = locate(run, workspace, true);
     if (own.memory == NULL) return;
+    if (own.offset % 64 != 0)
+        attend__ocl_run_fail(run, ATTEND_INVALID,
+                             "workspace: is not aligned to 64 bytes, the byte offset of the "
+                             "imported buffer counted in");
     run->scratch = own.memory;
     run->scratch_offset = own.offset;
 }
