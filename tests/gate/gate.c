@@ -119,7 +119,7 @@ static void report_worst(const gate_worst *worst) {
 }
 
 int main(int argc, char **argv) {
-    settings s = {.backend = "cpu", .cases = 200, .seed = 1, .limits = {700, 256}};
+    settings s = {.backend = "cpu", .cases = 200, .seed = 1, .limits = {700, 256, 0}};
     if (!parse(&s, argc, argv)) {
         fprintf(stderr, "usage: attend-gate [--backend NAME] [--cases N] [--seed S] [--only INDEX] "
                         "[--plans N] [--length N] [--head-size N]\n");
