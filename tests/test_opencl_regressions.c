@@ -123,6 +123,27 @@ static void test_softcap_beyond_float(void **state) {
     compare(attend_run, large_cap);
 }
 
+enum { MANY = 35000, MANY_ROWS = MANY * H * D };
+
+/* One row and two keys for each of 70000 heads, more than some drivers take as work-groups of one
+ * dimension. */
+static void test_many_heads(void **state) {
+    (void)state;
+    static float queries[MANY_ROWS], keys[2 * MANY_ROWS], got[MANY_ROWS], wanted[MANY_ROWS];
+    for (int i = 0; i < 2 * MANY_ROWS; i++) {
+        queries[i / 2] = (float)(i % 17) / 8 - 1;
+        keys[i] = (float)(i % 23) / 11 - 1;
+    }
+    attend_attention a = attend_attention_default();
+    a.q = attend_tensor_4d(queries, ATTEND_F32, MANY, H, 1, D);
+    a.k = a.v = attend_tensor_4d(keys, ATTEND_F32, MANY, H, 2, D);
+    a.out = attend_tensor_4d(got, ATTEND_F32, MANY, H, 1, D);
+    assert_int_equal(attend_run(device, &a), ATTEND_OK);
+    a.out.data = wanted;
+    assert_int_equal(attend_run(reference, &a), ATTEND_OK);
+    check_close(got, wanted, MANY_ROWS, "out");
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 /* The cl_context of the device under test: of the event `user`. */
@@ -228,6 +249,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(test_options_exclude_given_scores, fill),
         cmocka_unit_test_setup(test_nan_in_all_weights, fill),
         cmocka_unit_test_setup(test_softcap_beyond_float, fill),
+        cmocka_unit_test(test_many_heads),
         cmocka_unit_test(test_callback_calls_back),
         cmocka_unit_test(test_failed_event_is_no_work),
         cmocka_unit_test(test_workspace_in_an_odd_import),

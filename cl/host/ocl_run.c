@@ -225,19 +225,26 @@ void attend__ocl_local(ocl_launch *launch, size_t bytes) {
     set(launch, bytes, NULL);
 }
 
+/* Planes, dimension 2, of one command: some drivers stop at 65535 groups. */
+enum { MOST_PLANES = 32768 };
+
 void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]) {
     ocl_run *const run = launch->run;
-    if (run->status != ATTEND_OK || !groups[0] || !groups[1] || !groups[2]) return;
-    const size_t global[3] = {groups[0] * local[0], groups[1] * local[1], groups[2] * local[2]};
-    const cl_event *waits;
-    const cl_uint count = next_waits(run, &waits);
-    cl_event event = NULL;
-    if (failed(run,
-               run->device->cl->clEnqueueNDRangeKernel(run->device->queue, launch->kernel, 3, NULL,
-                                                       global, local, count, waits, &event),
-               "clEnqueueNDRangeKernel"))
-        return;
-    take_event(run, event);
+    if (!groups[0] || !groups[1]) return;
+    for (size_t done = 0; done < groups[2] && run->status == ATTEND_OK; done += MOST_PLANES) {
+        const size_t left = groups[2] - done, planes = left < MOST_PLANES ? left : MOST_PLANES;
+        const size_t offset[3] = {0, 0, done * local[2]};
+        const size_t global[3] = {groups[0] * local[0], groups[1] * local[1], planes * local[2]};
+        const cl_event *waits;
+        const cl_uint count = next_waits(run, &waits);
+        cl_event event = NULL;
+        if (!failed(run,
+                    run->device->cl->clEnqueueNDRangeKernel(run->device->queue, launch->kernel, 3,
+                                                            done ? offset : NULL, global, local,
+                                                            count, waits, &event),
+                    "clEnqueueNDRangeKernel"))
+            take_event(run, event);
+    }
 }
 
 /* ---- work that others enqueue ---------------------------------------------------------------- */

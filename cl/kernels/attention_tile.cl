@@ -205,7 +205,7 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
 static void finish(const attention_params *p, const tile *t, const results *to, int r, i64 row,
                    mass m, const float *o) {
     const int chunks = p->EP / EC, piece = get_group_id(1);
-    const int column = (int)get_group_id(2) % chunks * EC + t->x;
+    const int column = (int)get_global_id(2) % chunks * EC + t->x;
     if (p->pieces > 1) {
         if (t->x == 0) {
             piece_head(p, to->scratch, row, piece)[0] = m.maximum;
@@ -233,8 +233,8 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
                              __local float *work) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
-    const int chunks = p.EP / EC, z = (int)get_group_id(2) / chunks;
-    const int column = (int)get_group_id(2) % chunks * EC, piece = get_group_id(1);
+    const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
+    const int column = (int)get_global_id(2) % chunks * EC, piece = get_group_id(1);
     const int count = p.R * p.L, first = ROWS * (int)get_group_id(0);
     tile t = tile_make(&in, queries, z, first);
     t.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
