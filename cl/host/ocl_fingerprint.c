@@ -10,6 +10,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,6 +76,18 @@ static void add_icd(uint64_t *hash, const char *path) {
     free(text);
 }
 
+/* Libraries that the Khronos loader takes besides, ':' between. */
+static void add_libraries(uint64_t *hash, const char *list) {
+    char *const copy = attend__string_copy(list);
+    if (copy == NULL) return;
+    for (char *name = copy, *end; *name; name = end) {
+        end = name + strcspn(name, ":");
+        if (*end) *end++ = 0;
+        add_library(hash, name);
+    }
+    free(copy);
+}
+
 static bool ends_with(const char *text, const char *end) {
     const size_t n = strlen(text), m = strlen(end);
     return n >= m && !strcmp(text + n - m, end);
@@ -99,7 +112,7 @@ attend_status attend__ocl_fingerprint(char *text, size_t bytes) {
     int count = 0;
     const char *const vendors = attend__environment_get("OCL_ICD_VENDORS");
     const char *const files = attend__environment_get("OCL_ICD_FILENAMES");
-    if (files) hash = add_text(hash, files);
+    if (files) add_libraries(&hash, files);
     if (vendors && !attend__file_look(vendors).folder) {
         ends_with(vendors, ".icd") ? add_icd(&hash, vendors) : add_library(&hash, vendors);
         count++;
@@ -107,7 +120,7 @@ attend_status attend__ocl_fingerprint(char *text, size_t bytes) {
         add_folder(&hash, vendors ? vendors : "/etc/OpenCL/vendors", &count);
     }
     const int length = snprintf(text, bytes, "%d vendor files %016" PRIx64, count, hash);
-    return length > 0 && (size_t)length < bytes ? ATTEND_OK : ATTEND_INTERNAL;
+    return length > 0 && (size_t)length < bytes ? ATTEND_OK : ATTEND_OVERFLOW;
 }
 
 #endif

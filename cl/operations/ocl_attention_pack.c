@@ -70,6 +70,12 @@ attend_status attend__ocl_attention_check(const attend_device *device,
         return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                                   "opencl: %lld heads of %lld rows; kernels count up to 2^30",
                                   (long long)(n->B * n->H), (long long)n->L);
+    /* what is packed, with its padding; tensors that repeat elements can say sizes without end */
+    const double rows = (double)(n->H * n->L) + (double)n->G * ((double)n->S + 32.0);
+    const double bytes = (double)n->B * rows * ((double)(n->D + n->E) + 512.0) * sizeof(float);
+    if (bytes > 0x1p62)
+        return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
+                                  "opencl: %.3g bytes of scratch memory", bytes);
     return ATTEND_OK;
 }
 
