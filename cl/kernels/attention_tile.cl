@@ -41,7 +41,7 @@ typedef struct tile {
     int from, until; /* keys that any row of the group may see: the same for all work-items */
 } tile;
 
-/* Products of 4 rows and 4 keys of the block that begins at key j, in partials of 64. */
+/* Products of 4 rows and 4 keys of the block that begins at key j, in partials of a slice. */
 static void products(const tile *t, __local float *work, int j, float s[MINE][MINE]) {
     float part[MINE][MINE];
     for (int r = 0; r < MINE; r++)
@@ -65,7 +65,6 @@ static void products(const tile *t, __local float *work, int j, float s[MINE][MI
                 for (int c = 0; c < MINE; c++)
                     part[r][c] = FMA(work[Q_AT + (t->y * MINE + r) * Q_PITCH + d],
                                      work[K_AT + d * K_PITCH + t->x + SIDE * c], part[r][c]);
-        if ((d0 + SLICE) % 64 != 0 && d0 + SLICE < DP) continue;
         for (int r = 0; r < MINE; r++)
             for (int c = 0; c < MINE; c++) {
                 s[r][c] += part[r][c];
