@@ -43,9 +43,8 @@ static void keep_piece(const attention_params *p, __global float *scratch, i64 r
 }
 
 /* The sink joins the row; `write`: this work-item stores its log-sum-exp, and for weights its
- * maximum and sum. Returns what the sums of
- * values are multiplied with: 0 for a row without an allowed key, whose sum is 0, since the largest
- * score alone adds 1. */
+ * maximum and sum. Returns what the sums of values are multiplied with: 0 for a row without an
+ * allowed key, whose sum is 0, since the largest score alone adds 1. */
 static float close_row(const attention_params *p, const row_info *row, const results *to,
                        int write, mass m) {
     float factor = 1.0f;
@@ -77,14 +76,7 @@ static i64 out_of(const attention_params *p, const row_info *row) {
 /* 16 columns, one rounding. */
 static void store_columns(const attention_params *p, i64 at, int column, __global uchar *out,
                           float16 x) {
-    if (p->out_strides[3] == 1 && column + 16 <= p->E) {
-        store_elements(out, at + column, p->out_type, x);
-        return;
-    }
-    float lanes[16];
-    vstore16(x, 0, lanes);
-    for (int n = 0; n < 16 && column + n < p->E; n++)
-        store_element(out, at + (column + n) * p->out_strides[3], p->out_type, lanes[n]);
+    store_part(out, at, p->out_strides[3], column, p->E, p->out_type, x);
 }
 
 #endif

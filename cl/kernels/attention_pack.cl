@@ -14,15 +14,6 @@ typedef struct pack_params {
     i32 columns; /* of the result: DP or EP */
 } pack_params;
 
-/* 16 neighbours of a row, 0 beyond its end. */
-static float16 load_row(__global const uchar *x, i64 at, i64 stride, int from, int size, int type) {
-    if (stride == 1 && from + 16 <= size) return load_elements(x, at + from, type);
-    float lanes[16];
-    for (int n = 0; n < 16; n++)
-        lanes[n] = from + n < size ? load_element(x, at + (from + n) * stride, type) : 0.0f;
-    return vload16(0, lanes);
-}
-
 static int rows_to_read(const pack_params *p, __global const float *scratch, int b) {
     if (p->table_at < 0) return p->n;
     return (int)((__global const i64 *)scratch)[p->table_at + 3 * b + 1];
@@ -37,7 +28,7 @@ __kernel void pack_rows(const pack_params p, __global const uchar *x, __global f
     __global float *const to = scratch + p.to + ((i64)z * p.rows + row) * p.columns;
     for (int e = 16 * (int)get_global_id(0); e < p.columns; e += 16 * (int)get_global_size(0)) {
         float16 values = (float16)(0.0f);
-        if (read) values = load_row(x, at, p.strides[3], e, p.size, p.type);
+        if (read) values = load_part(x, at, p.strides[3], e, p.size, p.type, 0.0f);
         vstore16(values, 0, to + e);
     }
 }
@@ -55,7 +46,7 @@ __kernel void pack_panels(const pack_params p, __global const uchar *x, __global
             const int j = 16 * panel + n;
             float16 row = (float16)(0.0f);
             if (j < keys)
-                row = load_row(x, at + j * p.strides[2], p.strides[3], d0, p.size, p.type);
+                row = load_part(x, at + j * p.strides[2], p.strides[3], d0, p.size, p.type, 0.0f);
             vstore16(row, n, block);
         }
         for (int d = 0; d < 16; d++)

@@ -28,32 +28,12 @@ typedef struct sources {
     __global const float *queries, *scratch;
 } sources;
 
-static float16 load_keys(__global const uchar *x, i64 at, i64 stride, int j0, int count, int type) {
-    if (stride == 1 && j0 + 16 <= count) return load_elements(x, at + j0, type);
-    float lanes[16];
-    for (int n = 0; n < 16; n++)
-        lanes[n] = j0 + n < count ? load_element(x, at + (j0 + n) * stride, type) : -INFINITY;
-    return vload16(0, lanes);
-}
-
-static void store_keys(__global uchar *x, i64 at, i64 stride, int j0, int count, int type,
-                       float16 values) {
-    if (stride == 1 && j0 + 16 <= count) {
-        store_elements(x, at + j0, type, values);
-        return;
-    }
-    float lanes[16];
-    vstore16(values, 0, lanes);
-    for (int n = 0; n < 16 && j0 + n < count; n++)
-        store_element(x, at + (j0 + n) * stride, type, lanes[n]);
-}
-
 /* Scores of 16 keys at p->from_stage; keys at or beyond the key length are not read. */
 static float16 given_scores(const steps_params *p, const sources *s, const row_info *r, int j0) {
     if (p->from_type) {
         const i64 at = p->from_at + r->b * p->from_strides[0] + r->h * p->from_strides[1] +
                        r->i * p->from_strides[2];
-        return load_keys(s->from, at, p->from_strides[3], j0, r->keys, p->from_type);
+        return load_part(s->from, at, p->from_strides[3], j0, r->keys, p->from_type, -INFINITY);
     }
     const int group = r->b * p->a.G + r->h / p->a.R;
     return dot_panel(s->queries + p->a.queries_at + r->b * p->a.query_strides[0] +
@@ -117,7 +97,7 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
     if (p.mean) sum /= (float16)((float)p.a.H);
     const i64 at = p.to_at + b * p.to_strides[0] +
                    (p.mean ? 0 : z % p.a.H * p.to_strides[1]) + i * p.to_strides[2];
-    store_keys(to, at, p.to_strides[3], j0, p.a.S, p.to_type, sum);
+    store_part(to, at, p.to_strides[3], j0, p.a.S, p.to_type, sum);
 }
 
 /* ---- the softmax of given scores ------------------------------------------------------------- */
@@ -202,5 +182,5 @@ __kernel void attention_mix(const steps_params p, __global const uchar *mask,
     }
     const i64 to = p.a.out_at + r.b * p.a.out_strides[0] + r.h * p.a.out_strides[1] +
                    i * p.a.out_strides[2];
-    store_keys(out, to, p.a.out_strides[3], column, p.a.E, p.a.out_type, sum);
+    store_part(out, to, p.a.out_strides[3], column, p.a.E, p.a.out_type, sum);
 }

@@ -15,26 +15,6 @@
 #endif
 #define EXCLUDED 0x80000000u /* the bits of -0 */
 
-static float16 load_16(__global const uchar *x, i64 at, i64 stride, int from, int until, int type) {
-    if (stride == 1 && from + 16 <= until) return load_elements(x, at + from, type);
-    float lanes[16];
-    for (int n = 0; n < 16; n++)
-        lanes[n] = from + n < until ? load_element(x, at + (from + n) * stride, type) : 0.0f;
-    return vload16(0, lanes);
-}
-
-static void store_16(__global uchar *x, i64 at, i64 stride, int from, int until, int type,
-                     float16 values) {
-    if (stride == 1 && from + 16 <= until) {
-        store_elements(x, at + from, type, values);
-        return;
-    }
-    float lanes[16];
-    vstore16(values, 0, lanes);
-    for (int n = 0; n < 16 && from + n < until; n++)
-        store_element(x, at + (from + n) * stride, type, lanes[n]);
-}
-
 /* ---- operands -------------------------------------------------------------------------------- */
 
 __kernel void clear_flags(const widen_params p, __global float *scratch) {
@@ -52,8 +32,8 @@ __kernel void widen(const widen_params p, __global const uchar *x, __global floa
         p.table_at < 0 ? p.limit : (int)((__global const i64 *)scratch)[p.table_at + 3 * b + 1];
     float16 values = (float16)(0.0f);
     if (i < limit)
-        values = load_16(x, p.at + b * p.strides[0] + h * p.strides[1] + i * p.strides[2],
-                         p.strides[3], column, p.size, p.type);
+        values = load_part(x, p.at + b * p.strides[0] + h * p.strides[1] + i * p.strides[2],
+                         p.strides[3], column, p.size, p.type, 0.0f);
     if (p.flags_at >= 0 && !all(isfinite(values))) {
         values = select((float16)(0.0f), values, isfinite(values));
         atomic_or((volatile __global int *)scratch + p.flags_at + plane, 1);
@@ -153,7 +133,8 @@ __kernel void take_weights(const block_params p, __global const uchar *mask,
     float16 w = (float16)(-0.0f);
     if (j0 + 16 > r.first && j0 < r.end) {
         const float16 b = bias ? bias_of(&in, &r, j0) : (float16)(0.0f);
-        w = select(w, load_16(weights, place_of_row(&p, &r), p.strides[3], j0, r.end, p.type),
+        w = select(w,
+                   load_part(weights, place_of_row(&p, &r), p.strides[3], j0, r.end, p.type, 0.0f),
                    allowed_keys(&in, &r, j0, b));
     }
     vstore16(w, 0, scratch + scores_of(&p, plane, y) + j0);
@@ -176,7 +157,7 @@ __kernel void store_scores(const block_params p, __global const uchar *mask,
         x = advance_keys(&in, &r, j0, x, (float16)(0.0f), STAGE_RAW, p.stage);
         x = select((float16)(-INFINITY), x, live);
     }
-    store_16(scores, place_of_row(&p, &r), p.strides[3], j0, p.a.S, p.type, x);
+    store_part(scores, place_of_row(&p, &r), p.strides[3], j0, p.a.S, p.type, x);
 }
 
 /* ---- the end of a block ---------------------------------------------------------------------- */
@@ -189,7 +170,7 @@ static float16 not_finite(const block_params *p, const row_info *r, __global con
     for (int j = r->first; j < r->end; j++) {
         if (as_uint(weights[j]) == EXCLUDED) continue;
         const float16 x =
-            load_16(v, at + j * p->strides[2], p->strides[3], column, p->a.E, p->type);
+            load_part(v, at + j * p->strides[2], p->strides[3], column, p->a.E, p->type, 0.0f);
         sum += select(x * weights[j], (float16)(0.0f), isfinite(x));
     }
     return sum;
@@ -210,7 +191,7 @@ __kernel void finish(const block_params p, __global const uchar *v, __global uch
         const float16 more = not_finite(&p, &r, v, scratch + scores_of(&p, plane, y), column);
         x = select(x + more, x, isequal(more, (float16)(0.0f))); /* a -0 stays one */
     }
-    store_16(out,
+    store_part(out,
              p.a.out_at + r.b * p.a.out_strides[0] + r.h * p.a.out_strides[1] +
                  r.i * p.a.out_strides[2],
              p.a.out_strides[3], column, p.a.E, p.a.out_type, x);

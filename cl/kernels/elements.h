@@ -65,6 +65,30 @@ static void store_elements(__global uchar *memory, i64 at, int type, float16 x) 
     }
 }
 
+/* 16 neighbours of a row that begins at `at`, from element `from` on: those at or beyond `count`
+ * are not read and are `beyond`. */
+static float16 load_part(__global const uchar *row, i64 at, i64 stride, int from, int count,
+                         int type, float beyond) {
+    if (stride == 1 && from + 16 <= count) return load_elements(row, at + from, type);
+    float lanes[16];
+    for (int n = 0; n < 16; n++)
+        lanes[n] = from + n < count ? load_element(row, at + (from + n) * stride, type) : beyond;
+    return vload16(0, lanes);
+}
+
+/* The same of a row that is written, of which nothing beyond `count` is. */
+static void store_part(__global uchar *row, i64 at, i64 stride, int from, int count, int type,
+                       float16 values) {
+    if (stride == 1 && from + 16 <= count) {
+        store_elements(row, at + from, type, values);
+        return;
+    }
+    float lanes[16];
+    vstore16(values, 0, lanes);
+    for (int n = 0; n < 16 && from + n < count; n++)
+        store_element(row, at + (from + n) * stride, type, lanes[n]);
+}
+
 /* Element of an index array of I32 or I64. */
 static i64 load_index(__global const uchar *memory, i64 at, int type) {
     return type == TYPE_I64 ? ((__global const long *)memory)[at]

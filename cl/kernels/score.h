@@ -118,15 +118,8 @@ static int16 truths(__global const uchar *mask, i64 at, i64 stride, int j0, int 
 
 static float16 bias_of(const inputs *in, const row_info *r, int j0) {
     const attention_params *const p = in->p;
-    if (p->bias_strides[3] == 1 && j0 + 16 <= p->bias_keys)
-        return load_elements(in->bias, r->bias_at + j0, p->bias_type);
-    float lanes[16];
-    for (int n = 0; n < 16; n++)
-        lanes[n] = j0 + n < p->bias_keys
-                       ? load_element(in->bias, r->bias_at + (j0 + n) * p->bias_strides[3],
-                                      p->bias_type)
-                       : -INFINITY;
-    return vload16(0, lanes);
+    return load_part(in->bias, r->bias_at, p->bias_strides[3], j0, p->bias_keys, p->bias_type,
+                     -INFINITY);
 }
 
 /* `bias`: what bias_of gave, if there is one. */
