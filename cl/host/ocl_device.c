@@ -39,9 +39,12 @@ static void enlist(ocl_device *d) {
     opened = d;
 }
 
+/* One that uses the system's loader: an application's own functions serve its own context alone. */
 static ocl_device *find(cl_device_id id, cl_context adopted) {
     for (ocl_device *d = opened; d != NULL; d = d->next)
-        if (d->id == id && (adopted ? d->adopted && d->context == adopted : !d->adopted)) return d;
+        if (d->id == id && d->cl != &d->own_api && d->adopted == (adopted != NULL) &&
+            (adopted == NULL || d->context == adopted))
+            return d;
     return NULL;
 }
 
@@ -173,7 +176,6 @@ attend_status attend__ocl_device_adopt(const void *objects, const attend_host *h
     if (status != ATTEND_OK) return status;
     memcpy(&o, given, given->size < sizeof o ? given->size : sizeof o);
     attend__mutex_lock(&lock);
-    /* functions of the application's own may differ from those of an earlier adoption */
     *device = o.symbol ? NULL : find(o.device, o.context);
     if (*device)
         (*device)->references++;

@@ -91,7 +91,9 @@ static inline attend_status attend_event_to_cl(attend_event *event, cl_event *na
     return status;
 }
 /* An event of the application's, to be waited for by our work. A reference is held until the event
- * is released. */
+ * is released. One that fails before work is enqueued behind it fails that work; one that fails
+ * later leaves the queue undefined (OpenCL 1.2, section 5.9: PoCL ends the process, others run the
+ * work), so an application that has to give up uses an event of attend_user_event_create. */
 static inline attend_status attend_event_from_cl(attend_context *context, cl_event native,
                                                  attend_event **event) {
     return attend_event_import(context, ATTEND_KIND_CL_EVENT, native, event);
