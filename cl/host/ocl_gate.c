@@ -41,7 +41,7 @@ bool attend__ocl_gate_of_this_thread(const attend_device *device) {
 
 /* ---- the copy of a description --------------------------------------------------------------- */
 
-enum { MOST_SMALL = 5 };
+enum { MOST_SMALL = 5, FEW_WAITS = 16 };
 
 /* The tensors of a description that may lie in host memory. */
 static int small_tensors(attend_operation operation, void *description,
@@ -139,6 +139,32 @@ static bool ready(attend_device *device, const ocl_gate *g, attend_status *waite
         if (*waited == ATTEND_OK) *waited = status;
     }
     return first_of_its_thread(device, g);
+}
+
+/* Commands of our own queue are in order by themselves; only the application's are passed on. */
+static cl_uint foreign_waits(size_t count, attend_device_event *const *waits, cl_event *events) {
+    cl_uint used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (attend__ocl_foreign_open(waits[i])) events[used++] = waits[i]->command;
+    return used;
+}
+
+attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_plan *plan,
+                                         const void *description, size_t wait_count,
+                                         attend_device_event *const *waits, cl_event *command) {
+    const attend_host *const host = device->host;
+    cl_event few[FEW_WAITS], *events = few;
+    if (wait_count + 1 > FEW_WAITS)
+        events = host->allocate(host->self, (wait_count + 1) * sizeof *events, 16);
+    if (events == NULL)
+        return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for %zu waits",
+                                  wait_count);
+    cl_uint used = foreign_waits(wait_count, waits, events);
+    if (device->chained && device->tail) events[used++] = device->tail;
+    const attend_status status =
+        attend__ocl_submit(device, plan, description, used, events, command);
+    if (events != few) host->release(host->self, events);
+    return status;
 }
 
 static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
