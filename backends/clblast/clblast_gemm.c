@@ -31,24 +31,26 @@ static bool all_fit(const clblast_product *p) {
            fits(&p->b, p->transposed ? p->n : p->k, p->transposed ? p->k : p->n, count);
 }
 
-static CLBlastStatusCode one(cl_command_queue queue, const clblast_product *p, size_t i) {
+static CLBlastStatusCode one(cl_command_queue queue, const clblast_product *p, size_t i,
+                             cl_event *event) {
     return CLBlastSgemm(
         CLBlastLayoutRowMajor, CLBlastTransposeNo,
         p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
         (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset + i * (size_t)p->a.stride,
         (size_t)p->a.pitch, p->b.memory, (size_t)p->b.offset + i * (size_t)p->b.stride,
         (size_t)p->b.pitch, p->add ? 1.0f : 0.0f, p->c.memory,
-        (size_t)p->c.offset + i * (size_t)p->c.stride, (size_t)p->c.pitch, &queue, NULL);
+        (size_t)p->c.offset + i * (size_t)p->c.stride, (size_t)p->c.pitch, &queue, event);
 }
 
-static CLBlastStatusCode several(cl_command_queue queue, const clblast_product *p) {
+static CLBlastStatusCode several(cl_command_queue queue, const clblast_product *p,
+                                 cl_event *event) {
     return CLBlastSgemmStridedBatched(
         CLBlastLayoutRowMajor, CLBlastTransposeNo,
         p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
         (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset, (size_t)p->a.pitch,
         (size_t)p->a.stride, p->b.memory, (size_t)p->b.offset, (size_t)p->b.pitch,
         (size_t)p->b.stride, p->add ? 1.0f : 0.0f, p->c.memory, (size_t)p->c.offset,
-        (size_t)p->c.pitch, (size_t)p->c.stride, (size_t)p->count, &queue, NULL);
+        (size_t)p->c.pitch, (size_t)p->c.stride, (size_t)p->count, &queue, event);
 }
 
 static bool all_safe(const clblast_product *p) {
@@ -56,19 +58,24 @@ static bool all_safe(const clblast_product *p) {
            attend__clblast_safe(&p->b, p->transposed ? p->n : p->k, p->transposed ? p->k : p->n);
 }
 
-int attend__clblast_gemm(cl_command_queue queue, const clblast_product *p) {
+/* `event`: of the last command of a single call into CLBlast; NULL is allowed. */
+static int gemm(cl_command_queue queue, const clblast_product *p, cl_event *event) {
     const size_t count = p->batched ? (size_t)p->count : 1;
     if (p->m == 0 || p->n == 0 || p->k == 0 || count == 0) return CLBlastSuccess;
     if (!all_fit(p)) return CLBlastInvalidDimension;
     CLBlastStatusCode code = CLBlastSuccess;
     attend__clblast_lock();
     if (p->batched && all_safe(p))
-        code = several(queue, p);
+        code = several(queue, p, event);
     else
         for (size_t i = 0; i < count && code == CLBlastSuccess; i++)
-            code = one(queue, p, i);
+            code = one(queue, p, i, event);
     attend__clblast_unlock();
     return code;
+}
+
+int attend__clblast_gemm(cl_command_queue queue, const clblast_product *p) {
+    return gemm(queue, p, NULL);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -95,6 +102,14 @@ static attend_status status_of(int code) {
     }
 }
 
+static int multiply(ocl_run *run, const clblast_product *p) {
+    cl_event event = NULL;
+    attend__ocl_foreign_begin(run);
+    const int code = gemm(run->device->queue, p, run->device->chained ? &event : NULL);
+    attend__ocl_foreign_end(run, event);
+    return code;
+}
+
 void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
     if (run->status != ATTEND_OK) return;
     if (!all_fit(p)) {
@@ -103,9 +118,17 @@ void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
                                          "buffer; CLBlast counts up to there");
         return;
     }
-    attend__ocl_foreign_begin(run);
-    const int code = attend__clblast_gemm(run->device->queue, p);
-    attend__ocl_foreign_end(run);
+    /* out of order an event stands for one call of CLBlast */
+    const bool calls = run->device->chained && p->batched && !all_safe(p);
+    clblast_product part = *p;
+    int code = CLBlastSuccess;
+    part.batched = p->batched && !calls;
+    for (int64_t i = 0; i < (calls ? p->count : 1) && code == CLBlastSuccess; i++) {
+        code = multiply(run, &part);
+        part.a.offset += p->a.stride;
+        part.b.offset += p->b.stride;
+        part.c.offset += p->c.stride;
+    }
     if (code == CLBlastSuccess || run->status != ATTEND_OK) return;
     run->status = attend__ocl_refuse(
         run->device->host, status_of(code),

@@ -244,9 +244,11 @@ void attend__ocl_local(ocl_launch *launch, size_t bytes);
 void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]);
 
 /* For libraries that enqueue by themselves (CLBlast): everything enqueued on run->device->queue
- * between these two belongs to the run, whatever kind of queue it is. */
+ * between these two belongs to the run. `event`: of the last of it, taken over; NULL: all that the
+ * queue holds is waited for, which on a queue out of order may be work of the application's that
+ * waits for ours. */
 void attend__ocl_foreign_begin(ocl_run *run);
-void attend__ocl_foreign_end(ocl_run *run);
+void attend__ocl_foreign_end(ocl_run *run, cl_event event);
 
 /* ---- backends -------------------------------------------------------------------------------- */
 

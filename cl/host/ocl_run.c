@@ -262,14 +262,21 @@ void attend__ocl_foreign_begin(ocl_run *run) {
         take_event(run, event);
 }
 
-void attend__ocl_foreign_end(ocl_run *run) {
-    if (run->status != ATTEND_OK) return;
+/* Behind `waits`; with none behind all that the queue holds, on either kind of queue. */
+static void mark(ocl_run *run, cl_uint count, const cl_event *waits) {
     cl_event event = NULL;
-    /* without a wait list: for all commands before it, on either kind of queue */
-    if (!failed(run,
-                run->device->cl->clEnqueueMarkerWithWaitList(run->device->queue, 0, NULL, &event),
-                "clEnqueueMarkerWithWaitList"))
+    if (!failed(
+            run,
+            run->device->cl->clEnqueueMarkerWithWaitList(run->device->queue, count, waits, &event),
+            "clEnqueueMarkerWithWaitList"))
         take_event(run, event);
+}
+
+void attend__ocl_foreign_end(ocl_run *run, cl_event event) {
+    if (event)
+        take_event(run, event);
+    else if (run->status == ATTEND_OK)
+        mark(run, 0, NULL);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -295,10 +302,8 @@ attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan
     ocl_run run = {.device = device, .plan = plan, .wait_count = wait_count, .waits = waits};
     choose_scratch(&run, description);
     plan->record(&run, description);
-    if (run.last == NULL) { /* nothing to do, in its place in the order */
-        attend__ocl_foreign_begin(&run);
-        attend__ocl_foreign_end(&run);
-    }
+    if (run.last == NULL && run.status == ATTEND_OK) /* nothing to do, in its place in the order */
+        mark(&run, wait_count, wait_count ? waits : NULL);
     if (run.last) attend__ocl_set_tail(device, run.last);
     if (run.status == ATTEND_OK && !failed(&run, device->cl->clFlush(device->queue), "clFlush")) {
         *last = run.last;
