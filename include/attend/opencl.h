@@ -83,7 +83,8 @@ static inline attend_status attend_buffer_from_cl(attend_context *context, cl_me
 
 /* The cl_event of an event, owned by it: clRetainEvent to keep it longer. Work that still waits
  * for a user event of this library has one too; it fails with a negative status if that work does
- * not run. */
+ * not run. Such an event is not for commands on the adopted queue itself if that is in order: the
+ * work would come behind them, and both would wait for ever. */
 static inline attend_status attend_event_to_cl(attend_event *event, cl_event *native) {
     void *object = NULL;
     const attend_status status = attend_event_native(event, ATTEND_KIND_CL_EVENT, &object);
