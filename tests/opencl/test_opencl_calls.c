@@ -91,11 +91,13 @@ static void test_shared_objects(void **state) {
         attend_event_release(done);
     }
     assert_int_equal(attend_finish(context), ATTEND_OK);
-    /* a call that was made before neither builds nor makes memory */
-    if (strcmp(own_backend, "opencl") == 0)
-        assert_int_equal(own_calls(noted, "clCreateBuffer", 0), 0);
+    /* A call that was made before builds nothing; CLBlast makes memory and kernel objects in each.
+     */
     assert_int_equal(own_calls(noted, "clCreateProgramWithSource", 0), 0);
-    assert_int_equal(own_calls(noted, "clCreateKernel", 0), 0);
+    if (strcmp(own_backend, "opencl") == 0) {
+        assert_int_equal(own_calls(noted, "clCreateBuffer", 0), 0);
+        assert_int_equal(own_calls(noted, "clCreateKernel", 0), 0);
+    }
     noted = first;
     for (int i = 0; i < 4; i++)
         attend_buffer_release(buffers[i]);
