@@ -13,10 +13,6 @@
 
 extern const ocl_source attend__ocl_source_clblast_attention;
 
-static bool given(const attend_tensor *t) {
-    return t->type != ATTEND_NO_TYPE;
-}
-
 /* ---- launches -------------------------------------------------------------------------------- */
 
 /* (16 columns, row, plane) */
@@ -142,13 +138,7 @@ static void finish(const clblast_block_run *b) {
 /* ---- recording ------------------------------------------------------------------------------- */
 
 static void take_out(clblast_block_run *b) {
-    const attend_tensor *const t = &b->r.a->out;
-    const ocl_memory out = attend__ocl_output(b->r.run, t);
-    b->out = out.memory;
-    b->p.a.out_at = out.offset;
-    b->p.a.out_type = (i32)t->type;
-    for (int i = 0; i < 4; i++)
-        b->p.a.out_strides[i] = t->strides[i];
+    b->out = attend__ocl_attention_out(b->r.run, &b->r.a->out, &b->p.a);
 }
 
 static void take_given(clblast_block_run *b, const attend_tensor *t, ocl_memory memory) {
@@ -177,7 +167,7 @@ static bool next_rows(clblast_block_run *b) {
 static void record_attention(ocl_run *run, const void *description) {
     const attend_attention *const a = description;
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, a);
-    const bool weights = given(&a->weights) || given(&a->weights_mean);
+    const bool weights = attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean);
     clblast_block_run b = {0};
     attend__ocl_attention_start(&b.r, run, a);
     attend__clblast_blocks_start(&b, run);
@@ -195,12 +185,12 @@ static void record_attention(ocl_run *run, const void *description) {
             finish(&b);
         }
     }
-    if (!weights && !given(&a->scores)) return;
+    if (!weights && !attend__ocl_given(&a->scores)) return;
     attend__ocl_pack_queries(&b.r);
     attend__ocl_pack_keys(&b.r);
-    if (given(&a->scores)) attend__ocl_side_scores(&b.r);
-    if (given(&a->weights)) attend__ocl_side_weights(&b.r, NULL, false);
-    if (given(&a->weights_mean)) attend__ocl_side_weights(&b.r, NULL, true);
+    if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&b.r);
+    if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&b.r, NULL, false);
+    if (attend__ocl_given(&a->weights_mean)) attend__ocl_side_weights(&b.r, NULL, true);
 }
 
 static void record_scores(ocl_run *run, const void *description) {
@@ -267,8 +257,9 @@ static void add_kernels(attend_device *device, clblast_attention_plan *p, attend
 
 /* Queries and keys in the order of the shared kernels, for what is asked for besides. */
 static size_t side_bytes(const attend_attention *largest, const ocl_attention_sizes *n, int DP) {
-    const bool weights = given(&largest->weights) || given(&largest->weights_mean);
-    if (!weights && !given(&largest->scores)) return 0;
+    const bool weights =
+        attend__ocl_given(&largest->weights) || attend__ocl_given(&largest->weights_mean);
+    if (!weights && !attend__ocl_given(&largest->scores)) return 0;
     return attend__ocl_queries_bytes(n, DP) + attend__ocl_keys_bytes(n, DP) +
            (weights ? attend__ocl_sums_bytes(n) : 0);
 }

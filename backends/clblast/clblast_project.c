@@ -6,7 +6,6 @@
 #include "clblast_gemm.h"
 #include "clblast_operations.h"
 #include "clblast_params.h"
-#include "ocl_event.h"
 #include "ocl_rows.h"
 
 #include <stdio.h>
@@ -255,21 +254,16 @@ static void record_weights(ocl_run *run, const void *description) {
     widen_weights(run, p->widen_weights, &d->w, p->packed, 0);
 }
 
-/* As a plan that is used once, so that packing takes its place in the order of the queue. */
 static attend_status pack(attend_device *device, const attend_tensor *w, cl_mem memory) {
     project_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_PROJECT, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->plan.record = record_weights;
     p->packed = memory;
     const attend_projection d = {.size = sizeof d, .w = *w};
-    attend_device_event *done = NULL;
     attend_status status = ATTEND_OK;
     add_kernels(device, p, &status);
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
-    if (status == ATTEND_OK)
-        status = attend__ocl_enqueue_plan(device, &p->plan, &d, 0, NULL, &done);
-    if (status == ATTEND_OK) status = attend__ocl_event_wait(device, done, -1);
-    if (done != NULL) attend__ocl_event_release(device, done);
+    if (status == ATTEND_OK) status = attend__ocl_plan_once(device, &p->plan, &d);
     attend__ocl_plan_release(device, &p->plan);
     return status;
 }

@@ -134,7 +134,6 @@ struct attend_device {
     ocl_device *shared;
     const ocl_api *cl; /* shared->cl */
     cl_command_queue queue;
-    bool adopted; /* the queue is an application's: never finished */
     bool chained; /* it is out of order: each command waits for the one before */
     bool lost;
     ocl_class kernels;         /* of the device, or what ATTEND_KERNELS asks */
@@ -149,7 +148,6 @@ struct attend_device {
     const char *failed_call; /* of the run that failed last, and its error */
     cl_int failed_error;
     const struct ocl_backend *backend;
-    void *backend_data; /* of the backend */
 };
 
 /* ---- plans ---------------------------------------------------------------------------------- */
@@ -187,6 +185,10 @@ int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
                             attend_status *status);
 /* Creates kernel objects for a first run, grows the device's scratch memory. */
 attend_status attend__ocl_plan_finish(attend_device *device, attend_device_plan *plan);
+/* Enqueues the plan for one description and waits until it is done: for plans that are used once,
+ * so that their work takes its place in the order of the queue. */
+attend_status attend__ocl_plan_once(attend_device *device, attend_device_plan *plan,
+                                    const void *description);
 void attend__ocl_plan_release(attend_device *device, attend_device_plan *plan);
 
 /* ---- runs ----------------------------------------------------------------------------------- */
@@ -212,6 +214,11 @@ typedef struct ocl_memory {
     int64_t offset; /* elements of the tensor's type */
 } ocl_memory;
 
+static inline bool attend__ocl_given(const attend_tensor *t) {
+    return t->type != ATTEND_NO_TYPE;
+}
+/* 1 for an unknown type. */
+size_t attend__ocl_element_bytes(attend_type type);
 /* A tensor of a description; `output`: refuses memory the device may not write. */
 ocl_memory attend__ocl_input(ocl_run *run, const attend_tensor *tensor);
 ocl_memory attend__ocl_output(ocl_run *run, const attend_tensor *tensor);

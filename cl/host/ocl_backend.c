@@ -80,7 +80,6 @@ static attend_status adopt_queue(attend_device *device, cl_command_queue queue) 
         return attend__ocl_refuse(device->host, ATTEND_INVALID, "attend_opencl_objects: queue: %s",
                                   attend__ocl_error_name(error));
     device->queue = queue;
-    device->adopted = true;
     device->chained = (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0;
     return ATTEND_OK;
 }

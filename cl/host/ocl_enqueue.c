@@ -59,6 +59,16 @@ attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan
     return status;
 }
 
+attend_status attend__ocl_plan_once(attend_device *device, attend_device_plan *plan,
+                                    const void *description) {
+    attend_device_event *done = NULL;
+    attend_status status = attend__ocl_enqueue_plan(device, plan, description, 0, NULL, &done);
+    if (status != ATTEND_OK) return status;
+    status = attend__ocl_event_wait(device, done, -1);
+    attend__ocl_event_release(device, done);
+    return status;
+}
+
 attend_status attend__ocl_user_event_create(attend_device *device, attend_device_event **event) {
     *event = attend__ocl_event_new(device);
     if (*event == NULL) return ATTEND_OUT_OF_MEMORY;

@@ -60,15 +60,14 @@ static size_t rounded(size_t bytes) {
     return (bytes + 15) / 16 * 16;
 }
 
-/* Bytes from the first to behind the last element; types of 4 or 8 bytes alone occur. */
+/* Bytes from the first to behind the last element. */
 static size_t span_bytes(const attend_tensor *t) {
-    const size_t element = t->type == ATTEND_I64 ? 8 : 4;
     int64_t last = 0;
     for (int32_t i = 0; i < t->rank; i++) {
         if (t->sizes[i] == 0) return 0;
         last += (t->sizes[i] - 1) * t->strides[i];
     }
-    return (size_t)(last + 1) * element;
+    return (size_t)(last + 1) * attend__ocl_element_bytes(t->type);
 }
 
 static size_t small_bytes(const attend_device_plan *plan, void *description) {
@@ -86,8 +85,9 @@ static void copy_small(const attend_device_plan *plan, void *description, char *
     for (int i = 0; i < count; i++) {
         attend_tensor *const t = list[i];
         if (t->type == ATTEND_NO_TYPE || t->data == NULL) continue;
-        const size_t bytes = span_bytes(t), element = t->type == ATTEND_I64 ? 8 : 4;
-        memcpy(room, (const char *)t->data + (size_t)t->offset * element, bytes);
+        const size_t bytes = span_bytes(t);
+        const size_t start = (size_t)t->offset * attend__ocl_element_bytes(t->type);
+        memcpy(room, (const char *)t->data + start, bytes);
         t->data = room;
         t->offset = 0;
         room += rounded(bytes);

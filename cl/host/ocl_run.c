@@ -55,7 +55,7 @@ void attend__ocl_set_tail(attend_device *device, cl_event event) {
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-static size_t element_bytes(attend_type type) {
+size_t attend__ocl_element_bytes(attend_type type) {
     switch (type) {
 #define ATTEND_X(name, value, bytes, text)                                                         \
     case ATTEND_##name:                                                                            \
@@ -72,7 +72,7 @@ static ocl_memory locate(ocl_run *run, const attend_tensor *tensor, bool output)
     const attend_device_buffer *const buffer = attend_tensor_device_buffer(tensor);
     if (run->status != ATTEND_OK || tensor->type == ATTEND_NO_TYPE || buffer == NULL)
         return nowhere;
-    const size_t element = element_bytes(tensor->type);
+    const size_t element = attend__ocl_element_bytes(tensor->type);
     if (buffer->byte_offset % element != 0) {
         attend__ocl_run_fail(run, ATTEND_INVALID,
                              "the byte offset of an imported buffer is no multiple of the size of "
@@ -156,7 +156,7 @@ ocl_memory attend__ocl_small(ocl_run *run, const attend_tensor *tensor, attend_t
     if (run->status != ATTEND_OK || tensor->type == ATTEND_NO_TYPE || tensor->data == NULL)
         return locate(run, tensor, false);
     if (run->staging == NULL) take_staging(run);
-    const size_t element = element_bytes(tensor->type);
+    const size_t element = attend__ocl_element_bytes(tensor->type);
     size_t count = 1;
     for (int32_t i = 0; i < tensor->rank; i++)
         count *= (size_t)tensor->sizes[i];

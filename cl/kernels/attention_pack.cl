@@ -5,15 +5,6 @@
 #include "attention_params.h"
 #include "elements.h"
 
-typedef struct pack_params {
-    i64 strides[4], at; /* of the tensor [B, heads, n, size] */
-    i64 to;             /* in scratch, floats */
-    i64 table_at;       /* -1 = none */
-    i32 heads, n, size, type;
-    i32 rows;    /* of the result: n, or SP */
-    i32 columns; /* of the result: DP or EP */
-} pack_params;
-
 static int rows_to_read(const pack_params *p, __global const float *scratch, int b) {
     if (p->table_at < 0) return p->n;
     return (int)((__global const i64 *)scratch)[p->table_at + 3 * b + 1];
@@ -73,16 +64,6 @@ __kernel void pack_elements(const pack_params p, __global const uchar *x, __glob
 }
 
 /* ---- lengths --------------------------------------------------------------------------------- */
-
-typedef struct table_params {
-    i64 query_lengths_at, query_lengths_stride, key_lengths_at, key_lengths_stride;
-    i64 offsets_at, offsets_stride;
-    i64 query_offset;
-    i64 to; /* in scratch, i64 */
-    i32 B, L, S;
-    i32 query_lengths_type, key_lengths_type, offsets_type; /* 0 = not given */
-    i32 bottom_right;
-} table_params;
 
 /* Lengths that lay in a buffer were not checked by the host, hence the clamp. */
 static i64 length_of(__global const uchar *lengths, i64 at, int type, i64 most) {

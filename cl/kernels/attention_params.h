@@ -47,4 +47,38 @@ typedef struct attention_params {
     f32 scale, softcap;
 } attention_params;
 
+/* Packing of one operand. */
+typedef struct pack_params {
+    i64 strides[4], at; /* of the tensor [B, heads, n, size] */
+    i64 to;             /* in scratch, floats */
+    i64 table_at;       /* -1 = none */
+    i32 heads, n, size, type;
+    i32 rows;    /* of the result: n, or SP */
+    i32 columns; /* of the result: DP or EP */
+} pack_params;
+
+/* Making the table of lengths and offsets. */
+typedef struct table_params {
+    i64 query_lengths_at, query_lengths_stride, key_lengths_at, key_lengths_stride;
+    i64 offsets_at, offsets_stride;
+    i64 query_offset;
+    i64 to; /* in scratch, i64 */
+    i32 B, L, S;
+    i32 query_lengths_type, key_lengths_type, offsets_type; /* 0 = not given */
+    i32 bottom_right;
+} table_params;
+
+/* Steps and side outputs. */
+typedef struct steps_params {
+    attention_params a;
+    i64 from_strides[4], from_at; /* scores or weights that are read */
+    i64 to_strides[4], to_at;     /* [B, H, L, S], or with `mean` [B, -, L, S] */
+    i32 from_type;                /* 0: scores are products of queries and keys in scratch */
+    i32 from_stage, to_stage;
+    i32 to_type;
+    i32 weights; /* 1: weights are written, else scores */
+    i32 mean;    /* 1: the mean over the heads is written */
+    i32 padded;  /* DP */
+} steps_params;
+
 #endif

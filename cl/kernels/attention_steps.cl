@@ -10,18 +10,6 @@
 #define GROUP 1 /* work-items that share a row of the softmax */
 #endif
 
-typedef struct steps_params {
-    attention_params a;
-    i64 from_strides[4], from_at; /* scores or weights that are read */
-    i64 to_strides[4], to_at;     /* [B, H, L, S], or with `mean` [B, -, L, S] */
-    i32 from_type;                /* 0: scores are products of queries and keys in scratch */
-    i32 from_stage, to_stage;
-    i32 to_type;
-    i32 weights; /* 1: weights are written, else scores */
-    i32 mean;    /* 1: the mean over the heads is written */
-    i32 padded;  /* DP */
-} steps_params;
-
 /* Where scores come from. */
 typedef struct sources {
     __global const uchar *from;

@@ -12,10 +12,6 @@
 
 enum { CHUNK = 256, BUSY_GROUPS = 4, MOST_PARTIAL_BYTES = 64 << 20 };
 
-static bool given(const attend_tensor *t) {
-    return t->type != ATTEND_NO_TYPE;
-}
-
 static int padded(int64_t n, int to) {
     return (int)((n + to - 1) / to) * to;
 }
@@ -116,23 +112,19 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_pack_queries(&r);
     attend__ocl_pack_keys(&r);
     attend__ocl_pack_values(&r);
-    const ocl_memory out = attend__ocl_output(run, &a->out);
-    r.p.out_at = out.offset;
-    r.p.out_type = (i32)a->out.type;
-    for (int i = 0; i < 4; i++)
-        r.p.out_strides[i] = a->out.strides[i];
-    if (given(&a->weights) || given(&a->weights_mean))
+    const cl_mem out = attend__ocl_attention_out(run, &a->out, &r.p);
+    if (attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean))
         r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
     r.p.pieces = pieces_of(run, r.plan, &n);
     if (r.p.pieces > 1)
         r.p.partial_at = attend__ocl_scratch(run, partial_bytes(&n, r.plan->EP)) / 4;
     else if (run->device->kernels == OCL_CLASS_TILE && n.S > CHUNK)
         r.p.totals_at = attend__ocl_scratch(run, attend__ocl_queries_bytes(&n, r.plan->EP)) / 4;
-    enqueue_fused(&r, out.memory);
-    if (r.p.pieces > 1) enqueue_merge(&r, out.memory);
-    if (given(&a->scores)) attend__ocl_side_scores(&r);
-    if (given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
-    if (given(&a->weights_mean)) attend__ocl_side_weights(&r, NULL, true);
+    enqueue_fused(&r, out);
+    if (r.p.pieces > 1) enqueue_merge(&r, out);
+    if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
+    if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
+    if (attend__ocl_given(&a->weights_mean)) attend__ocl_side_weights(&r, NULL, true);
 }
 
 /* ---- planning -------------------------------------------------------------------------------- */

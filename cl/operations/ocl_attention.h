@@ -52,6 +52,9 @@ size_t attend__ocl_keys_bytes(const ocl_attention_sizes *n, int DP);
 size_t attend__ocl_values_bytes(const ocl_attention_sizes *n, int EP);
 size_t attend__ocl_sums_bytes(const ocl_attention_sizes *n);
 
+/* Fills where a tensor [B, H, L, E] that is written lies, and gives its memory. */
+cl_mem attend__ocl_attention_out(ocl_run *run, const attend_tensor *out, attention_params *p);
+
 /* Side outputs and steps. `from`: scores that are given at a->scores_stage, or NULL: products of
  * the packed queries and keys. */
 void attend__ocl_side_scores(ocl_attention_run *r);

@@ -8,29 +8,6 @@
 #include <float.h>
 #include <string.h>
 
-/* As in attention_pack.cl. */
-typedef struct pack_params {
-    i64 strides[4], at;
-    i64 to;
-    i64 table_at;
-    i32 heads, n, size, type;
-    i32 rows, columns;
-} pack_params;
-
-typedef struct table_params {
-    i64 query_lengths_at, query_lengths_stride, key_lengths_at, key_lengths_stride;
-    i64 offsets_at, offsets_stride;
-    i64 query_offset;
-    i64 to;
-    i32 B, L, S;
-    i32 query_lengths_type, key_lengths_type, offsets_type;
-    i32 bottom_right;
-} table_params;
-
-static bool given(const attend_tensor *t) {
-    return t->type != ATTEND_NO_TYPE;
-}
-
 static int64_t rounded(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
 }
@@ -126,11 +103,11 @@ static void fill_masks(ocl_attention_run *r) {
     p->mask_at = mask.offset;
     p->bias_at = bias.offset;
     p->key_mask_at = key_mask.offset;
-    if (given(&a->mask)) copy_strides(p->mask_strides, &a->mask, 4);
-    if (given(&a->bias)) copy_strides(p->bias_strides, &a->bias, 4);
-    if (given(&a->key_mask)) copy_strides(p->key_mask_strides, &a->key_mask, 2);
-    p->mask_keys = given(&a->mask) ? (i32)a->mask.sizes[3] : 0;
-    p->bias_keys = given(&a->bias) ? (i32)a->bias.sizes[3] : 0;
+    if (attend__ocl_given(&a->mask)) copy_strides(p->mask_strides, &a->mask, 4);
+    if (attend__ocl_given(&a->bias)) copy_strides(p->bias_strides, &a->bias, 4);
+    if (attend__ocl_given(&a->key_mask)) copy_strides(p->key_mask_strides, &a->key_mask, 2);
+    p->mask_keys = attend__ocl_given(&a->mask) ? (i32)a->mask.sizes[3] : 0;
+    p->bias_keys = attend__ocl_given(&a->bias) ? (i32)a->bias.sizes[3] : 0;
     p->bias_type = (i32)a->bias.type;
 }
 
@@ -183,14 +160,15 @@ static void fill_sizes(ocl_attention_run *r) {
 
 static void make_table(ocl_attention_run *r) {
     const attend_attention *const a = r->a;
-    const bool offsets = a->position == ATTEND_AT_OFFSETS && given(&a->query_offsets);
+    const bool offsets = a->position == ATTEND_AT_OFFSETS && attend__ocl_given(&a->query_offsets);
     attend_tensor query_lengths, key_lengths, query_offsets, none = {0};
     const ocl_memory queries = attend__ocl_small(r->run, &a->query_lengths, &query_lengths);
     const ocl_memory keys = attend__ocl_small(r->run, &a->key_lengths, &key_lengths);
     const ocl_memory places =
         attend__ocl_small(r->run, offsets ? &a->query_offsets : &none, &query_offsets);
     attend__ocl_small_flush(r->run);
-    if (!given(&a->query_lengths) && !given(&a->key_lengths) && !offsets) return;
+    if (!attend__ocl_given(&a->query_lengths) && !attend__ocl_given(&a->key_lengths) && !offsets)
+        return;
     const ocl_attention_sizes n = {.B = r->p.B};
     r->p.table_at = attend__ocl_scratch(r->run, attend__ocl_table_bytes(&n)) / (int64_t)sizeof(i64);
     const table_params p = {
@@ -229,6 +207,14 @@ void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const atten
     fill_masks(r);
     fill_small(r);
     make_table(r);
+}
+
+cl_mem attend__ocl_attention_out(ocl_run *run, const attend_tensor *out, attention_params *p) {
+    const ocl_memory memory = attend__ocl_output(run, out);
+    p->out_at = memory.offset;
+    p->out_type = (i32)out->type;
+    copy_strides(p->out_strides, out, 4);
+    return memory.memory;
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */

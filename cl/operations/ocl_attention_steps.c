@@ -8,21 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* As in attention_steps.cl. */
-typedef struct steps_params {
-    attention_params a;
-    i64 from_strides[4], from_at;
-    i64 to_strides[4], to_at;
-    i32 from_type;
-    i32 from_stage, to_stage;
-    i32 to_type;
-    i32 weights, mean, padded;
-} steps_params;
-
-static bool given(const attend_tensor *t) {
-    return t->type != ATTEND_NO_TYPE;
-}
-
 void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_attention_steps;
     const char *const options = device->kernels == OCL_CLASS_TILE ? "-DGROUP=64" : "";
@@ -133,7 +118,7 @@ static void record_softmax(ocl_run *run, const void *description) {
     attend__ocl_attention_start(&r, run, a);
     attend__ocl_softmax_lse(&r, &a->scores);
     attend__ocl_side_weights(&r, &a->scores, false);
-    if (given(&a->weights_mean)) attend__ocl_side_weights(&r, &a->scores, true);
+    if (attend__ocl_given(&a->weights_mean)) attend__ocl_side_weights(&r, &a->scores, true);
 }
 
 static void record_mix(ocl_run *run, const void *description) {
@@ -141,11 +126,7 @@ static void record_mix(ocl_run *run, const void *description) {
     ocl_attention_run r;
     attend__ocl_attention_start(&r, run, a);
     attend__ocl_pack_values(&r);
-    const ocl_memory out = attend__ocl_output(run, &a->out);
-    r.p.out_at = out.offset;
-    r.p.out_type = (i32)a->out.type;
-    for (int i = 0; i < 4; i++)
-        r.p.out_strides[i] = a->out.strides[i];
+    const cl_mem out = attend__ocl_attention_out(run, &a->out, &r.p);
     steps_params p = {0};
     const cl_mem weights = fill_from(&r, &p, &a->weights);
     ocl_launch launch = attend__ocl_begin(run, r.plan->mix);
@@ -153,7 +134,7 @@ static void record_mix(ocl_run *run, const void *description) {
     push_masks(&r, &launch, false);
     attend__ocl_memory(&launch, weights);
     attend__ocl_memory(&launch, r.values);
-    attend__ocl_memory(&launch, out.memory);
+    attend__ocl_memory(&launch, out);
     attend__ocl_memory(&launch, run->scratch);
     enqueue(&launch, ((size_t)r.p.E + 15) / 16, (size_t)r.p.L, (size_t)r.p.B * (size_t)r.p.H);
 }

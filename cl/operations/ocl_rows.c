@@ -17,18 +17,6 @@ int64_t attend__ocl_row_count(const attend_tensor *t) {
     return rows;
 }
 
-int64_t attend__ocl_element_bytes(attend_type type) {
-    switch (type) {
-#define ATTEND_X(name, value, bytes, text)                                                         \
-    case ATTEND_##name:                                                                            \
-        return bytes;
-        ATTEND_TYPE_LIST(ATTEND_X)
-#undef ATTEND_X
-    default:
-        return 1;
-    }
-}
-
 attend_status attend__ocl_rows_fit(const attend_device *device, const char *name,
                                    const attend_tensor *t) {
     int64_t rows = 1;

@@ -11,15 +11,11 @@
 /* Rows and columns are 32-bit numbers in the kernels, with room to count past the end. */
 static const int64_t attend__ocl_most = (int64_t)1 << 30;
 
-static inline bool attend__ocl_given(const attend_tensor *t) {
-    return t->type != ATTEND_NO_TYPE;
-}
 static inline int64_t attend__ocl_columns(const attend_tensor *t) {
     return t->sizes[t->rank - 1];
 }
 /* The product of the leading sizes. */
 int64_t attend__ocl_row_count(const attend_tensor *t);
-int64_t attend__ocl_element_bytes(attend_type type);
 
 /* UNSUPPORTED if a size of `t` or the number of its rows is beyond attend__ocl_most. */
 attend_status attend__ocl_rows_fit(const attend_device *device, const char *name,

@@ -5,7 +5,6 @@
 #include "ocl_weights.h"
 
 #include "base/checked.h"
-#include "ocl_event.h"
 #include "ocl_operations.h"
 #include "ocl_rows.h"
 
@@ -17,7 +16,7 @@ enum { CPU_DEPTH = 64 }; /* columns of K that a work-item packs; 1 on GPUs */
 
 bool attend__ocl_panels_bytes(int64_t columns, int64_t depth, attend_type type, size_t *bytes) {
     const size_t panels = (size_t)columns / PANEL + (columns % PANEL != 0);
-    const size_t element = (size_t)attend__ocl_element_bytes(type);
+    const size_t element = attend__ocl_element_bytes(type);
     return attend__mul_size(panels, PANEL * element, bytes) &&
            attend__mul_size(*bytes, (size_t)depth, bytes);
 }
@@ -65,27 +64,16 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_pack_record(run, 0, &d->w, p->panels, 0);
 }
 
-static attend_status run_once(attend_device *device, attend_device_plan *plan,
-                              const attend_tensor *w) {
-    const attend_projection d = {.size = sizeof d, .w = *w};
-    attend_device_event *done = NULL;
-    attend_status status = attend__ocl_enqueue_plan(device, plan, &d, 0, NULL, &done);
-    if (status != ATTEND_OK) return status;
-    status = attend__ocl_event_wait(device, done, -1);
-    attend__ocl_event_release(device, done);
-    return status;
-}
-
-/* As a plan that is used once, so that packing takes its place in the order of the queue. */
 static attend_status pack(attend_device *device, const attend_tensor *w, cl_mem panels) {
     pack_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_PROJECT, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->plan.record = record;
     p->panels = panels;
+    const attend_projection d = {.size = sizeof d, .w = *w};
     attend_status status = ATTEND_OK;
     (void)attend__ocl_pack_kernel(device, &p->plan, w->type, &status);
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
-    if (status == ATTEND_OK) status = run_once(device, &p->plan, w);
+    if (status == ATTEND_OK) status = attend__ocl_plan_once(device, &p->plan, &d);
     attend__ocl_plan_release(device, &p->plan);
     return status;
 }
