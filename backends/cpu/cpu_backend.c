@@ -83,7 +83,8 @@ static void fill_table(attend_device_table *table) {
     table->options = 0 ATTEND_OPTION_LIST(ATTEND_X);
 #undef ATTEND_X
     /* The host packs batches and opens caches before a description gets here. */
-    table->options &= ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_CACHE);
+    table->options &= ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_PAGES | ATTEND_OPTION_SCALES |
+                        ATTEND_OPTION_KEY_RANGE);
     table->types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16;
     table->highest_position = ATTEND_AT_OFFSETS;
     table->highest_stage = ATTEND_SCORES_MASKED;

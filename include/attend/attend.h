@@ -13,13 +13,14 @@
  *     attend_close(ctx);
  *
  * core.h: status, tensors, contexts, devices, buffers, events. attention.h: attention, plans, its
- * steps. stage.h: projection, norms, activations, positions. layer.h: multi-head, encoder and
- * decoder layers. */
+ * steps. stage.h: projection, norms, activations, positions. cache.h: keys and values that are
+ * kept between calls. layer.h: multi-head, encoder and decoder layers. */
 #ifndef ATTEND_ATTEND_H
 #define ATTEND_ATTEND_H
 
 /* IWYU pragma: begin_exports */
 #include "attention.h"
+#include "cache.h"
 #include "core.h"
 #include "layer.h"
 #include "stage.h"

@@ -45,8 +45,9 @@ typedef enum attend_position {
     ATTEND_POSITION_UNSET = 0,
     ATTEND_TOP_LEFT = 1,     /* offset 0 */
     ATTEND_BOTTOM_RIGHT = 2, /* key length - query length of each sample; may be negative */
-    ATTEND_AFTER_CACHE = 3,  /* tokens in the cache before this call's */
-    ATTEND_AT_OFFSETS = 4,   /* query_offset, plus query_offsets[b] where given */
+    ATTEND_AFTER_CACHE = 3, /* tokens in the cache before the last append: query i is the i-th token
+                               of that append */
+    ATTEND_AT_OFFSETS = 4,  /* query_offset, plus query_offsets[b] where given */
     ATTEND_POSITION_FORCE_32_BITS = 0x7fffffff
 } attend_position;
 
@@ -69,12 +70,13 @@ typedef enum attend_precision {
     ATTEND_PRECISION_FORCE_32_BITS = 0x7fffffff
 } attend_precision;
 
-typedef struct attend_cache attend_cache; /* layer.h */
+typedef struct attend_cache attend_cache; /* cache.h */
 
 /* Inputs, options and wanted outputs of one attention. Tensors that are "not given" (all zero) are
  * off.
  *
- * Types: q, k, v F32, F16 or BF16; k and v of one type; q of that type, or F32 over 16-bit k and v.
+ * Types: q, k, v F32, F16 or BF16; k and v of one type; q of that type, or F32 over 16-bit k and v;
+ * k and v I8 with a scale per token and head, under q of any of these.
  * Floating-point outputs: F32 or the type of q (weights, weights_mean, scores, out); lse: F32.
  * bias: F32, F16 or BF16. Strides: see attend_tensor; inputs may overlap each other, outputs
  * overlap nothing. Every combination of options is allowed unless a field says otherwise. */
@@ -83,7 +85,7 @@ typedef struct attend_attention {
 
     attend_tensor q;   /* [B, H, L, D] */
     attend_tensor k;   /* [B, G, S, D], H a multiple of G; not given when `cache` is */
-    attend_tensor v;   /* [B, G, S, E]; may be a view into k */
+    attend_tensor v;   /* [B, G, S, E]; may be a view into k; not given when `cache` is */
     attend_tensor out; /* [B, H, L, E] */
 
     double scale;         /* used when has_scale; finite, may be 0 or negative */
@@ -113,13 +115,19 @@ typedef struct attend_attention {
     attend_tensor alibi_slopes; /* [H] or [B, H] F32 */
     attend_tensor sinks; /* [H] F32: joins maximum and sum, unscaled; has no value. -inf = none */
 
-    /* Packed batches: q [1, H, sum L, D], k and v [1, G, sum S, .], each cu [B + 1] I32 or I64
-     * starting at 0, never falling, the last at most the sum. Both or none. Excludes query_lengths,
-     * key_lengths. This version answers UNSUPPORTED. */
+    /* Packed batches: the samples' rows lie one after another, without padding. q and out [1, H,
+     * sum L, .], lse [1, H, sum L]; k and v [1, G, sum S, .]; sample b has rows cu[b] .. cu[b + 1]
+     * - 1. [B + 1] I32 or I64, from 0 on, never falling, the last at most the sum; empty samples
+     * are allowed. L and S are max_query_length and max_key_length: mask, bias, key_mask, weights,
+     * weights_mean and scores are padded arrays [B, H, L, S]; of those that are written, what lies
+     * beyond a sample's own lengths is 0. Rows of out and lse behind the last sample stay as they
+     * were. Both cu or none, but over a cache or pages only queries are packed. Excludes
+     * query_lengths and key_lengths (over a cache or pages: query_lengths). */
     attend_tensor cu_query_lengths;
     attend_tensor cu_key_lengths;
 
-    /* Keys and values come from here instead of k and v. This version answers UNSUPPORTED. */
+    /* Keys and values come from this cache instead of k and v; S is the tokens of its longest
+     * sample. key_lengths, where given, are in host memory and at most a sample's tokens. */
     attend_cache *cache;
 
     /* Outputs on request; asking changes no bit of `out` and needs no L x S scratch. */
@@ -134,6 +142,30 @@ typedef struct attend_attention {
     /* Scratch of the caller's: [n] U8, n >= attend_plan_workspace_bytes of the plan, 64-byte
      * aligned. Not given: the plan's own pool. One call at a time may use it. */
     attend_tensor workspace;
+
+    /* Keys and values in pages of C tokens that are the application's own (attend_cache does this
+     * for you): k [P, G, C, D], v [P, G, C, E], any strides; key j of sample b is token j % C of
+     * page page_table[b, j / C]. [B, N] I32. Needs key_lengths, each at most N * C. Tokens and
+     * entries at or beyond a length are never read; entries in host memory that are used are
+     * checked, entries in a buffer are clamped. */
+    attend_tensor page_table;
+
+    /* Of k and v in I8: F32, of the sizes of k and v without the last, so that an element means
+     * k * k_scale in float32. */
+    attend_tensor k_scales;
+    attend_tensor v_scales;
+
+    /* L and S of packed batches, S of pages and caches; 0 = the longest sample's, which for cu in
+     * buffers nobody knows: then they must be set (pages with lengths in a buffer: 0 = N * C). At
+     * least the longest. 0 in all other calls. */
+    int64_t max_query_length;
+    int64_t max_key_length;
+
+    /* A part of the keys: only key_begin <= j < key_end take part, and no others are read; 0 and 0
+     * = all. Positions count from key 0 as ever. With `lse` the parts can be joined by
+     * attend_merge, wherever they were computed. */
+    int64_t key_begin;
+    int64_t key_end; /* 0 = no end; else >= key_begin */
 } attend_attention;
 
 ATTEND_API void attend_attention_init(void *attention, size_t size);
@@ -206,6 +238,35 @@ ATTEND_API attend_status attend_softmax_enqueue(attend_context *context,
 ATTEND_API attend_status attend_mix_enqueue(attend_context *context,
                                             const attend_attention *attention, size_t wait_count,
                                             attend_event *const *waits, attend_event **done);
+
+/* ---- parts of the keys --------------------------------------------------------------------- */
+
+/* Joins attention over disjoint parts of the keys (key_begin and key_end, or views of k and v with
+ * their own offsets) into attention over all of them: with m the largest of lse_p, w_p = exp(lse_p
+ * - m), out = sum of w_p out_p / sum of w_p, lse = m + ln sum of w_p, in float32 in the order of
+ * the parts (Dao et al. 2023, Flash-Decoding; Shyam et al. 2024, arXiv:2408.04093). A part with lse
+ * -inf has no allowed key there and its out is not used; if all are, out is 0 and lse -inf. A sink
+ * belongs to one part only, or to the merge. Any number of parts, 0 among that; NaN comes through.
+ */
+typedef struct attend_merging {
+    size_t size;
+    attend_tensor parts;    /* [P, B, H, L, E] F32, F16 or BF16 */
+    attend_tensor part_lse; /* [P, B, H, L] F32 */
+    attend_tensor sinks;    /* [H] F32: joins as in attend_attention; not given = none */
+    attend_tensor out;      /* [B, H, L, E] F32 or the type of parts */
+    attend_tensor lse;      /* [B, H, L] F32; not given = not wanted */
+    int64_t reserved_flags; /* must be 0 */
+} attend_merging;
+ATTEND_API void attend_merging_init(void *description, size_t size);
+static inline attend_merging attend_merging_default(void) {
+    attend_merging d;
+    attend_merging_init(&d, sizeof d);
+    return d;
+}
+ATTEND_API attend_status attend_merge(attend_context *context, const attend_merging *description);
+ATTEND_API attend_status attend_merge_enqueue(attend_context *context,
+                                              const attend_merging *description, size_t wait_count,
+                                              attend_event *const *waits, attend_event **done);
 
 /* ---- helpers on host memory ---------------------------------------------------------------- */
 

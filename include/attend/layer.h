@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * attend/layer.h - layers with prepared weights: multi-head attention, feed-forward, encoder layer,
- * decoder layer; and the key/value cache. A layer copies and prepares its weights when it is
+ * decoder layer. A layer copies and prepares its weights when it is
  * created; the arrays may be freed afterwards. Any number of threads may run one layer at once.
  *
  * Weights are [out, in] as torch.nn.Linear keeps them, F32, F16 or BF16, any strides. Activations
@@ -16,43 +16,12 @@
 #define ATTEND_LAYER_H
 
 #include "attention.h"
+#include "cache.h"
 #include "stage.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* ---- key/value cache ------------------------------------------------------------------------ */
-
-typedef struct attend_cache_desc {
-    size_t size;
-    int64_t batch, kv_heads, head_size, value_size; /* value_size 0 = head_size */
-    int64_t capacity;                               /* tokens per sample */
-    int64_t page_size;                              /* tokens per page; 0 = one block per sample */
-    attend_type type;       /* F32, F16, BF16, I8 (a scale per token and head) */
-    int32_t reserved_flags; /* must be 0 */
-} attend_cache_desc;
-ATTEND_API void attend_cache_desc_init(void *description, size_t size);
-static inline attend_cache_desc attend_cache_desc_default(void) {
-    attend_cache_desc d;
-    attend_cache_desc_init(&d, sizeof d);
-    return d;
-}
-/* This version answers UNSUPPORTED: the type is fixed here so that descriptions need not change. */
-ATTEND_API attend_status attend_cache_create(attend_context *context,
-                                             const attend_cache_desc *description,
-                                             attend_cache **cache);
-/* Appends counts[b] ([B] I32 or I64) tokens of k [B, G, n, D] and v [B, G, n, E] to sample b. */
-ATTEND_API attend_status attend_cache_append(attend_cache *cache, const attend_tensor *k,
-                                             const attend_tensor *v, const attend_tensor *counts);
-ATTEND_API attend_status attend_cache_append_enqueue(attend_cache *cache, const attend_tensor *k,
-                                                     const attend_tensor *v,
-                                                     const attend_tensor *counts, size_t wait_count,
-                                                     attend_event *const *waits,
-                                                     attend_event **done);
-/* Keeps the first lengths[b] tokens of each sample. */
-ATTEND_API attend_status attend_cache_truncate(attend_cache *cache, const attend_tensor *lengths);
-ATTEND_API void attend_cache_release(attend_cache *cache); /* NULL is allowed */
 
 /* ---- multi-head attention ------------------------------------------------------------------- */
 
@@ -102,10 +71,16 @@ typedef struct attend_multihead_args {
     attend_tensor key_mask;      /* as attend_attention.key_mask: [B, S], true = takes part */
     attend_tensor query_lengths; /* [B] */
     attend_tensor key_lengths;   /* [B] */
+    /* Keys and values of x_q (x_kv where given) are rotated and appended to the cache, then all of
+     * the cache is attended over: S is the tokens of the longest sample afterwards. Sample b
+     * appends query_lengths[b] tokens (x_kv: key_lengths[b]), all where not given; these lie in
+     * host memory. The cache has the layer's kv_heads and sizes and no rope of its own. */
     attend_cache *cache;
     attend_tensor weights;      /* [B, H, L, S] */
     attend_tensor weights_mean; /* [B, L, S] */
     attend_tensor lse;          /* [B, H, L] F32 */
+    int32_t cache_only;         /* 1: nothing is appended; x_q attends over what the cache holds */
+    int32_t reserved_flags;     /* must be 0 */
 } attend_multihead_args;
 ATTEND_API void attend_multihead_args_init(void *arguments, size_t size);
 static inline attend_multihead_args attend_multihead_args_default(void) {
@@ -202,14 +177,17 @@ static inline attend_block_desc attend_block_default(void) {
 typedef struct attend_block_args {
     size_t size;
     attend_tensor x;      /* [B, L, M] */
-    attend_tensor memory; /* [B, S, M']: the encoder's output; a decoder needs it */
+    attend_tensor memory; /* [B, S, M']: the encoder's output; a decoder needs it or memory_cache */
     attend_tensor out;    /* [B, L, M]; may be the same view as x */
     attend_tensor mask, bias, key_mask, query_lengths, key_lengths; /* of the self-attention */
     attend_tensor memory_mask, memory_bias, memory_key_mask,
-        memory_key_lengths; /* of the cross-attention */
-    attend_cache *cache;
-    attend_tensor weights, weights_mean;               /* of the self-attention */
+        memory_key_lengths;              /* of the cross-attention */
+    attend_cache *cache;                 /* of the self-attention, as in attend_multihead_args */
+    attend_tensor weights, weights_mean; /* of the self-attention */
     attend_tensor memory_weights, memory_weights_mean; /* of the cross-attention */
+    /* Of the cross-attention: keys and values of `memory` are appended; without `memory` those that
+     * were appended before are attended over, so that the encoder's output is projected once. */
+    attend_cache *memory_cache;
 } attend_block_args;
 ATTEND_API void attend_block_args_init(void *arguments, size_t size);
 static inline attend_block_args attend_block_args_default(void) {

@@ -52,9 +52,14 @@ extern "C" {
  * bias expanded to [B, H, L, n] with stride 0 where they broadcast and n < S where they cover only
  * n keys; has_scale is 1; position is TOP_LEFT, BOTTOM_RIGHT or AT_OFFSETS, and TOP_LEFT if no
  * position is used; alibi_slopes has rank 2 [B, H]; window bounds >= L + S + |offset| have become
- * -1; scores_stage is valid. Descriptions with rows "[.., N]": kept as given; the rows of all
- * tensors have the same sizes. attend_projection: either `w` is given, or `weights` holds what
- * weights_prepare returned. */
+ * -1; scores_stage is valid; max_query_length and max_key_length are L and S; `cache` is NULL, its
+ * keys and values stand in k, v, scales and page_table, its lengths in key_lengths, its positions
+ * in query_offsets. Sample b has query rows from cu_query_lengths[b] on where that is given, else
+ * those of batch b; keys by cu_key_lengths, by page_table, or of batch b. There are
+ * attend_attention_samples (below) samples. key_end is 0 or above key_begin. attend_append: counts
+ * or cu_counts given, and page_table or P = B. Descriptions with rows "[.., N]": kept as given; the
+ * rows of all tensors have the same sizes. attend_projection: either `w` is given, or `weights`
+ * holds what weights_prepare returned. */
 #define ATTEND_OPERATION_LIST(X)                                                                   \
     X(ATTENTION, 0, attend_attention, "attention")                                                 \
     X(SCORES, 1, attend_attention, "scores")                                                       \
@@ -65,7 +70,9 @@ extern "C" {
     X(NORM, 6, attend_norm, "norm")                                                                \
     X(ACTIVATE, 7, attend_elementwise, "activate")                                                 \
     X(ROPE, 8, attend_rope, "rope")                                                                \
-    X(EMBED, 9, attend_embedding, "embed")
+    X(EMBED, 9, attend_embedding, "embed")                                                         \
+    X(APPEND, 10, attend_append, "append")                                                         \
+    X(MERGE, 11, attend_merging, "merge")
 
 typedef enum attend_operation {
 #define ATTEND_X(name, value, type, text) ATTEND_OP_##name = value,
@@ -93,12 +100,14 @@ typedef enum attend_operation {
     X(SCORES_OUT, 13, "scores")                                                                    \
     X(LSE, 14, "lse")                                                                              \
     X(PACKED, 15, "cu_lengths")                                                                    \
-    X(CACHE, 16, "cache")                                                                          \
+    X(PAGES, 16, "cache or page_table")                                                            \
     X(FAST, 17, "precision FAST")                                                                  \
     X(GROUPED, 18, "grouped heads")                                                                \
     X(VALUE_SIZE, 19, "value size unlike head size")                                               \
     X(MIXED_TYPES, 20, "q of another type than k and v")                                           \
-    X(WORKSPACE, 21, "workspace")
+    X(WORKSPACE, 21, "workspace")                                                                  \
+    X(SCALES, 22, "int8 keys and values")                                                          \
+    X(KEY_RANGE, 23, "key_begin and key_end")
 
 #define ATTEND_X(name, bit, text) static const uint64_t ATTEND_OPTION_##name = (uint64_t)1 << bit;
 ATTEND_OPTION_LIST(ATTEND_X)
@@ -166,12 +175,27 @@ static inline int64_t attend_tensor_index(const attend_tensor *t, int64_t i) {
     return t->type == ATTEND_I64 ? ((const int64_t *)t->data)[at] : ((const int32_t *)t->data)[at];
 }
 
+/* B of a completed attend_attention or step of it. */
+static inline int64_t attend_attention_samples(const attend_attention *a) {
+    if (a->cu_query_lengths.type != ATTEND_NO_TYPE) return a->cu_query_lengths.sizes[0] - 1;
+    if (a->q.type != ATTEND_NO_TYPE) return a->q.sizes[0];
+    return a->scores.type != ATTEND_NO_TYPE ? a->scores.sizes[0] : a->weights.sizes[0];
+}
+
 /* What a plan will do, filled by plan_create. */
 typedef struct attend_plan_info {
     size_t workspace_bytes;
     char kernel[96]; /* "attention_f32_12x32__avx512" */
     char note[160];  /* why a better kernel was refused, "" */
 } attend_plan_info;
+
+/* Strides in elements of [page, head, token, element]. */
+typedef struct attend_cache_layout {
+    uint32_t size;
+    uint32_t reserved;
+    int64_t page_size;
+    int64_t k_strides[4], v_strides[4];
+} attend_cache_layout;
 
 typedef struct attend_device_table {
     uint32_t size;
@@ -241,6 +265,11 @@ typedef struct attend_device_table {
     /* absent: none can be waited for. Holds a reference on the native event. */
     attend_status (*event_import)(attend_device *device, const char *kind, void *native,
                                   attend_device_event **event);
+    /* absent: pages of [G, C, D], one block is one page. Chooses how the host lays a new cache out:
+     * *layout holds that choice and may be changed. Any strides of distinct elements in pages of
+     * their own; page_size only where `description` asks for one block. */
+    void (*cache_layout)(attend_device *device, const attend_cache_desc *description,
+                         attend_cache_layout *layout);
 } attend_device_table;
 
 /* ---- what a plugin offers ------------------------------------------------------------------- */

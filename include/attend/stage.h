@@ -179,7 +179,8 @@ ATTEND_API attend_status attend_activate_enqueue(attend_context *context,
 /* RoPE (Su et al. 2021, arXiv:2104.09864) as ONNX RotaryEmbedding-23: of each head's first
  * rotary_dim = 2 n elements the pairs (x1, x2) become (c x1 - s x2, s x1 + c x2); the rest is
  * copied. Pairs are (r, n + r), or (2 r, 2 r + 1) when interleaved. Row i of batch b uses table row
- * position_ids[b, i], or i + position_offset; with tables of rank 3, table row i of batch b. */
+ * position_ids[b, i], or i + position_offset + position_offsets[b]; with tables of rank 3, table
+ * row i of batch b. */
 typedef struct attend_rope {
     size_t size;
     attend_tensor x;   /* [B, H, L, D] */
@@ -191,7 +192,9 @@ typedef struct attend_rope {
     int64_t position_offset;    /* >= 0 */
     int64_t rotary_dim;         /* even, <= D; 0 = D */
     int32_t interleaved;
-    int32_t reserved_flags; /* must be 0 */
+    int32_t reserved_flags;         /* must be 0 */
+    attend_tensor position_offsets; /* [B] I32 or I64, >= 0, without position_ids and with tables of
+                                       rank 2; host memory is checked, table rows clamped else */
 } attend_rope;
 ATTEND_API void attend_rope_init(void *description, size_t size);
 static inline attend_rope attend_rope_default(void) {

@@ -20,7 +20,10 @@ enum {
     TRUTH = ATTEND__TRUTHS,
     BYTES = 1 << ATTEND_U8 << ATTEND__TYPES_SHIFT,
     PLACE = ATTEND__IN_PLACE,
-    WORK = ATTEND__OUTPUT | ATTEND__SCRATCH
+    WORK = ATTEND__OUTPUT | ATTEND__SCRATCH,
+    PARTLY = ATTEND__OUTPUT | ATTEND__KEEP,
+    STORED = ATTEND__FLOATS | 1 << ATTEND_I8 << ATTEND__TYPES_SHIFT, /* as keys and values may be */
+    TABLE = 1 << ATTEND_I32 << ATTEND__TYPES_SHIFT
 };
 
 /* What all steps of attention share: who may take part. */
@@ -33,12 +36,17 @@ enum {
     X(key_mask, IN | TRUTH, "BS")                                                                  \
     X(cu_query_lengths, SMALL | INDEX, "?")                                                        \
     X(cu_key_lengths, SMALL | INDEX, "?")                                                          \
+    X(page_table, SMALL | TABLE, "BW")                                                             \
     X(workspace, WORK | BYTES, "?")
+
+/* Shapes of packed batches and of pages stand in attend__field_dims (validate_shape.c). */
 
 #define ATTENTION_FIELDS(X)                                                                        \
     X(q, NEED | FLOATS, "BHLD")                                                                    \
-    X(k, NEED | FLOATS, "BGSD")                                                                    \
-    X(v, NEED | FLOATS, "BGSE")                                                                    \
+    X(k, NEED | STORED, "BGSD")                                                                    \
+    X(k_scales, IN | F32, "BGS")                                                                   \
+    X(v, NEED | STORED, "BGSE")                                                                    \
+    X(v_scales, IN | F32, "BGS")                                                                   \
     X(out, MUST | FLOATS, "BHLE")                                                                  \
     X(weights, OUT | FLOATS, "BHLS")                                                               \
     X(weights_mean, OUT | FLOATS, "BLS")                                                           \
@@ -50,7 +58,8 @@ enum {
 
 #define SCORES_FIELDS(X)                                                                           \
     X(q, NEED | FLOATS, "BHLD")                                                                    \
-    X(k, NEED | FLOATS, "BGSD")                                                                    \
+    X(k, NEED | STORED, "BGSD")                                                                    \
+    X(k_scales, IN | F32, "BGS")                                                                   \
     X(scores, MUST | FLOATS, "BHLS")                                                               \
     X(alibi_slopes, SMALL | F32, "+BH")                                                            \
     MASKING(X)
@@ -67,7 +76,8 @@ enum {
 /* ALiBi needs no place here: a slope moves scores and excludes nothing. */
 #define MIX_FIELDS(X)                                                                              \
     X(weights, NEED | FLOATS, "BHLS")                                                              \
-    X(v, NEED | FLOATS, "BGSE")                                                                    \
+    X(v, NEED | STORED, "BGSE")                                                                    \
+    X(v_scales, IN | F32, "BGS")                                                                   \
     X(out, MUST | FLOATS, "BHLE")                                                                  \
     MASKING(X)
 
@@ -102,6 +112,7 @@ enum {
     X(cos, NEED | FLOATS, "?")                                                                     \
     X(sin, NEED | FLOATS, "?")                                                                     \
     X(position_ids, IN | INDEX, "BL")                                                              \
+    X(position_offsets, SMALL | INDEX, "B")                                                        \
     X(out, MUST | FLOATS, "BHLD")
 
 #define EMBED_FIELDS(X)                                                                            \
@@ -110,12 +121,36 @@ enum {
     X(ids, IN | INDEX, ".")                                                                        \
     X(x, IN | FLOATS | PLACE, ".M")
 
+/* counts, starts and cu_counts lie in host memory or buffers; pages keep what is not written. */
+#define APPEND_FIELDS(X)                                                                           \
+    X(k, NEED | FLOATS, "AGLD")                                                                    \
+    X(v, NEED | FLOATS, "AGLE")                                                                    \
+    X(counts, SMALL | INDEX, "B")                                                                  \
+    X(cu_counts, SMALL | INDEX, "?")                                                               \
+    X(starts, SMALL | INDEX | ATTEND__REQUIRED, "B")                                               \
+    X(page_table, SMALL | TABLE, "BW")                                                             \
+    X(rope_cos, IN | F32, "ZT")                                                                    \
+    X(rope_sin, IN | F32, "ZT")                                                                    \
+    X(k_pages, PARTLY | STORED | ATTEND__REQUIRED, "PGCD")                                         \
+    X(v_pages, PARTLY | STORED | ATTEND__REQUIRED, "PGCE")                                         \
+    X(k_scales, PARTLY | F32, "PGC")                                                               \
+    X(v_scales, PARTLY | F32, "PGC")
+
+#define MERGE_FIELDS(X)                                                                            \
+    X(parts, NEED | FLOATS, "PBHLE")                                                               \
+    X(part_lse, NEED | F32, "PBHL")                                                                \
+    X(sinks, SMALL | F32, "H")                                                                     \
+    X(out, MUST | FLOATS, "BHLE")                                                                  \
+    X(lse, OUT | F32, "BHL")
+
 /* The sizes a plan fixes, and those it has the largest of. */
 #define SIZES(X)                                                                                   \
-    X(ATTENTION, "DE", "BHGLS")                                                                    \
-    X(SCORES, "D", "BHGLS")                                                                        \
-    X(SOFTMAX, "", "BHLS")                                                                         \
-    X(MIX, "E", "BHGLS")                                                                           \
+    X(ATTENTION, "DE", "BHGLSUVPCW")                                                               \
+    X(SCORES, "D", "BHGLSUVPCW")                                                                   \
+    X(SOFTMAX, "", "BHLSW")                                                                        \
+    X(MIX, "E", "BHGLSUVPCW")                                                                      \
+    X(APPEND, "DET", "ABGLZPCW")                                                                   \
+    X(MERGE, "E", "PBHL")                                                                          \
     X(PROJECT, "KN", "R")                                                                          \
     X(COPY, "", "R")                                                                               \
     X(NORM, "M", "R")                                                                              \
@@ -136,6 +171,12 @@ TABLES(ATTENTION)
 TABLES(SCORES)
 TABLES(SOFTMAX)
 TABLES(MIX)
+#undef TYPE
+#define TYPE attend_append
+TABLES(APPEND)
+#undef TYPE
+#define TYPE attend_merging
+TABLES(MERGE)
 #undef TYPE
 #define TYPE attend_projection
 TABLES(PROJECT)

@@ -26,6 +26,7 @@ enum {
     ATTEND__REQUIRED = 8,  /* attend__fields_check refuses a description without it */
     ATTEND__IN_PLACE = 16, /* of an input: an output may be exactly this view */
     ATTEND__SCRATCH = 32,  /* of an output: nobody reads it afterwards, so it is never copied */
+    ATTEND__KEEP = 64,     /* of an output: written in part, the rest keeps its values */
     /* A role may carry the allowed element types, a bit (1 << attend_type) each, shifted; none =
        any. */
     ATTEND__TYPES_SHIFT = 8,

@@ -51,7 +51,8 @@ static attend_status read_output(stage *s, staged *one) {
     return status;
 }
 
-static attend_status stage_tensor(stage *s, attend_tensor *t, bool output) {
+static attend_status stage_tensor(stage *s, attend_tensor *t, unsigned role) {
+    const bool output = (role & ATTEND__OUTPUT) != 0;
     staged *one = &s->list[s->count];
     one->host = *t;
     one->output = output;
@@ -65,7 +66,7 @@ static attend_status stage_tensor(stage *s, attend_tensor *t, bool output) {
     s->count++;
     *t = one->view;
     t->buffer = one->buffer;
-    return output ? ATTEND_OK : write_input(s, one);
+    return output && (role & ATTEND__KEEP) == 0 ? ATTEND_OK : write_input(s, one);
 }
 
 static attend_status stage_all(stage *s, const attend__fields *fields, void *arguments) {
@@ -78,7 +79,7 @@ static attend_status stage_all(stage *s, const attend__fields *fields, void *arg
             memset(t, 0,
                    sizeof *t); /* host memory is no scratch for this device: it uses its own */
         else
-            status = stage_tensor(s, t, (role & ATTEND__OUTPUT) != 0);
+            status = stage_tensor(s, t, role);
     }
     return status;
 }

@@ -103,7 +103,8 @@ void attend__problem_shape(const attend__problem *problem, const void *completed
         [ATTEND_OP_SOFTMAX] = "BHLS",      [ATTEND_OP_MIX] = "BHGLSE",
         [ATTEND_OP_PROJECT] = "RKN",       [ATTEND_OP_COPY] = "R",
         [ATTEND_OP_NORM] = "RM",           [ATTEND_OP_ACTIVATE] = "RN",
-        [ATTEND_OP_ROPE] = "BHLD",         [ATTEND_OP_EMBED] = "RM"};
+        [ATTEND_OP_ROPE] = "BHLD",         [ATTEND_OP_EMBED] = "RM",
+        [ATTEND_OP_APPEND] = "BGLDE",      [ATTEND_OP_MERGE] = "PBHLE"};
     const attend__fields *fields = attend__operation_fields(problem->operation);
     shape->operation = problem->operation;
     memcpy(&shape->type,

@@ -14,9 +14,9 @@ struct attend__composition; /* compose.h */
 typedef struct attend__plan_key {
     uint32_t operation, settings;
     uint64_t options;
-    uint64_t types[2];  /* four bits for each field of the operation */
-    int64_t fixed[2];   /* sizes of attend__operation_fixed */
-    int64_t largest[6]; /* sizes of attend__operation_largest */
+    uint64_t types[2];   /* four bits for each field of the operation */
+    int64_t fixed[3];    /* sizes of attend__operation_fixed */
+    int64_t largest[10]; /* sizes of attend__operation_largest */
 } attend__plan_key;
 
 struct attend_plan {

@@ -8,8 +8,10 @@
 #include "launch.h"
 
 /* Shapes are written as letters, one a dimension: B batch, H heads, G key/value heads, L, S
- * lengths, D, E head sizes, K, N columns and rows of a weight matrix, M row size, P table rows, T
- * half of the rotated elements. A first character says how a shape is compared:
+ * lengths, D, E head sizes, K, N columns and rows of a weight matrix, M row size, P table rows or
+ * pages or parts, T half of the rotated elements, C tokens of a page, W pages of a sample, U, V
+ * rows of all queries and keys of a packed batch, Z rows of a rope table, A 1 where a batch is
+ * packed. A first character says how a shape is compared:
  *   '*' right-aligned, dimensions of 1 broadcast, the last may be shorter ("*BHLS")
  *   '+' right-aligned, leading dimensions may be missing ("+BH")
  *   '.' any leading dimensions ("rows"), the same for all tensors with this mark (".N")
@@ -22,7 +24,7 @@ const char *attend__operation_fixed(attend_operation operation);
 const char *attend__operation_largest(attend_operation operation);
 const char *attend__operation_text(attend_operation operation);
 
-enum { ATTEND__LETTERS = 26, ATTEND__MAX_FIELDS = 24 };
+enum { ATTEND__LETTERS = 26, ATTEND__MAX_FIELDS = 40 };
 
 /* What validation finds out about a call, beside the completed description. */
 typedef struct attend__problem {
@@ -51,6 +53,8 @@ typedef union attend__description {
     attend_elementwise elementwise;
     attend_rope rope;
     attend_embedding embedding;
+    attend_append append;
+    attend_merging merging;
 } attend__description;
 
 static inline int64_t *attend__size(attend__problem *problem, char letter) {

@@ -125,7 +125,9 @@ static attend_status device_open(uint32_t index, const attend_host *host,
     const attend_device_table mine = {
         .size = sizeof mine,
         .operations = (1u << ATTEND_OP_COUNT) - 1 - (1u << ATTEND_OP_ATTENTION),
-        .options = ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_CACHE) & ATTEND_OPTIONS_KNOWN,
+        .options = ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_PAGES | ATTEND_OPTION_SCALES |
+                     ATTEND_OPTION_KEY_RANGE) &
+                   ATTEND_OPTIONS_KNOWN,
         .types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16,
         .highest_position = ATTEND_AT_OFFSETS,
         .highest_stage = ATTEND_SCORES_MASKED,
