@@ -26,7 +26,9 @@ typedef struct reference_operation {
     X(ATTEND_OP_NORM, norm)                                                                        \
     X(ATTEND_OP_ACTIVATE, activate)                                                                \
     X(ATTEND_OP_ROPE, rope)                                                                        \
-    X(ATTEND_OP_EMBED, embed)
+    X(ATTEND_OP_EMBED, embed)                                                                      \
+    X(ATTEND_OP_APPEND, append)                                                                    \
+    X(ATTEND_OP_MERGE, merge)
 
 #define ATTEND_X(operation, name) extern const reference_operation attend__reference_##name;
 REFERENCE_OPERATION_LIST(ATTEND_X)

@@ -4,64 +4,7 @@
  * in double. An item is row i of sample b with all its heads, so that the mean of the weights needs
  * no second pass. */
 #include "reference.h"
-#include "reference_tensor.h"
-
-typedef struct row {
-    const attend_attention *a;
-    int64_t b, h, i;
-    bool taking_part; /* false at or beyond the query length */
-    int64_t keys;     /* key length of the sample */
-    int64_t position;
-    int64_t first, end; /* the keys that position and length allow */
-} row;
-
-/* ---- which keys ----------------------------------------------------------------------------- */
-
-/* Lengths that lay in a buffer were not checked by the host, hence the clamp. */
-static int64_t sample_length(const attend_tensor *lengths, int64_t b, int64_t most) {
-    return given(lengths) ? clamped(attend_tensor_index(lengths, b), 0, most) : most;
-}
-
-/* Row `item` in order of [B, L], before a head is chosen. */
-static row row_make(const attend_attention *a, int64_t item, int64_t L, int64_t S) {
-    row r = {.a = a, .b = item / L, .i = item % L};
-    const int64_t queries = sample_length(&a->query_lengths, r.b, L);
-    r.keys = sample_length(&a->key_lengths, r.b, S);
-    r.taking_part = r.i < queries;
-
-    int64_t offset = 0;
-    if (a->position == ATTEND_BOTTOM_RIGHT) offset = r.keys - queries;
-    if (a->position == ATTEND_AT_OFFSETS) {
-        /* beyond 2^60 no key is near; the clamp keeps the sums below from overflowing */
-        const int64_t far = (int64_t)1 << 60;
-        offset = a->query_offset;
-        if (given(&a->query_offsets))
-            offset += clamped(attend_tensor_index(&a->query_offsets, r.b), -far, far);
-    }
-    r.position = r.i + offset;
-
-    r.end = r.taking_part ? r.keys : 0;
-    if (a->causal && r.position + 1 < r.end) r.end = r.position + 1;
-    if (a->window_right >= 0 && a->window_right < r.end - r.position)
-        r.end = r.position + a->window_right + 1;
-    if (a->window_left >= 0 && r.position > a->window_left) r.first = r.position - a->window_left;
-    if (r.end < r.first) r.end = r.first;
-    return r;
-}
-
-static bool allowed(const row *r, int64_t j) {
-    const attend_attention *const a = r->a;
-    if (j < r->first || j >= r->end) return false;
-    if (given(&a->key_mask) &&
-        !load_bool(&a->key_mask,
-                   a->key_mask.offset + r->b * a->key_mask.strides[0] + j * a->key_mask.strides[1]))
-        return false;
-    if (given(&a->mask) &&
-        (j >= a->mask.sizes[3] || !load_bool(&a->mask, at4(&a->mask, r->b, r->h, r->i, j))))
-        return false;
-    return !given(&a->bias) || (j < a->bias.sizes[3] &&
-                                load(&a->bias, at4(&a->bias, r->b, r->h, r->i, j)) != -HUGE_VAL);
-}
+#include "reference_row.h"
 
 /* ---- the formula ---------------------------------------------------------------------------- */
 
@@ -86,12 +29,18 @@ static double advance(const row *r, int64_t j, double s, int from, int to) {
 static double product(const row *r, const double *q, int64_t j) {
     const attend_tensor *const k = &r->a->k;
     const int64_t group = r->h / (r->a->q.sizes[1] / k->sizes[1]);
-    return dot(q, k, at4(k, r->b, group, j, 0), k->strides[3], k->sizes[3]);
+    const key_row key = attend__reference_key(r, k, &r->a->k_scales, group, j);
+    if (!key.scaled) return dot(q, k, key.at, key.stride, k->sizes[3]);
+    double sum = 0;
+    for (int64_t d = 0; d < k->sizes[3]; d++)
+        sum += q[d] * key_element(&key, d);
+    return sum;
 }
 
 static void read_query(const row *r, double *q) {
     const attend_tensor *const t = &r->a->q;
-    if (r->taking_part) read_row(t, at4(t, r->b, r->h, r->i, 0), t->strides[3], t->sizes[3], q);
+    if (r->taking_part)
+        read_row(t, attend__reference_query_at(r, t), t->strides[3], t->sizes[3], q);
 }
 
 /* Scores at MASKED become weights; returns lse. Whether a row is empty is decided by counting: a
@@ -105,7 +54,7 @@ static double normalise(row *r, double *s) {
     double maximum = sink > -HUGE_VAL ? sink : -HUGE_VAL, sum = 0;
     int64_t count = sink != -HUGE_VAL;
     for (int64_t j = r->first; j < r->end; j++) {
-        if (!allowed(r, j) || s[j] == -HUGE_VAL) continue;
+        if (!attend__reference_allowed(r, j) || s[j] == -HUGE_VAL) continue;
         count++;
         if (s[j] > maximum) maximum = s[j];
     }
@@ -115,55 +64,66 @@ static double normalise(row *r, double *s) {
     }
     if (sink != -HUGE_VAL) sum = exp(sink - maximum);
     for (int64_t j = r->first; j < r->end; j++) {
-        s[j] = allowed(r, j) && s[j] != -HUGE_VAL ? exp(s[j] - maximum) : 0;
+        s[j] = attend__reference_allowed(r, j) && s[j] != -HUGE_VAL ? exp(s[j] - maximum) : 0;
         sum += s[j];
     }
     for (int64_t j = r->first; j < r->end; j++)
-        if (allowed(r, j)) s[j] /= sum;
+        if (attend__reference_allowed(r, j)) s[j] /= sum;
     return maximum + log(sum);
+}
+
+/* Rows of a packed batch behind a sample's last belong to another sample, or to none. */
+static bool has_row(const row *r) {
+    return !r->packed || r->taking_part;
 }
 
 /* out = sum of w_j v_j over the allowed keys; no other value is read. */
 static void write_out(const row *r, const double *w, double *sum) {
     const attend_tensor *const out = &r->a->out, *const v = &r->a->v;
     const int64_t E = out->sizes[3], group = r->h / (out->sizes[1] / v->sizes[1]);
+    if (!has_row(r)) return;
     for (int64_t e = 0; e < E; e++)
         sum[e] = 0;
     for (int64_t j = r->first; j < r->end; j++) {
-        if (!allowed(r, j)) continue;
-        const int64_t at = at4(v, r->b, group, j, 0);
+        if (!attend__reference_allowed(r, j)) continue;
+        const key_row value = attend__reference_key(r, v, &r->a->v_scales, group, j);
         for (int64_t e = 0; e < E; e++)
-            sum[e] += w[j] * load(v, at + e * v->strides[3]);
+            sum[e] += w[j] * key_element(&value, e);
     }
+    const int64_t at = attend__reference_query_at(r, out);
     for (int64_t e = 0; e < E; e++)
-        store(out, at4(out, r->b, r->h, r->i, e), sum[e]);
+        store(out, at + e * out->strides[3], sum[e]);
 }
 
 /* ---- side outputs -------------------------------------------------------------------------- */
 
-/* Before MASKED the scores of all keys within the lengths are wanted, masked or not. */
+/* Before MASKED the scores of all keys within lengths and key range are wanted, masked or not. */
+static double score(const row *r, const double *q, int64_t j) {
+    const int stage = (int)r->a->scores_stage;
+    if (r->packed && !(r->taking_part && j < r->keys)) return 0; /* padding */
+    const bool wanted = stage == ATTEND_SCORES_MASKED
+                            ? attend__reference_allowed(r, j)
+                            : r->taking_part && j >= r->begin && j < r->limit;
+    return wanted ? advance(r, j, product(r, q, j), ATTEND_SCORES_RAW, stage) : -HUGE_VAL;
+}
+
 static void write_scores(const row *r, const double *q) {
     const attend_tensor *const t = &r->a->scores;
-    const int stage = (int)r->a->scores_stage;
     if (!given(t)) return;
-    for (int64_t j = 0; j < t->sizes[3]; j++) {
-        const bool wanted =
-            stage == ATTEND_SCORES_MASKED ? allowed(r, j) : r->taking_part && j < r->keys;
-        store(t, at4(t, r->b, r->h, r->i, j),
-              wanted ? advance(r, j, product(r, q, j), ATTEND_SCORES_RAW, stage) : -HUGE_VAL);
-    }
+    for (int64_t j = 0; j < t->sizes[3]; j++)
+        store(t, at4(t, r->b, r->h, r->i, j), score(r, q, j));
 }
 
 static void write_weights(const row *r, const double *w) {
     const attend_tensor *const t = &r->a->weights;
     if (!given(t)) return;
     for (int64_t j = 0; j < t->sizes[3]; j++)
-        store(t, at4(t, r->b, r->h, r->i, j), allowed(r, j) ? w[j] : 0);
+        store(t, at4(t, r->b, r->h, r->i, j), attend__reference_allowed(r, j) ? w[j] : 0);
 }
 
 static void write_lse(const row *r, double lse) {
     const attend_tensor *const t = &r->a->lse;
-    if (given(t)) store(t, at3(t, r->b, r->h, r->i), lse);
+    if (given(t) && has_row(r)) store(t, attend__reference_query_at(r, t), lse);
 }
 
 static void write_mean(const row *r, const double *sum, int64_t heads) {
@@ -179,7 +139,7 @@ static void write_softmax(row *r, double *s, double *mean) {
     write_weights(r, s);
     if (!given(&r->a->weights_mean)) return;
     for (int64_t j = r->first; j < r->end; j++)
-        if (allowed(r, j)) mean[j] += s[j];
+        if (attend__reference_allowed(r, j)) mean[j] += s[j];
 }
 
 static void clear(double *x, int64_t n) {
@@ -192,20 +152,21 @@ static void clear(double *x, int64_t n) {
 /* Scratch: scores and sum of weights [S each], q [D], sum of values [E]. */
 static int64_t attention_scratch(const void *description) {
     const attend_attention *const a = description;
-    return 2 * a->k.sizes[2] + a->q.sizes[3] + a->out.sizes[3];
+    return 2 * most_keys(a) + a->q.sizes[3] + a->out.sizes[3];
 }
 
 static int64_t attention_items(const void *description) {
     const attend_attention *const a = description;
-    return a->q.sizes[0] * a->q.sizes[2];
+    return attend_attention_samples(a) * most_queries(a);
 }
 
 static void attention_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
-    const int64_t S = a->k.sizes[2], heads = a->q.sizes[1];
+    const int64_t S = most_keys(a), heads = a->q.sizes[1];
     double *const s = scratch, *const mean = s + S, *const q = mean + S;
     double *const sum = q + a->q.sizes[3];
-    const row of_any_head = row_make(a, item, a->q.sizes[2], S);
+    const row_shape shape = {most_queries(a), S, &a->q, &a->k};
+    const row of_any_head = attend__reference_row(a, item, &shape);
     clear(mean, S);
     for (int64_t h = 0; h < heads; h++) {
         row r = of_any_head;
@@ -213,7 +174,7 @@ static void attention_compute(const void *description, int64_t item, double *scr
         read_query(&r, q);
         write_scores(&r, q);
         for (int64_t j = r.first; j < r.end; j++)
-            if (allowed(&r, j))
+            if (attend__reference_allowed(&r, j))
                 s[j] = advance(&r, j, product(&r, q, j), ATTEND_SCORES_RAW, ATTEND_SCORES_MASKED);
         write_softmax(&r, s, mean);
         write_out(&r, s, sum);
@@ -231,7 +192,8 @@ static int64_t scores_scratch(const void *description) {
 
 static void scores_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
-    row r = row_make(a, item, a->q.sizes[2], a->k.sizes[2]);
+    const row_shape shape = {most_queries(a), most_keys(a), &a->q, &a->k};
+    row r = attend__reference_row(a, item, &shape);
     for (r.h = 0; r.h < a->q.sizes[1]; r.h++) {
         read_query(&r, scratch);
         write_scores(&r, scratch);
@@ -255,13 +217,14 @@ static void softmax_compute(const void *description, int64_t item, double *scrat
     const attend_attention *const a = description;
     const attend_tensor *const t = &a->scores;
     double *const s = scratch, *const mean = s + t->sizes[3];
-    const row of_any_head = row_make(a, item, t->sizes[2], t->sizes[3]);
+    const row_shape shape = {t->sizes[2], t->sizes[3], given(&a->lse) ? &a->lse : NULL, NULL};
+    const row of_any_head = attend__reference_row(a, item, &shape);
     clear(mean, t->sizes[3]);
     for (int64_t h = 0; h < t->sizes[1]; h++) {
         row r = of_any_head;
         r.h = h;
         for (int64_t j = r.first; j < r.end; j++)
-            if (allowed(&r, j))
+            if (attend__reference_allowed(&r, j))
                 s[j] = advance(&r, j, load(t, at4(t, r.b, h, r.i, j)), (int)a->scores_stage,
                                ATTEND_SCORES_MASKED);
         write_softmax(&r, s, mean);
@@ -279,16 +242,17 @@ static int64_t mix_scratch(const void *description) {
 
 static int64_t mix_items(const void *description) {
     const attend_attention *const a = description;
-    return a->out.sizes[0] * a->out.sizes[2];
+    return a->weights.sizes[0] * a->weights.sizes[2];
 }
 
 static void mix_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
     const attend_tensor *const t = &a->weights;
-    row r = row_make(a, item, t->sizes[2], t->sizes[3]);
+    const row_shape shape = {t->sizes[2], t->sizes[3], &a->out, &a->v};
+    row r = attend__reference_row(a, item, &shape);
     for (r.h = 0; r.h < a->out.sizes[1]; r.h++) {
         for (int64_t j = r.first; j < r.end; j++)
-            scratch[j] = allowed(&r, j) ? load(t, at4(t, r.b, r.h, r.i, j)) : 0;
+            scratch[j] = attend__reference_allowed(&r, j) ? load(t, at4(t, r.b, r.h, r.i, j)) : 0;
         write_out(&r, scratch, scratch + t->sizes[3]);
     }
 }

@@ -144,8 +144,7 @@ static attend_status device_open(uint32_t index, const attend_host *host,
     d->host = host;
     table->flags = ATTEND_DEVICE_HOST_MEMORY;
     table->operations = ((uint64_t)1 << ATTEND_OP_COUNT) - 1;
-    table->options = ATTEND_OPTIONS_KNOWN & ~(ATTEND_OPTION_PAGES | ATTEND_OPTION_PACKED |
-                                              ATTEND_OPTION_SCALES | ATTEND_OPTION_KEY_RANGE);
+    table->options = ATTEND_OPTIONS_KNOWN;
 #define ATTEND_X(name, value, bytes, text) table->types |= 1u << value;
     ATTEND_TYPE_LIST(ATTEND_X)
 #undef ATTEND_X

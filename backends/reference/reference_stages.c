@@ -204,6 +204,8 @@ static int64_t rope_items(const void *description) {
 static int64_t table_at(const attend_rope *d, const attend_tensor *t, int64_t b, int64_t i) {
     if (t->rank == 3) return t->offset + b * t->strides[0] + i * t->strides[1];
     int64_t position = i + d->position_offset;
+    if (given(&d->position_offsets)) /* in a buffer nobody checked it */
+        position += clamped(attend_tensor_index(&d->position_offsets, b), 0, t->sizes[0]);
     if (given(&d->position_ids)) {
         const attend_tensor *const ids = &d->position_ids;
         const int64_t at = ids->offset + b * ids->strides[0] + i * ids->strides[1];

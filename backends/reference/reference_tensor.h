@@ -24,17 +24,23 @@ static inline int64_t at3(const attend_tensor *t, int64_t i0, int64_t i1, int64_
     return t->offset + i0 * t->strides[0] + i1 * t->strides[1] + i2 * t->strides[2];
 }
 
-static inline double load(const attend_tensor *t, int64_t at) {
+static inline float load_float(const attend_tensor *t, int64_t at) {
     switch ((int)t->type) {
     case ATTEND_F32:
-        return (double)((const float *)t->data)[at];
+        return ((const float *)t->data)[at];
     case ATTEND_F16:
-        return (double)attend__f16_to_f32(((const uint16_t *)t->data)[at]);
+        return attend__f16_to_f32(((const uint16_t *)t->data)[at]);
     case ATTEND_BF16:
-        return (double)attend__bf16_to_f32(((const uint16_t *)t->data)[at]);
+        return attend__bf16_to_f32(((const uint16_t *)t->data)[at]);
+    case ATTEND_I8:
+        return (float)((const int8_t *)t->data)[at];
     default:
-        return (double)NAN; /* the host lets only floating-point tensors through */
+        return NAN; /* the host lets no other tensors through */
     }
+}
+
+static inline double load(const attend_tensor *t, int64_t at) {
+    return (double)load_float(t, at);
 }
 
 static inline bool load_bool(const attend_tensor *t, int64_t at) {
@@ -52,20 +58,24 @@ static inline float odd_float(double x) {
     return attend__bits_float(bits | 1u);
 }
 
-static inline void store(const attend_tensor *t, int64_t at, double x) {
+static inline void store_float(const attend_tensor *t, int64_t at, float x) {
     switch ((int)t->type) {
     case ATTEND_F32:
-        ((float *)t->data)[at] = (float)x;
+        ((float *)t->data)[at] = x;
         break;
     case ATTEND_F16:
-        ((uint16_t *)t->data)[at] = attend__f32_to_f16(odd_float(x));
+        ((uint16_t *)t->data)[at] = attend__f32_to_f16(x);
         break;
     case ATTEND_BF16:
-        ((uint16_t *)t->data)[at] = attend__f32_to_bf16(odd_float(x));
+        ((uint16_t *)t->data)[at] = attend__f32_to_bf16(x);
         break;
     default:
         break;
     }
+}
+
+static inline void store(const attend_tensor *t, int64_t at, double x) {
+    store_float(t, at, t->type == ATTEND_F32 ? (float)x : odd_float(x));
 }
 
 /* Sum of x[i] * t[at + i * stride]; the type is looked at once a row, not once an element. */
