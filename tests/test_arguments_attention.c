@@ -175,7 +175,6 @@ static void no_positions(attend_attention *a) {
       a->cu_key_lengths = of_lengths(short_lengths))                                               \
     X(BOTH, packed_and_lengths, INVALID, "cu_query_lengths: excludes",                             \
       a->cu_key_lengths = a->cu_query_lengths = of_lengths(short_lengths))                         \
-    X(BOTH, cache, UNSUPPORTED, "cache: ", a->cache = (attend_cache *)(void *)a)                   \
     X(BOTH, workspace_type, TYPE, "workspace: type f32", a->workspace = OUT(F32, 16))              \
     X(BOTH, workspace_shape, SHAPE, "workspace: ", a->workspace = OUT(U8, 4, 64))                  \
     X(HOST, workspace_aligned, INVALID, "workspace: is not aligned", a->workspace = OUT(U8, 64);   \

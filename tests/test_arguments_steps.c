@@ -45,7 +45,6 @@ static void raw_without_q(attend_attention *a) {
     X(scores, overlap, OVERLAP, "scores: overlaps mask", a->mask.data = a->scores.data)            \
     X(scores, scale, INVALID, "scale", a->has_scale = 1; a->scale = (double)INFINITY)              \
     X(scores, position, INVALID, "position: must be set", a->position = ATTEND_POSITION_UNSET)     \
-    X(scores, cache, UNSUPPORTED, "cache", a->cache = (attend_cache *)(void *)a)                   \
     X(softmax, no_scores, NULL_POINTER, "scores: is required", a->scores = arguments_none)         \
     X(softmax, no_weights, NULL_POINTER, "weights: is required", a->weights = arguments_none)      \
     X(softmax, weights_shape, SHAPE, "weights: query length 2", a->weights.sizes[2] = 2)           \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Entry points of attention.h: attention, its three steps, and plans. */
+#include "cache.h"
 #include "error.h"
 #include "plan.h"
 
@@ -31,6 +32,17 @@ STEP(attend_scores, attend_scores_enqueue, ATTEND_OP_SCORES)
 STEP(attend_softmax, attend_softmax_enqueue, ATTEND_OP_SOFTMAX)
 STEP(attend_mix, attend_mix_enqueue, ATTEND_OP_MIX)
 
+attend_status attend_merge(attend_context *context, const attend_merging *description) {
+    return attend__operation_call(context, ATTEND_OP_MERGE, description, NULL, NULL);
+}
+
+attend_status attend_merge_enqueue(attend_context *context, const attend_merging *description,
+                                   size_t wait_count, attend_event *const *waits,
+                                   attend_event **done) {
+    return attend__operation_call(context, ATTEND_OP_MERGE, description, NULL,
+                                  &(attend__enqueueing){wait_count, waits, done});
+}
+
 /* ---- plans ---------------------------------------------------------------------------------- */
 
 attend_status attend_plan_create(attend_context *context, const attend_attention *largest,
@@ -44,6 +56,7 @@ attend_status attend_plan_create(attend_context *context, const attend_attention
         .operation = ATTEND_OP_ATTENTION, .values_checked = true, .without_memory = true};
     status = attend__description_copy("largest", attend__operation_fields(ATTEND_OP_ATTENTION),
                                       largest, &completed);
+    if (status == ATTEND_OK) status = attend__cache_resolve(context, &completed.attention, true);
     if (status == ATTEND_OK)
         status = attend__validate(context, ATTEND_OP_ATTENTION, &completed, &problem);
     if (status != ATTEND_OK) return status;

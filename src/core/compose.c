@@ -43,10 +43,10 @@ static void describe(const attend_attention *a, const attend_tensor *scores,
 }
 
 static void shape_of_scores(const attend_attention *a, int64_t sizes[4]) {
-    sizes[0] = a->q.sizes[0];
+    sizes[0] = attend_attention_samples(a);
     sizes[1] = a->q.sizes[1];
-    sizes[2] = a->q.sizes[2];
-    sizes[3] = a->k.sizes[2];
+    sizes[2] = a->max_query_length;
+    sizes[3] = a->max_key_length;
 }
 
 /* Two float32 tensors of [B, H, L, S], each on its own 64-byte boundary. */

@@ -34,12 +34,11 @@ enum {
     X(mask, IN | TRUTH, "*BHLS")                                                                   \
     X(bias, IN | FLOATS, "*BHLS")                                                                  \
     X(key_mask, IN | TRUTH, "BS")                                                                  \
-    X(cu_query_lengths, SMALL | INDEX, "?")                                                        \
-    X(cu_key_lengths, SMALL | INDEX, "?")                                                          \
-    X(page_table, SMALL | TABLE, "BW")                                                             \
+    X(cu_query_lengths, SMALL | INDEX, "?B")                                                       \
+    X(cu_key_lengths, SMALL | INDEX, "?B")                                                         \
     X(workspace, WORK | BYTES, "?")
 
-/* Shapes of packed batches and of pages stand in attend__field_dims (validate_shape.c). */
+/* How q, k and v look in packed batches and in pages: attend__operation_dims_of. */
 
 #define ATTENTION_FIELDS(X)                                                                        \
     X(q, NEED | FLOATS, "BHLD")                                                                    \
@@ -51,6 +50,7 @@ enum {
     X(weights, OUT | FLOATS, "BHLS")                                                               \
     X(weights_mean, OUT | FLOATS, "BLS")                                                           \
     X(scores, OUT | FLOATS, "BHLS")                                                                \
+    X(page_table, SMALL | TABLE, "BW")                                                             \
     X(lse, OUT | F32, "BHL")                                                                       \
     X(alibi_slopes, SMALL | F32, "+BH")                                                            \
     X(sinks, SMALL | F32, "H")                                                                     \
@@ -60,6 +60,7 @@ enum {
     X(q, NEED | FLOATS, "BHLD")                                                                    \
     X(k, NEED | STORED, "BGSD")                                                                    \
     X(k_scales, IN | F32, "BGS")                                                                   \
+    X(page_table, SMALL | TABLE, "BW")                                                             \
     X(scores, MUST | FLOATS, "BHLS")                                                               \
     X(alibi_slopes, SMALL | F32, "+BH")                                                            \
     MASKING(X)
@@ -78,6 +79,7 @@ enum {
     X(weights, NEED | FLOATS, "BHLS")                                                              \
     X(v, NEED | STORED, "BGSE")                                                                    \
     X(v_scales, IN | F32, "BGS")                                                                   \
+    X(page_table, SMALL | TABLE, "BW")                                                             \
     X(out, MUST | FLOATS, "BHLE")                                                                  \
     MASKING(X)
 
@@ -123,10 +125,10 @@ enum {
 
 /* counts, starts and cu_counts lie in host memory or buffers; pages keep what is not written. */
 #define APPEND_FIELDS(X)                                                                           \
-    X(k, NEED | FLOATS, "AGLD")                                                                    \
-    X(v, NEED | FLOATS, "AGLE")                                                                    \
+    X(k, NEED | FLOATS, "BGLD")                                                                    \
+    X(v, NEED | FLOATS, "BGLE")                                                                    \
     X(counts, SMALL | INDEX, "B")                                                                  \
-    X(cu_counts, SMALL | INDEX, "?")                                                               \
+    X(cu_counts, SMALL | INDEX, "?B")                                                              \
     X(starts, SMALL | INDEX | ATTEND__REQUIRED, "B")                                               \
     X(page_table, SMALL | TABLE, "BW")                                                             \
     X(rope_cos, IN | F32, "ZT")                                                                    \
@@ -147,7 +149,7 @@ enum {
 #define SIZES(X)                                                                                   \
     X(ATTENTION, "DE", "BHGLSUVPCW")                                                               \
     X(SCORES, "D", "BHGLSUVPCW")                                                                   \
-    X(SOFTMAX, "", "BHLSW")                                                                        \
+    X(SOFTMAX, "", "BHLS")                                                                         \
     X(MIX, "E", "BHGLSUVPCW")                                                                      \
     X(APPEND, "DET", "ABGLZPCW")                                                                   \
     X(MERGE, "E", "PBHL")                                                                          \
@@ -226,8 +228,34 @@ const attend__fields *attend__operation_fields(attend_operation operation) {
     return rows[operation].fields;
 }
 
-const char *const *attend__operation_dims(attend_operation operation) {
-    return rows[operation].dims;
+/* What differs from the lists above: members of one of these descriptions, by the name of each. */
+static const struct {
+    const char *name, *packed, *paged; /* NULL: as in the list */
+} other_dims[] = {
+    {"q", "AHUD", NULL},        {"out", "AHUE", NULL}, {"lse", "AHU", NULL},
+    {"k", "AGVD", "PGCD"},      {"v", "AGVE", "PGCE"}, {"k_scales", "AGV", "PGC"},
+    {"v_scales", "AGV", "PGC"},
+};
+
+static const char *dims_of_attention(const char *name, const attend_attention *a) {
+    for (size_t i = 0; i < sizeof other_dims / sizeof *other_dims; i++) {
+        if (strcmp(other_dims[i].name, name) != 0) continue;
+        const bool of_keys = other_dims[i].paged != NULL;
+        if (of_keys && attend__given(&a->page_table)) return other_dims[i].paged;
+        if (attend__given(of_keys ? &a->cu_key_lengths : &a->cu_query_lengths))
+            return other_dims[i].packed;
+    }
+    return NULL;
+}
+
+const char *attend__operation_dims_of(attend_operation operation, size_t field,
+                                      const void *description) {
+    const char *name = rows[operation].fields->list[field].name, *other = NULL;
+    if (operation <= ATTEND_OP_MIX) other = dims_of_attention(name, description);
+    if (operation == ATTEND_OP_APPEND &&
+        attend__given(&((const attend_append *)description)->cu_counts))
+        other = strcmp(name, "k") == 0 ? "AGLD" : strcmp(name, "v") == 0 ? "AGLE" : NULL;
+    return other != NULL ? other : rows[operation].dims[field];
 }
 
 const char *attend__operation_text(attend_operation operation) {

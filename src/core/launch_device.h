@@ -4,15 +4,24 @@
 #ifndef ATTEND_CORE_LAUNCH_DEVICE_H
 #define ATTEND_CORE_LAUNCH_DEVICE_H
 
+#include "cache.h"
 #include "launch.h"
 #include "validate.h"
 
-/* Room for the arguments of any call, of an operation or of a layer. */
+/* Room for the arguments of any call: of an operation, of a cache, or of a layer with its caches.
+ */
 typedef union attend__arguments {
     attend__description description;
-    attend_multihead_args multihead;
+    attend__cache_appending appending;
+    struct {
+        attend_multihead_args args;
+        attend__cache_use use;
+    } multihead;
     attend_feedforward_args feedforward;
-    attend_block_args block;
+    struct {
+        attend_block_args args;
+        attend__cache_use uses[2];
+    } block;
     attend_tensor tensor;
 } attend__arguments;
 

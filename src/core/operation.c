@@ -82,6 +82,8 @@ attend_status attend__operation_call(attend_context *context, attend_operation o
     attend__description completed;
     attend__problem problem = {.operation = operation};
     status = attend__description_copy("description", fields, description, &completed);
+    if (status == ATTEND_OK && operation <= ATTEND_OP_MIX)
+        status = attend__cache_resolve(context, &completed.attention, false);
     if (status == ATTEND_OK) status = attend__validate(context, operation, &completed, &problem);
     if (status == ATTEND_OK && plan != NULL)
         status = attend__plan_admits(plan, &problem, &completed);

@@ -11,6 +11,14 @@
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
+/* Keys that the pages of one sample hold, up to 2^60. */
+static int64_t keys_of_pages(const attend__problem *problem) {
+    const int64_t pages = attend__size_of(problem, 'W'), each = attend__size_of(problem, 'C');
+    const int64_t most = INT64_C(1) << 60;
+    if (pages < 1 || each < 1) return 1;
+    return pages > most / each ? most : pages * each;
+}
+
 void attend__plan_key_make(const attend__problem *problem, const void *completed,
                            attend__plan_key *key) {
     memset(key, 0, sizeof *key);
@@ -34,13 +42,18 @@ void attend__plan_key_make(const attend__problem *problem, const void *completed
     for (int i = 0; letters[i] != '\0'; i++) {
         const int64_t size = attend__size_of(problem, letters[i]);
         key->largest[i] = size > 0 ? size : 1;
+        /* a cache grows: its plan serves all that its pages can hold */
+        if (letters[i] == 'S' && (problem->options & ATTEND_OPTION_PAGES) != 0)
+            key->largest[i] = keys_of_pages(problem);
     }
 }
 
 void attend__plan_key_round(attend__plan_key *key) {
     const char *letters = attend__operation_largest((attend_operation)key->operation);
     for (int i = 0; letters[i] != '\0'; i++) {
-        if (letters[i] == 'H' || letters[i] == 'G') continue; /* a model has one number of heads */
+        if (strchr("HGPCW", letters[i]) != NULL)
+            continue; /* a model and a cache have one of each */
+        if (letters[i] == 'S' && (key->options & ATTEND_OPTION_PAGES) != 0) continue;
         int64_t rounded = 1;
         while (rounded < key->largest[i] && rounded <= INT64_MAX / 2)
             rounded *= 2;
@@ -83,17 +96,25 @@ static void set_planned(attend_tensor *t, const char *dims, const attend__proble
 static void make_largest(const attend__problem *problem, const attend__plan_key *key,
                          void *description) {
     const attend__fields *fields = attend__operation_fields(problem->operation);
-    const char *const *dims = attend__operation_dims(problem->operation);
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
         if (!attend__given(t)) continue;
-        if ((fields->list[i].role & ATTEND__SCRATCH) != 0)
+        const char *dims = attend__operation_dims_of(problem->operation, i, description);
+        if ((fields->list[i].role & ATTEND__SCRATCH) != 0) {
             memset(t, 0, sizeof *t);
-        else if (dims[i][0] == '?')
+        } else if (strcmp(dims, "?B") == 0) {
+            set_planned(t, dims + 1, problem, key);
+            t->sizes[0]++;
+        } else if (dims[0] == '?') {
             set_planned(t, t->rank == 2 ? "PT" : "BLT", problem, key);
-        else
-            set_planned(t, dims[i], problem, key);
+        } else {
+            set_planned(t, dims, problem, key);
+        }
     }
+    if (problem->operation > ATTEND_OP_MIX) return;
+    attend_attention *a = description;
+    a->max_query_length = planned_size(problem, key, 'L');
+    a->max_key_length = planned_size(problem, key, 'S');
 }
 
 void attend__problem_shape(const attend__problem *problem, const void *completed,

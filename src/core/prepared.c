@@ -140,3 +140,22 @@ void attend_weights_release(attend_weights *weights) {
     attend__context_free(context, weights);
     attend__context_release(context);
 }
+
+attend_status attend__kept_copy(attend_context *context, const attend_tensor *given,
+                                attend_type type, attend_buffer **buffer, attend_tensor *result) {
+    size_t bytes = attend_type_bytes(type);
+    bool fits = true;
+    for (int32_t d = 0; d < given->rank; d++)
+        fits = fits && attend__mul_size(bytes, (size_t)given->sizes[d], &bytes);
+    if (!fits)
+        return attend__fail(ATTEND_OVERFLOW, "a parameter does not fit into the address space");
+    const attend_status status = attend_buffer_create(context, bytes, buffer);
+    if (status != ATTEND_OK) return status;
+    attend_copy copy = attend_copy_default();
+    copy.x = *given;
+    copy.out = attend_tensor_in(*buffer, 0, type, given->rank, given->sizes, NULL);
+    *result = copy.out;
+    if (attend__host_memory(context))
+        *result = attend_tensor_nd((*buffer)->host, type, given->rank, given->sizes);
+    return attend_copy_run(context, &copy);
+}

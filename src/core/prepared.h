@@ -18,4 +18,9 @@ struct attend_weights {
 };
 void attend__weights_hold(attend_weights *weights);
 
+/* A contiguous copy of a tensor as `type`, in a buffer that the caller releases; *result is how
+ * steps expect it. */
+attend_status attend__kept_copy(attend_context *context, const attend_tensor *given,
+                                attend_type type, attend_buffer **buffer, attend_tensor *result);
+
 #endif

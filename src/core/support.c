@@ -37,7 +37,10 @@ static attend_status check_types(const attend_context *context, void *descriptio
     const attend__fields *fields = attend__operation_fields(operation);
     for (size_t i = 0; i < fields->count; i++) {
         const attend_type type = attend__field_tensor(description, &fields->list[i])->type;
-        const bool computes = type == ATTEND_F32 || type == ATTEND_F16 || type == ATTEND_BF16;
+        const unsigned allowed = fields->list[i].role >> ATTEND__TYPES_SHIFT;
+        /* I8 is computed with where floats could stand, and copied elsewhere */
+        const bool computes = type == ATTEND_F32 || type == ATTEND_F16 || type == ATTEND_BF16 ||
+                              (type == ATTEND_I8 && (allowed & 1u << ATTEND_F32) != 0);
         if (!computes || (context->table.types >> type & 1u) != 0) continue;
         return attend__fail(ATTEND_UNSUPPORTED, "%s: the backend %s does not compute with %s",
                             fields->list[i].name,

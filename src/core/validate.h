@@ -15,8 +15,11 @@
  *   '*' right-aligned, dimensions of 1 broadcast, the last may be shorter ("*BHLS")
  *   '+' right-aligned, leading dimensions may be missing ("+BH")
  *   '.' any leading dimensions ("rows"), the same for all tensors with this mark (".N")
- *   '?' compared by the operation's own check. */
-const char *const *attend__operation_dims(attend_operation operation);
+ *   '?' compared by the operation's own check; "?B" a vector of B + 1.
+ * The shape of field number `field`, as it is in this description: packed batches and pages have
+ * shapes of their own. */
+const char *attend__operation_dims_of(attend_operation operation, size_t field,
+                                      const void *description);
 
 /* Letters whose sizes a plan fixes, and letters of which it has the largest; R stands for the
  * product of the rows. */
@@ -42,6 +45,7 @@ typedef struct attend__problem {
     /* Set by the caller: */
     bool values_checked; /* arrays of lengths and indices need no reading */
     bool without_memory; /* only types and shapes count, no tensor needs memory yet */
+    int64_t each_count;  /* of an append without counts: what its completed `counts` points to */
 } attend__problem;
 
 /* Room for any description of an operation. */
@@ -77,6 +81,13 @@ attend_status attend__validate_weights(attend_context *context, attend_projectio
 attend_status attend__validate_shapes(attend_operation operation, void *description,
                                       attend__problem *problem);
 attend_status attend__validate_attention(attend_attention *a, attend__problem *problem);
+/* Packed batches, pages, 8 bits and parts of the keys (validate_serving.c): what the sizes B, L and
+ * S of a call are before shapes are compared; then the values of cumulative lengths and tables. */
+attend_status attend__validate_serving(attend_attention *a, attend__problem *problem);
+attend_status attend__validate_serving_values(const attend_attention *a,
+                                              const attend__problem *problem);
+attend_status attend__validate_append(attend_append *d, attend__problem *problem);
+attend_status attend__validate_merge(attend_merging *d, attend__problem *problem);
 attend_status attend__validate_stage(void *description, attend__problem *problem);
 /* UNSUPPORTED, naming what the device lacks (support.c). */
 attend_status attend__validate_support(attend_context *context, void *description,
@@ -90,6 +101,12 @@ attend_status attend__forms_check(attend_context *context, const attend__fields 
  * is its own, `what` the limit's name in the sentence. */
 attend_status attend__index_check(const char *name, const attend_tensor *indices, int64_t lowest,
                                   int64_t highest);
+
+/* Element i of a vector, element [b, i] of a table, in host memory. */
+static inline int64_t attend__table_value(const attend_tensor *table, int64_t b, int64_t i) {
+    const int64_t at = table->offset + b * table->strides[0] + i * table->strides[1];
+    return ((const int32_t *)table->data)[at];
+}
 
 /* Elements of a valid tensor; bytes from its first element to the end of its last. */
 int64_t attend__elements(const attend_tensor *tensor);

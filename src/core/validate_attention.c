@@ -30,6 +30,12 @@ static attend_status check_numbers(const attend_attention *a) {
     if ((int)a->scores_stage < ATTEND_SCORES_RAW || a->scores_stage > ATTEND_SCORES_MASKED)
         return attend__fail(ATTEND_INVALID, "scores_stage: %d is no attend_scores_stage",
                             (int)a->scores_stage);
+    if (a->key_begin < 0)
+        return attend__fail(ATTEND_INVALID, "key_begin: %lld is negative", (long long)a->key_begin);
+    if (a->key_end < 0 || (a->key_end > 0 && a->key_end < a->key_begin))
+        return attend__fail(ATTEND_INVALID,
+                            "key_end: %lld is neither 0 nor at least key_begin %lld",
+                            (long long)a->key_end, (long long)a->key_begin);
     if (a->reserved_flags != 0)
         return attend__fail(ATTEND_INVALID, "reserved_flags: %d is not 0", (int)a->reserved_flags);
     return ATTEND_OK;
@@ -49,20 +55,6 @@ static attend_status check_position_kind(const attend_attention *a) {
 }
 
 attend_status attend__validate_options(const attend_attention *a) {
-    if (a->cache != NULL)
-        return attend__fail(ATTEND_UNSUPPORTED, "cache: this version has no key/value cache");
-    const bool packed_queries = attend__given(&a->cu_query_lengths),
-               packed_keys = attend__given(&a->cu_key_lengths);
-    if (packed_queries != packed_keys)
-        return attend__fail(ATTEND_INVALID, "%s: must be given with %s",
-                            packed_queries ? "cu_query_lengths" : "cu_key_lengths",
-                            packed_queries ? "cu_key_lengths" : "cu_query_lengths");
-    if (packed_queries && (attend__given(&a->query_lengths) || attend__given(&a->key_lengths)))
-        return attend__fail(ATTEND_INVALID,
-                            "cu_query_lengths: excludes query_lengths and key_lengths");
-    if (packed_queries)
-        return attend__fail(ATTEND_UNSUPPORTED,
-                            "cu_query_lengths: this version has no packed batches");
     const attend_status status = check_numbers(a);
     return status != ATTEND_OK ? status : check_position_kind(a);
 }
@@ -83,13 +75,14 @@ static attend_status check_types(const attend_attention *a, const attend__proble
     if (attend__given(&a->v) && attend__given(&a->k) && a->v.type != a->k.type)
         return attend__fail(ATTEND_TYPE, "v: type %s does not match k's %s",
                             attend_type_text(a->v.type), attend_type_text(a->k.type));
-    if (attend__given(&a->q) && a->q.type != a->k.type && a->q.type != ATTEND_F32)
+    if (attend__given(&a->q) && a->q.type != a->k.type && a->q.type != ATTEND_F32 &&
+        a->k.type != ATTEND_I8)
         return attend__fail(ATTEND_TYPE, "k: type %s does not go with q's %s",
                             attend_type_text(a->k.type), attend_type_text(a->q.type));
     /* whole attention and the scores have q; steps take the type of what they read, or of a q
      * beside it */
     const attend_operation operation = problem->operation;
-    attend_type also[3] = {a->q.type, problem->query_type, ATTEND_NO_TYPE};
+    attend_type also[3] = {a->q.type, problem->query_type, ATTEND_NO_TYPE}; /* never I8 */
     if (operation == ATTEND_OP_SOFTMAX) also[2] = a->scores.type;
     if (operation == ATTEND_OP_MIX) also[2] = a->v.type;
     attend_status status = check_output_type("out", &a->out, also);
@@ -122,7 +115,8 @@ static attend_status complete_position(attend_attention *a, const attend__proble
         return attend__fail(ATTEND_INVALID,
                             "position: must be set, as query length %lld is not key length %lld",
                             (long long)queries, (long long)keys);
-    if (attend__given(&a->query_lengths) || attend__given(&a->key_lengths))
+    if (attend__given(&a->query_lengths) || attend__given(&a->key_lengths) ||
+        attend__given(&a->cu_query_lengths))
         return attend__fail(ATTEND_INVALID, "position: must be set, as lengths are given");
     a->position = ATTEND_TOP_LEFT;
     return ATTEND_OK;
@@ -175,6 +169,7 @@ static attend_status check_values(const attend_attention *a, const attend__probl
     if (status == ATTEND_OK)
         status =
             attend__index_check("key_lengths", &a->key_lengths, 0, attend__size_of(problem, 'S'));
+    if (status == ATTEND_OK) status = attend__validate_serving_values(a, problem);
     return status;
 }
 
@@ -229,6 +224,11 @@ static uint64_t options_in_use(const attend_attention *a, const attend__problem 
         {attend__given(&a->q) && attend__given(&a->k) && a->q.type != a->k.type,
          ATTEND_OPTION_MIXED_TYPES},
         {attend__given(&a->workspace), ATTEND_OPTION_WORKSPACE},
+        {attend__given(&a->cu_query_lengths) || attend__given(&a->cu_key_lengths),
+         ATTEND_OPTION_PACKED},
+        {attend__given(&a->page_table), ATTEND_OPTION_PAGES},
+        {a->k.type == ATTEND_I8 || a->v.type == ATTEND_I8, ATTEND_OPTION_SCALES},
+        {a->key_begin != 0 || a->key_end != 0, ATTEND_OPTION_KEY_RANGE},
     };
     uint64_t options = 0;
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
@@ -269,6 +269,8 @@ attend_status attend__validate_attention(attend_attention *a, attend__problem *p
     problem->options = options_in_use(a, problem);
     problem->settings =
         (uint32_t)a->position | (uint32_t)a->scores_stage << 8 | (uint32_t)a->precision << 16;
+    a->max_query_length = attend__size_of(problem, 'L');
+    a->max_key_length = attend__size_of(problem, 'S');
     problem->empty = attend__size_of(problem, 'B') == 0 || attend__size_of(problem, 'H') == 0 ||
                      attend__size_of(problem, 'L') == 0;
     return ATTEND_OK;

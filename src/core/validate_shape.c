@@ -31,6 +31,16 @@ static const char *letter_text(char letter) {
         return "number of outputs";
     case 'M':
         return "row size";
+    case 'A':
+        return "first size of a packed batch,";
+    case 'C':
+        return "page size";
+    case 'P':
+        return "number of pages, parts or positions";
+    case 'U':
+        return "number of packed queries";
+    case 'V':
+        return "number of packed keys";
     default:
         return "size";
     }
@@ -141,17 +151,17 @@ static attend_status check_largest(const attend__problem *problem) {
 attend_status attend__validate_shapes(attend_operation operation, void *description,
                                       attend__problem *problem) {
     const attend__fields *fields = attend__operation_fields(operation);
-    const char *const *dims = attend__operation_dims(operation);
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
-        if (!attend__given(t) || dims[i][0] == '?') continue;
+        const char *dims = attend__operation_dims_of(operation, i, description);
+        if (!attend__given(t) || dims[0] == '?') continue;
         attend_status status;
-        if (dims[i][0] == '*' || dims[i][0] == '+')
-            status = expand(fields->list[i].name, dims[i], t, problem);
-        else if (dims[i][0] == '.')
-            status = check_rows(fields->list[i].name, dims[i] + 1, t, problem);
+        if (dims[0] == '*' || dims[0] == '+')
+            status = expand(fields->list[i].name, dims, t, problem);
+        else if (dims[0] == '.')
+            status = check_rows(fields->list[i].name, dims + 1, t, problem);
         else
-            status = check_exact(fields->list[i].name, dims[i], t, problem);
+            status = check_exact(fields->list[i].name, dims, t, problem);
         if (status != ATTEND_OK) return status;
     }
     int64_t rows = 1;
@@ -216,6 +226,8 @@ attend_status attend__validate(attend_context *context, attend_operation operati
     if (status == ATTEND_OK)
         status = problem->without_memory ? attend__forms_check(context, fields, description)
                                          : attend__fields_check(context, fields, description);
+    if (status == ATTEND_OK && of_attention)
+        status = attend__validate_serving(description, problem);
     if (status == ATTEND_OK) status = attend__validate_shapes(operation, description, problem);
     if (status == ATTEND_OK)
         status = of_attention ? attend__validate_attention(description, problem)

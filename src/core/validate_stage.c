@@ -161,7 +161,8 @@ static attend_status check_ids(const char *name, const attend_tensor *ids, const
 
 /* Which rows of the tables are used: by ids, by offset, or one for each row of x. */
 static attend_status check_table_rows(const attend_rope *r, attend__problem *problem) {
-    const bool own_rows = r->cos.rank == 3, ids = attend__given(&r->position_ids);
+    const bool own_rows = r->cos.rank == 3, ids = attend__given(&r->position_ids),
+               offsets = attend__given(&r->position_offsets);
     if (r->position_offset < 0)
         return attend__fail(ATTEND_INVALID, "position_offset: %lld is negative",
                             (long long)r->position_offset);
@@ -170,10 +171,15 @@ static attend_status check_table_rows(const attend_rope *r, attend__problem *pro
     if (r->position_offset != 0 && (ids || own_rows))
         return attend__fail(ATTEND_INVALID,
                             "position_offset: only without position_ids and with tables of rank 2");
+    if (offsets && (ids || own_rows))
+        return attend__fail(
+            ATTEND_INVALID,
+            "position_offsets: only without position_ids and with tables of rank 2");
     if (own_rows) return ATTEND_OK;
     const int64_t table = r->cos.sizes[0], length = attend__size_of(problem, 'L');
     *attend__size(problem, 'P') = table;
     if (ids) return check_ids("position_ids", &r->position_ids, "cos", table, problem);
+    if (offsets) return check_ids("position_offsets", &r->position_offsets, "cos", table, problem);
     if (length > table || r->position_offset > table - length)
         return attend__fail(ATTEND_OUT_OF_RANGE,
                             "position_offset: %lld + %lld rows exceed cos's %lld",
@@ -238,6 +244,10 @@ attend_status attend__validate_stage(void *description, attend__problem *problem
         return check_rope(description, problem);
     case ATTEND_OP_EMBED:
         return check_embedding(description, problem);
+    case ATTEND_OP_APPEND:
+        return attend__validate_append(description, problem);
+    case ATTEND_OP_MERGE:
+        return attend__validate_merge(description, problem);
     default:
         return attend__fail(ATTEND_INTERNAL, "operation %d is no stage", (int)problem->operation);
     }

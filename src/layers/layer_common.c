@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "core/error.h"
+#include "core/prepared.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,31 +86,16 @@ attend_status attend__scratch_add(size_t *total, attend_type type, int32_t rank,
 
 /* ---- parameters ----------------------------------------------------------------------------- */
 
-static attend_status copy_as(attend_context *context, const attend_tensor *given, attend_type type,
-                             attend_buffer **buffer, attend_tensor *result) {
-    size_t bytes = 0;
-    attend_status status = attend__scratch_add(&bytes, type, given->rank, given->sizes);
-    if (status == ATTEND_OK) status = attend_buffer_create(context, bytes, buffer);
-    if (status != ATTEND_OK) return status;
-    attend_copy copy = attend_copy_default();
-    copy.x = *given;
-    copy.out = attend_tensor_in(*buffer, 0, type, given->rank, given->sizes, NULL);
-    *result = copy.out;
-    if (attend__host_memory(context))
-        *result = attend_tensor_nd((*buffer)->host, type, given->rank, given->sizes);
-    return attend_copy_run(context, &copy);
-}
-
 attend_status attend__parameter_create(attend_context *context, const attend_tensor *given,
                                        attend__parameter *parameter) {
     if (!attend__given(given)) return ATTEND_OK;
     attend_status status =
-        copy_as(context, given, given->type, &parameter->buffers[0], &parameter->stored);
+        attend__kept_copy(context, given, given->type, &parameter->buffers[0], &parameter->stored);
     if (status != ATTEND_OK || given->type == ATTEND_F32) {
         parameter->wide = parameter->stored;
         return status;
     }
-    return copy_as(context, given, ATTEND_F32, &parameter->buffers[1], &parameter->wide);
+    return attend__kept_copy(context, given, ATTEND_F32, &parameter->buffers[1], &parameter->wide);
 }
 
 void attend__parameter_release(attend__parameter *parameter) {
