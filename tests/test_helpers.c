@@ -231,8 +231,8 @@ static void test_cache(void **state) {
     assert_int_equal(attend_cache_create(NULL, &d, &cache), ATTEND_NULL_POINTER);
     assert_int_equal(attend_cache_create(context, NULL, &cache), ATTEND_NULL_POINTER);
     assert_int_equal(attend_cache_create(context, &d, NULL), ATTEND_NULL_POINTER);
-    assert_int_equal(attend_cache_create(context, &d, &cache), ATTEND_UNSUPPORTED);
-    assert_non_null(strstr(attend_error_text(), "cache: "));
+    assert_int_equal(attend_cache_create(context, &d, &cache), ATTEND_INVALID);
+    assert_non_null(strstr(attend_error_text(), "batch: "));
     assert_null(cache);
     assert_int_equal(attend_cache_append(NULL, NULL, NULL, NULL), ATTEND_NULL_POINTER);
     assert_int_equal(attend_cache_truncate(NULL, NULL), ATTEND_NULL_POINTER);
