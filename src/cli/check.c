@@ -153,8 +153,6 @@ static void run_case(tally *t, check_case *c) {
     } else if (!operation) {
         snprintf(reason, sizeof reason, "operation '%s' is not known", op);
         skip(t, c->name, reason);
-    } else if (operation->skip) {
-        skip(t, c->name, operation->skip);
     } else if (!understood(c, operation, reason, sizeof reason)) {
         skip(t, c->name, reason);
     } else if (operation->needs_model && !c->model) {

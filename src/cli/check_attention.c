@@ -226,8 +226,3 @@ const check_operation check_multihead = {
     .attributes = "heads causal",
     .run = run_multihead,
 };
-
-const check_operation check_packed = {.name = "packed",
-                                      .skip = "packed batches are not in this version"};
-const check_operation check_decode = {.name = "decode",
-                                      .skip = "the key/value cache is not in this version"};

@@ -43,7 +43,6 @@ typedef struct check_operation {
     const char *name;
     const char *roles;
     const char *attributes;
-    const char *skip; /* NULL, or why this version cannot run it */
     bool needs_model;
     void (*run)(check_case *c);
 } check_operation;
