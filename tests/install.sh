@@ -28,7 +28,7 @@ foreign=$(nm -D --defined-only "$libdir"/libattend*.so | awk 'NF==3 && $2 ~ /[TD
           grep -vE '^attend_[a-z0-9]' || true)
 [ -z "$foreign" ] || { echo "exported without the prefix attend_: $foreign"; exit 1; }
 # What the headers declare and what the library exports are one list.
-declared=$(cat "$prefix"/include/attend/{core,attention,stage,layer}.h | tr '\n' ' ' |
+declared=$(cat "$prefix"/include/attend/{core,attention,cache,stage,layer}.h | tr '\n' ' ' |
            grep -oE 'ATTEND_API [^;(]*\(' | grep -oE 'attend_[a-z0-9_]+\($' | tr -d '(' | sort -u)
 exported=$(nm -D --defined-only "$libdir/libattend.so" | awk 'NF==3 && $2 == "T" {print $3}' | sort -u)
 diff <(echo "$declared") <(echo "$exported") || { echo "headers (<) and library (>) disagree"; exit 1; }

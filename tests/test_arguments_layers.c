@@ -242,7 +242,6 @@ static void overlap_residual(arguments *a) {
     X(SHAPE, "weights_mean", a->x.weights_mean.sizes[1] = L - 1)                                   \
     X(TYPE, "lse", a->x.lse.type = ATTEND_F16)                                                     \
     X(SHAPE, "lse", a->x.lse.rank = 2)                                                             \
-    X(UNSUPPORTED, "cache", a->x.cache = (attend_cache *)(void *)zeros)                            \
     X(INVALID, "x_q",                                                                              \
       a->x.x_q = attend_tensor_in(a->foreign, 0, ATTEND_F32, 3, (int64_t[]){B, L, M}, NULL))
 
@@ -339,8 +338,7 @@ static void overlap_residual(arguments *a) {
     X(SHAPE, "memory_key_lengths", a->z.memory_key_lengths.sizes[0] = B + 1)                       \
     X(SHAPE, "weights", a->z.weights.sizes[1] = H - 1)                                             \
     X(SHAPE, "memory_weights", a->z.memory_weights.sizes[3] = S - 1)                               \
-    X(SHAPE, "memory_weights_mean", a->z.memory_weights_mean.sizes[2] = S - 1)                     \
-    X(UNSUPPORTED, "cache", a->z.cache = (attend_cache *)(void *)zeros)
+    X(SHAPE, "memory_weights_mean", a->z.memory_weights_mean.sizes[2] = S - 1)
 
 /* A list becomes a function that spoils what its line says, and a table of what must come of it. */
 typedef struct bad_row {

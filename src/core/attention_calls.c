@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Entry points of attention.h: attention, its three steps, and plans. */
-#include "cache.h"
 #include "error.h"
+#include "kv_cache.h"
 #include "plan.h"
 
 #include <string.h>

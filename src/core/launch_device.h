@@ -4,7 +4,7 @@
 #ifndef ATTEND_CORE_LAUNCH_DEVICE_H
 #define ATTEND_CORE_LAUNCH_DEVICE_H
 
-#include "cache.h"
+#include "kv_cache.h"
 #include "launch.h"
 #include "validate.h"
 

@@ -186,7 +186,7 @@ void attend_block_release(attend_block *block) {
 /* ---- running --------------------------------------------------------------------------------- */
 
 /* out = t(x) + residual of one sub-layer t; residual may be "not given". */
-static attend_status run_part(const attend_block *block, const attend_block_args *args, part which,
+static attend_status run_part(const attend_block *block, const attend__block_call *call, part which,
                               const attend_tensor rows[3], attend__sequence *sequence) {
     if (which == FEEDFORWARD) {
         attend_feedforward_args f = attend_feedforward_args_default();
@@ -195,11 +195,11 @@ static attend_status run_part(const attend_block *block, const attend_block_args
         f.out = rows[2];
         return attend__feedforward_body(block->feedforward, &f, sequence);
     }
-    attend_multihead_args a =
-        which == SELF ? attend__block_self_args(args) : attend__block_cross_args(args);
-    a.x_q = rows[0];
-    a.residual = rows[1];
-    a.out = rows[2];
+    attend__multihead_call a =
+        which == SELF ? attend__block_self_call(call) : attend__block_cross_call(call);
+    a.args.x_q = rows[0];
+    a.args.residual = rows[1];
+    a.args.out = rows[2];
     return attend__multihead_body(which == SELF ? block->self : block->cross, &a, sequence);
 }
 
@@ -216,10 +216,11 @@ static attend_status run_norm(const attend_block *block, part which, const atten
     return attend__step(sequence, ATTEND_OP_NORM, &n, NULL);
 }
 
-static attend_status run_steps(const attend_block *block, const attend_block_args *args,
+static attend_status run_steps(const attend_block *block, const attend__block_call *call,
                                const attend_tensor scratch[INTERMEDIATES],
                                attend__sequence *sequence) {
     static const attend_tensor none;
+    const attend_block_args *args = &call->args;
     const attend_tensor *inner = &scratch[INNER], *stream = &args->x;
     attend_status status = ATTEND_OK;
     for (int i = SELF, next = 0; i < PARTS && status == ATTEND_OK; i++) {
@@ -228,11 +229,11 @@ static attend_status run_steps(const attend_block *block, const attend_block_arg
         if (block->norm_first) {
             status = run_norm(block, (part)i, (attend_tensor[]){*stream, none, *inner}, sequence);
             if (status == ATTEND_OK)
-                status = run_part(block, args, (part)i, (attend_tensor[]){*inner, *stream, *to},
+                status = run_part(block, call, (part)i, (attend_tensor[]){*inner, *stream, *to},
                                   sequence);
         } else {
             status =
-                run_part(block, args, (part)i, (attend_tensor[]){*stream, none, *inner}, sequence);
+                run_part(block, call, (part)i, (attend_tensor[]){*stream, none, *inner}, sequence);
             if (status == ATTEND_OK)
                 status =
                     run_norm(block, (part)i, (attend_tensor[]){*inner, *stream, *to}, sequence);
@@ -244,7 +245,8 @@ static attend_status run_steps(const attend_block *block, const attend_block_arg
 
 static attend_status body(void *object, const void *arguments, attend__sequence *sequence) {
     attend_block *block = object;
-    const attend_block_args *args = arguments;
+    const attend__block_call *call = arguments;
+    const attend_block_args *args = &call->args;
     size_t bytes = 0;
     attend__scratch scratch;
     attend_status status = scratch_bytes(args->x.type, args->x.sizes, &bytes);
@@ -253,30 +255,33 @@ static attend_status body(void *object, const void *arguments, attend__sequence 
     attend_tensor rows[INTERMEDIATES];
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
         status = attend__scratch_tensor(&scratch, args->x.type, 3, args->x.sizes, &rows[i]);
-    if (status == ATTEND_OK) status = run_steps(block, args, rows, sequence);
+    if (status == ATTEND_OK) status = run_steps(block, call, rows, sequence);
     attend__scratch_return(block->head.pool, &scratch, sequence);
     return status;
 }
 
-static attend_status call(attend_block *block, const attend_block_args *arguments,
-                          const attend__layer_waits *waits) {
+static attend_status launch(attend_block *block, const attend_block_args *arguments,
+                            const attend__layer_waits *waits) {
     if (block == NULL) return attend__fail(ATTEND_NULL_POINTER, "block: NULL");
     attend_status status = attend__context_check(block->head.context);
     if (status != ATTEND_OK) return status;
-    attend_block_args args;
-    status = attend__description_copy("arguments", &attend__block_args_fields, arguments, &args);
-    if (status == ATTEND_OK) status = attend__block_check_args(block, &args);
+    attend__block_call call;
+    status =
+        attend__description_copy("arguments", &attend__block_args_fields, arguments, &call.args);
+    if (status == ATTEND_OK) status = attend__block_begin(block, &call);
     if (status != ATTEND_OK) return status;
-    return attend__layer_launch(block, &attend__block_args_fields, body, &args, waits);
+    status = attend__layer_launch(block, &attend__block_call_fields, body, &call, waits);
+    if (status != ATTEND_OK) attend__block_undo(block, &call);
+    return status;
 }
 
 attend_status attend_block_run(attend_block *block, const attend_block_args *arguments) {
-    return call(block, arguments, NULL);
+    return launch(block, arguments, NULL);
 }
 
 attend_status attend_block_enqueue(attend_block *block, const attend_block_args *arguments,
                                    size_t wait_count, attend_event *const *waits,
                                    attend_event **done) {
     if (done != NULL) *done = NULL;
-    return call(block, arguments, &(attend__layer_waits){wait_count, waits, done});
+    return launch(block, arguments, &(attend__layer_waits){wait_count, waits, done});
 }

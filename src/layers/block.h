@@ -25,11 +25,20 @@ struct attend_block {
     int64_t width;
 };
 
-extern const attend__fields attend__block_args_fields;
-attend_status attend__block_check_args(const attend_block *block, const attend_block_args *args);
+/* What a call launches: the arguments, and what it sees of their caches. */
+typedef struct attend__block_call {
+    attend_block_args args;
+    attend__cache_use self, cross;
+} attend__block_call;
+
+extern const attend__fields attend__block_args_fields, attend__block_call_fields;
+/* Checks call->args and counts what they append to their caches in; attend__block_undo takes it out
+ * again. Changes nothing if it fails itself. */
+attend_status attend__block_begin(const attend_block *block, attend__block_call *call);
+void attend__block_undo(const attend_block *block, const attend__block_call *call);
 
 /* What an attention of the block gets beside its rows. */
-attend_multihead_args attend__block_self_args(const attend_block_args *args);
-attend_multihead_args attend__block_cross_args(const attend_block_args *args);
+attend__multihead_call attend__block_self_call(const attend__block_call *call);
+attend__multihead_call attend__block_cross_call(const attend__block_call *call);
 
 #endif

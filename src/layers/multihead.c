@@ -42,9 +42,14 @@ static const attend__field args_fields[] = {
     ATTEND__MEMBER(attend_multihead_args, weights, ATTEND__ASKED),
     ATTEND__MEMBER(attend_multihead_args, weights_mean, ATTEND__ASKED),
     ATTEND__MEMBER(attend_multihead_args, lse, ATTEND__ASKED_F32),
+    /* the rest of attend__multihead_call */
+    ATTEND__CACHE_FIELDS(attend__multihead_call, use),
 };
+enum { CALL_FIELDS = sizeof args_fields / sizeof *args_fields };
 const attend__fields attend__multihead_args_fields = {sizeof(attend_multihead_args), args_fields,
-                                                      sizeof args_fields / sizeof *args_fields};
+                                                      CALL_FIELDS - ATTEND__CACHE_COUNT};
+static const attend__fields call_fields = {sizeof(attend__multihead_call), args_fields,
+                                           CALL_FIELDS};
 
 /* ---- creating and releasing ------------------------------------------------------------------ */
 
@@ -199,19 +204,22 @@ static attend_status project(attend__sequence *sequence, const project_call *cal
 }
 
 static attend_status rotate(const attend_multihead *layer, attend__sequence *sequence,
-                            const attend_tensor *heads) {
+                            const attend_tensor *heads, const attend_tensor *offsets) {
     attend_rope rope = attend_rope_default();
     rope.x = rope.out = *heads;
     rope.cos = layer->rope_cos.stored;
     rope.sin = layer->rope_sin.stored;
     rope.rotary_dim = layer->options.rope_dim;
     rope.interleaved = layer->options.rope_interleaved;
+    rope.position_offsets = *offsets;
     return attend__step(sequence, ATTEND_OP_ROPE, &rope, NULL);
 }
 
 attend_attention attend__multihead_attention(const attend_multihead *layer,
-                                             const attend_multihead_args *args) {
+                                             const attend__multihead_call *call) {
     const attend_multihead_desc *d = &layer->options;
+    const attend_multihead_args *args = &call->args;
+    const bool cached = attend__given(&call->use.k);
     attend_attention a = attend_attention_default();
     a.scale = d->scale;
     a.has_scale = d->has_scale;
@@ -221,35 +229,51 @@ attend_attention attend__multihead_attention(const attend_multihead *layer,
     a.window_right = d->window_right;
     a.precision = d->precision;
     a.position = d->position;
-    if (!attend__given(&args->x_kv) && a.position == ATTEND_POSITION_UNSET)
-        a.position = ATTEND_TOP_LEFT;
+    if (!attend__given(&args->x_kv) && !args->cache_only && a.position == ATTEND_POSITION_UNSET)
+        a.position = cached ? ATTEND_AFTER_CACHE : ATTEND_TOP_LEFT;
     a.alibi_slopes = layer->alibi_slopes.stored;
     a.sinks = layer->sinks.stored;
     a.query_lengths = args->query_lengths;
-    a.key_lengths = args->key_lengths;
+    if (!cached || args->cache_only) a.key_lengths = args->key_lengths;
     a.mask = args->mask;
     a.bias = args->bias;
     a.key_mask = args->key_mask;
     a.weights = args->weights;
     a.weights_mean = args->weights_mean;
     a.lse = args->lse;
+    if (cached) attend__cache_fill(&call->use, &a);
     return a;
 }
 
-static attend_status attend_heads(const attend_multihead *layer, const attend_multihead_args *args,
+/* New keys and values into the cache, rotated on their way. */
+static attend_status append_heads(const attend_multihead *layer, const attend__cache_use *use,
+                                  const attend_tensor *k, const attend_tensor *v,
+                                  attend__sequence *sequence) {
+    const attend__cache_rope rope = {layer->rope_cos.stored, layer->rope_sin.stored,
+                                     layer->options.rope_dim, layer->options.rope_interleaved};
+    return attend__cache_steps(use, k, v, &rope, sequence);
+}
+
+static attend_status attend_heads(const attend_multihead *layer, const attend__multihead_call *call,
                                   const attend_tensor rows[INTERMEDIATES],
                                   attend__sequence *sequence) {
-    attend_attention a = attend__multihead_attention(layer, args);
+    static const attend_tensor none;
+    const bool cached = attend__given(&call->use.k), turns = attend__given(&layer->rope_cos.stored);
+    const attend_tensor k = heads_view(&rows[KEYS], layer->kv_heads, layer->head_size),
+                        v = heads_view(&rows[VALUES], layer->kv_heads, layer->value_size);
+    attend_attention a = attend__multihead_attention(layer, call);
     a.q = heads_view(&rows[QUERIES], layer->options.heads, layer->head_size);
-    a.k = heads_view(&rows[KEYS], layer->kv_heads, layer->head_size);
-    a.v = heads_view(&rows[VALUES], layer->kv_heads, layer->value_size);
     a.out = heads_view(&rows[MERGED], layer->options.heads, layer->value_size);
     attend_status status = ATTEND_OK;
-    if (attend__given(&layer->rope_cos.stored)) {
-        status = rotate(layer, sequence, &a.q);
-        if (status == ATTEND_OK) status = rotate(layer, sequence, &a.k);
-    }
+    if (turns) status = rotate(layer, sequence, &a.q, cached ? &call->use.before : &none);
+    if (status == ATTEND_OK && turns && !cached) status = rotate(layer, sequence, &k, &none);
+    if (status == ATTEND_OK && cached && !call->args.cache_only)
+        status = append_heads(layer, &call->use, &k, &v, sequence);
     if (status != ATTEND_OK) return status;
+    if (!cached) {
+        a.k = k;
+        a.v = v;
+    }
     return attend__step(sequence, ATTEND_OP_ATTENTION, &a, NULL);
 }
 
@@ -266,8 +290,9 @@ static attend_status finish(const attend_multihead *layer, const attend_multihea
     return attend__step(sequence, ATTEND_OP_ACTIVATE, &add, NULL);
 }
 
-static attend_status run_steps(const attend_multihead *layer, const attend_multihead_args *args,
+static attend_status run_steps(const attend_multihead *layer, const attend__multihead_call *call,
                                attend_tensor rows[INTERMEDIATES], attend__sequence *sequence) {
+    const attend_multihead_args *args = &call->args;
     const attend_tensor *x_k = attend__given(&args->x_kv) ? &args->x_kv : &args->x_q;
     const attend_tensor *x_v = attend__given(&args->x_v) ? &args->x_v : x_k;
     if (layer->w_o == NULL && !attend__given(&args->residual)) rows[MERGED] = args->out;
@@ -275,9 +300,10 @@ static attend_status run_steps(const attend_multihead *layer, const attend_multi
                                {layer->w_k, &layer->b_k, x_k, NULL, &rows[KEYS]},
                                {layer->w_v, &layer->b_v, x_v, NULL, &rows[VALUES]}};
     attend_status status = ATTEND_OK;
-    for (size_t i = 0; i < sizeof in / sizeof *in && status == ATTEND_OK; i++)
+    const int projections = args->cache_only ? 1 : 3;
+    for (int i = 0; i < projections && status == ATTEND_OK; i++)
         status = project(sequence, &in[i]);
-    if (status == ATTEND_OK) status = attend_heads(layer, args, rows, sequence);
+    if (status == ATTEND_OK) status = attend_heads(layer, call, rows, sequence);
     if (status == ATTEND_OK) status = finish(layer, args, &rows[MERGED], sequence);
     return status;
 }
@@ -285,9 +311,9 @@ static attend_status run_steps(const attend_multihead *layer, const attend_multi
 attend_status attend__multihead_body(void *object, const void *arguments,
                                      attend__sequence *sequence) {
     attend_multihead *layer = object;
-    const attend_multihead_args *args = arguments;
-    const attend_type type = args->x_q.type;
-    const attend__multihead_lengths lengths = attend__multihead_lengths_of(args);
+    const attend__multihead_call *call = arguments;
+    const attend_type type = call->args.x_q.type;
+    const attend__multihead_lengths lengths = attend__multihead_lengths_of(&call->args);
     int64_t sizes[INTERMEDIATES][3];
     intermediate_sizes(layer, &lengths, sizes);
     size_t bytes = 0;
@@ -298,33 +324,35 @@ attend_status attend__multihead_body(void *object, const void *arguments,
     attend_tensor rows[INTERMEDIATES];
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
         status = attend__scratch_tensor(&scratch, type, 3, sizes[i], &rows[i]);
-    if (status == ATTEND_OK) status = run_steps(layer, args, rows, sequence);
+    if (status == ATTEND_OK) status = run_steps(layer, call, rows, sequence);
     attend__scratch_return(layer->head.pool, &scratch, sequence);
     return status;
 }
 
-static attend_status call(attend_multihead *layer, const attend_multihead_args *arguments,
-                          const attend__layer_waits *waits) {
+static attend_status launch(attend_multihead *layer, const attend_multihead_args *arguments,
+                            const attend__layer_waits *waits) {
     if (layer == NULL) return attend__fail(ATTEND_NULL_POINTER, "layer: NULL");
     attend_status status = attend__context_check(layer->head.context);
     if (status != ATTEND_OK) return status;
-    attend_multihead_args args;
-    status =
-        attend__description_copy("arguments", &attend__multihead_args_fields, arguments, &args);
-    if (status == ATTEND_OK) status = attend__multihead_check_args(layer, &args);
+    attend__multihead_call call;
+    status = attend__description_copy("arguments", &attend__multihead_args_fields, arguments,
+                                      &call.args);
+    if (status == ATTEND_OK) status = attend__multihead_check_args(layer, &call.args);
+    if (status == ATTEND_OK) status = attend__multihead_begin(layer, &call);
     if (status != ATTEND_OK) return status;
-    return attend__layer_launch(layer, &attend__multihead_args_fields, attend__multihead_body,
-                                &args, waits);
+    status = attend__layer_launch(layer, &call_fields, attend__multihead_body, &call, waits);
+    if (status != ATTEND_OK) attend__multihead_undo(&call);
+    return status;
 }
 
 attend_status attend_multihead_run(attend_multihead *layer,
                                    const attend_multihead_args *arguments) {
-    return call(layer, arguments, NULL);
+    return launch(layer, arguments, NULL);
 }
 
 attend_status attend_multihead_enqueue(attend_multihead *layer,
                                        const attend_multihead_args *arguments, size_t wait_count,
                                        attend_event *const *waits, attend_event **done) {
     if (done != NULL) *done = NULL;
-    return call(layer, arguments, &(attend__layer_waits){wait_count, waits, done});
+    return launch(layer, arguments, &(attend__layer_waits){wait_count, waits, done});
 }

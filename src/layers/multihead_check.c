@@ -180,11 +180,19 @@ static attend_status check_inputs(const attend_multihead *layer,
     if (status == ATTEND_OK) status = check_rows("x_q", &args->x_q, &args->x_q, &width_q);
     if (status != ATTEND_OK) return status;
     const bool cross = attend__given(&args->x_kv), values = attend__given(&args->x_v);
+    if (args->reserved_flags != 0)
+        return attend__fail(ATTEND_INVALID, "reserved_flags: %d is not 0",
+                            (int)args->reserved_flags);
+    if (args->cache_only && args->cache == NULL)
+        return attend__fail(ATTEND_NULL_POINTER, "cache: NULL, though cache_only is set");
+    if (args->cache_only && cross)
+        return attend__fail(ATTEND_INVALID, "x_kv: given, though cache_only is set");
     if (values && !cross)
         return attend__fail(ATTEND_NULL_POINTER, "x_kv: not given, though x_v is");
     const char *keys_name = cross ? "x_kv" : "x_q", *values_name = values ? "x_v" : keys_name;
     const attend_tensor *x_k = cross ? &args->x_kv : &args->x_q;
     const attend_tensor *x_v = values ? &args->x_v : x_k;
+    if (args->cache_only) return ATTEND_OK;
     status = check_rows(keys_name, x_k, &args->x_q, &width_k);
     if (status == ATTEND_OK) status = check_rows(values_name, x_v, &args->x_q, &width_v);
     if (status != ATTEND_OK) return status;
@@ -202,42 +210,6 @@ static attend_status check_result(const char *name, const attend_tensor *t,
                               &(attend__expected){"length", "x_q's", x_q->sizes[1]});
 }
 
-static attend_status check_rope_rows(const attend_multihead *layer, int64_t length) {
-    const attend_tensor *table = &layer->rope_cos.stored;
-    if (!attend__given(table) || table->sizes[0] >= length) return ATTEND_OK;
-    return attend__fail(ATTEND_SHAPE,
-                        "rope_cos: %" PRId64 " positions are fewer than the length %" PRId64,
-                        table->sizes[0], length);
-}
-
-static attend_status check_position(const attend_attention *a) {
-    const bool used =
-        a->causal || a->window_left >= 0 || a->window_right >= 0 || attend__given(&a->alibi_slopes);
-    if (!used || a->position != ATTEND_POSITION_UNSET) return ATTEND_OK;
-    return attend__fail(ATTEND_INVALID, "position: must be set for cross-attention with causal, a "
-                                        "window or alibi_slopes");
-}
-
-attend_status attend__multihead_check_attention(attend_multihead *layer,
-                                                const attend_multihead_args *args) {
-    const attend_type type = args->x_q.type;
-    const attend__multihead_lengths n = attend__multihead_lengths_of(args);
-    const int64_t heads = layer->options.heads, groups = layer->kv_heads;
-    if (args->cache != NULL)
-        return attend__fail(ATTEND_UNSUPPORTED, "cache: this version has none for layers");
-    size_t bytes = 0;
-    attend_attention a = attend__multihead_attention(layer, args);
-    attend_status status = check_rope_rows(layer, attend__larger(n.queries, n.keys));
-    if (status == ATTEND_OK) status = check_position(&a);
-    if (status == ATTEND_OK) status = attend__multihead_scratch_bytes(layer, type, &n, &bytes);
-    if (status != ATTEND_OK) return status;
-    a.q = attend_tensor_4d(NULL, type, n.batch, heads, n.queries, layer->head_size);
-    a.k = attend_tensor_4d(NULL, type, n.batch, groups, n.keys, layer->head_size);
-    a.v = attend_tensor_4d(NULL, type, n.batch, groups, n.keys, layer->value_size);
-    a.out = attend_tensor_4d(NULL, type, n.batch, heads, n.queries, layer->value_size);
-    return attend__operation_check(layer->head.context, ATTEND_OP_ATTENTION, &a);
-}
-
 attend_status attend__multihead_check_args(attend_multihead *layer,
                                            const attend_multihead_args *args) {
     attend_status status =
@@ -249,6 +221,5 @@ attend_status attend__multihead_check_args(attend_multihead *layer,
     if (status == ATTEND_OK)
         status =
             attend__check_apart("weights_mean", &args->weights_mean, "residual", &args->residual);
-    if (status != ATTEND_OK) return status;
-    return attend__multihead_check_attention(layer, args);
+    return status;
 }

@@ -6,8 +6,8 @@
  *
  *   append    prepare: checks, takes pages, counts tokens -> steps: copies of shared pages, APPEND
  *   attention resolve: the description's cache becomes k, v, page_table, lengths and offsets */
-#ifndef ATTEND_CORE_CACHE_H
-#define ATTEND_CORE_CACHE_H
+#ifndef ATTEND_CORE_KV_CACHE_H
+#define ATTEND_CORE_KV_CACHE_H
 
 #include "launch.h"
 
@@ -45,6 +45,7 @@ typedef struct attend__cache_use {
     int64_t longest;
 } attend__cache_use;
 /* Its tensors as fields of a structure that has it as `member`. */
+enum { ATTEND__CACHE_COUNT = 9 };
 #define ATTEND__CACHE_FIELDS(type, member)                                                         \
     {"cache", offsetof(type, member.k), ATTEND__OUTPUT | ATTEND__KEEP},                            \
         {"cache", offsetof(type, member.v), ATTEND__OUTPUT | ATTEND__KEEP},                        \
@@ -86,6 +87,9 @@ void attend__cache_look(const attend_cache *cache, attend__cache_use *use);
 attend_status attend__cache_steps(const attend__cache_use *use, const attend_tensor *k,
                                   const attend_tensor *v, const attend__cache_rope *rope,
                                   attend__sequence *sequence);
+
+/* Whether key_lengths, where given, are in host memory and at most each sample's tokens. */
+attend_status attend__cache_lengths_check(const attend_cache *cache, const attend_tensor *lengths);
 
 /* k, v, scales, page table and lengths of a description from `use`; positions AFTER_CACHE. */
 void attend__cache_fill(const attend__cache_use *use, attend_attention *a);

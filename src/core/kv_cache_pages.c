@@ -2,8 +2,8 @@
  *
  * Who has which page. A page has as many users as samples that hold tokens in it; a sample that
  * writes into a page it shares gets one of its own first, with the tokens copied. */
-#include "cache.h"
 #include "error.h"
+#include "kv_cache.h"
 #include "validate.h"
 
 #include <string.h>

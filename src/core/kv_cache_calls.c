@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A cache in calls: appending to it, and attention that takes its keys and values from it. */
-#include "cache.h"
 #include "error.h"
+#include "kv_cache.h"
 #include "plan.h"
 
 #include <string.h>
@@ -243,7 +243,7 @@ static attend_status check_sizes(const attend_cache *cache, const attend_attenti
 }
 
 /* key_lengths of the caller's: a part of what each sample has. */
-static attend_status check_lengths(const attend_cache *cache, const attend_tensor *lengths) {
+attend_status attend__cache_lengths_check(const attend_cache *cache, const attend_tensor *lengths) {
     if (!attend__given(lengths)) return ATTEND_OK;
     if (lengths->data == NULL)
         return attend__fail(ATTEND_INVALID, "key_lengths: must lie in host memory over a cache");
@@ -266,7 +266,8 @@ attend_status attend__cache_resolve(attend_context *context, attend_attention *a
     attend_status status = attend__cache_check(context, cache);
     if (status == ATTEND_OK) status = check_exclusive(a);
     if (status == ATTEND_OK) status = check_sizes(cache, a);
-    if (status == ATTEND_OK && !largest) status = check_lengths(cache, &a->key_lengths);
+    if (status == ATTEND_OK && !largest)
+        status = attend__cache_lengths_check(cache, &a->key_lengths);
     if (status != ATTEND_OK) return status;
     attend__cache_use use;
     attend__cache_look(cache, &use);

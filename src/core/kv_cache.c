@@ -3,7 +3,7 @@
  * Making and releasing a cache: its description is checked, pages are laid out as the device likes
  * them or taken from the application, arrays for everything that appending will need are allocated.
  */
-#include "cache.h"
+#include "kv_cache.h"
 
 #include "base/checked.h"
 #include "error.h"

@@ -2,8 +2,8 @@
  *
  * Looking into a cache: what it holds, and tokens back in plain order. */
 #include "base/half.h"
-#include "cache.h"
 #include "error.h"
+#include "kv_cache.h"
 #include "validate.h"
 
 #include <string.h>
