@@ -3,7 +3,7 @@
  * Attention, its first step (scores) and its third (weights times V), split into tasks: a task is a
  * row set, or, where the mean of the weights over heads is wanted, the rows of all heads of some
  * queries. Writes what a set has computed. */
-#include "cpu_attention.h"
+#include "cpu_schedule.h"
 
 #include "base/checked.h"
 
@@ -37,6 +37,7 @@ static attend__scratch lay_out(const attend__call *call, carver *c) {
     attend__scratch s;
     s.keys = carve(c, block, call->depth, sizeof(float));
     s.values = carve(c, block, call->padded_columns, sizeof(float));
+    s.gathered = carve(c, call->gathers ? block : 0, call->depth, sizeof(float));
     s.scores = carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));
     s.strips = carve(c, rows, call->depth, sizeof(float));
     s.out = carve(c, rows, call->padded_columns, sizeof(float));
@@ -91,7 +92,7 @@ void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first
 }
 
 /* Large sets pack less; enough of them keep every thread busy to the end. */
-int64_t attend__set_size(const attend_device *device, const attend__call *call) {
+static int64_t set_size(const attend_device *device, const attend__call *call) {
     const int64_t strip = call->kernels->strip_rows, total = call->queries * call->shared;
     const int64_t pairs = call->batches * call->groups, wanted = 4 * (int64_t)device->threads;
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
@@ -142,7 +143,7 @@ static void write_row(const attend__call *call, const attend__scratch *scratch,
         run_again(call, scratch, set, r);
         call->kernels->scale_row(out, call->columns, factor);
     }
-    const attend__span to = attend__span_at(&call->a->out, set->batch, row->head, row->query, 0);
+    const attend__span to = attend__query_span(call, &call->a->out, set->batch, row);
     call->kernels->narrow(out, call->columns, to);
     if (call->wants_lse) attend__write_lse(call, set->batch, row, set->highest[r], sum);
 }
@@ -171,35 +172,62 @@ static void attend_set(const attend__call *call, const attend__scratch *scratch,
 
 typedef struct job {
     attend__call call;
-    int64_t rows;  /* of a set; with a mean: queries of a task */
-    int64_t parts; /* sets of a batch and group; with a mean: tasks of a batch */
+    attend_operation operation;
+    int64_t rows;                     /* of a set; with a mean: queries of a task */
+    int64_t parts;                    /* sets of a batch and group; with a mean: tasks of a batch */
+    const attend__schedule *schedule; /* NULL: all samples are alike */
 } job;
 
-/* The last rows first: with a causal mask they are the longest. */
-static int64_t part_start(const job *j, int64_t index) {
-    return (j->parts - 1 - index % j->parts) * j->rows;
+static attend__part part_of_task(const job *j, int64_t index) {
+    if (j->schedule != NULL) return attend__schedule_part(j->schedule, index);
+    const attend__call *const call = &j->call;
+    const int64_t pair = index / j->parts, pairs = call->wants_mean ? 1 : call->groups;
+    const int64_t total = call->queries * (call->wants_mean ? 1 : call->shared);
+    /* The last rows first: with a causal mask they are the longest. */
+    const int64_t first = (j->parts - 1 - index % j->parts) * j->rows, left = total - first;
+    const attend__part part = {pair / pairs, pair % pairs, first, left < j->rows ? left : j->rows};
+    return part;
 }
 
-static attend__row_set set_of_task(const job *j, const attend__scratch *scratch, int64_t index) {
-    const attend__call *const call = &j->call;
-    const int64_t pair = index / j->parts, first = part_start(j, index);
-    const int64_t left = call->queries * call->shared - first;
-    return attend__set_of(call, scratch, pair / call->groups, pair % call->groups, first,
-                          (int32_t)(left < j->rows ? left : j->rows));
+/* Those of the part's rows, or queries, that are not padding. */
+static int64_t own_rows(const attend__call *call, const attend__part *part, int64_t unit) {
+    if (!call->packed) return part->count;
+    const int64_t own = attend__query_length(call, part->batch) * unit - part->first;
+    return own < 0 ? 0 : own < part->count ? own : part->count;
 }
 
 static void set_task(void *argument, int64_t index, void *memory) {
     const job *const j = argument;
-    const attend__scratch scratch = attend__scratch_at(&j->call, memory);
-    const attend__row_set set = set_of_task(j, &scratch, index);
-    attend_set(&j->call, &scratch, &set);
+    const attend__call *const call = &j->call;
+    const attend__scratch scratch = attend__scratch_at(call, memory);
+    const attend__part part = part_of_task(j, index);
+    const int64_t own = own_rows(call, &part, call->shared);
+    if (own > 0) {
+        const attend__row_set set =
+            attend__set_of(call, &scratch, part.batch, part.group, part.first, (int32_t)own);
+        if (j->operation == ATTEND_OP_SCORES)
+            attend__write_side_outputs(call, &scratch, &set);
+        else
+            attend_set(call, &scratch, &set);
+    }
+    attend__clear_rows(call, part.batch, part.group, part.first + own, part.count - own);
 }
 
-static void scores_task(void *argument, int64_t index, void *memory) {
-    const job *const j = argument;
-    const attend__scratch scratch = attend__scratch_at(&j->call, memory);
-    const attend__row_set set = set_of_task(j, &scratch, index);
-    attend__write_side_outputs(&j->call, &scratch, &set);
+static void attend_group(const attend__call *call, const attend__scratch *scratch,
+                         const attend__part *part, int64_t queries) {
+    const int64_t begin = part->first * call->shared, end = begin + queries * call->shared;
+    for (int64_t row = begin; row < end; row += ATTEND__SET_ROWS) {
+        const int64_t rest = end - row;
+        const attend__row_set set =
+            attend__set_of(call, scratch, part->batch, part->group, row,
+                           (int32_t)(rest < ATTEND__SET_ROWS ? rest : ATTEND__SET_ROWS));
+        attend_set(call, scratch, &set);
+        for (int32_t r = 0; r < set.count; r++) {
+            const int64_t at = set.rows[r].head * queries + set.rows[r].query - part->first;
+            scratch->all_highest[at] = set.highest[r];
+            scratch->all_sum[at] = set.sum[r];
+        }
+    }
 }
 
 /* All heads of some queries, then the mean of their weights. */
@@ -207,53 +235,45 @@ static void mean_task(void *argument, int64_t index, void *memory) {
     const job *const j = argument;
     const attend__call *const call = &j->call;
     const attend__scratch scratch = attend__scratch_at(call, memory);
-    const int64_t batch = index / j->parts, first = part_start(j, index);
-    const int64_t left = call->queries - first, count = left < j->rows ? left : j->rows;
-    for (int64_t group = 0; group < call->groups; group++) {
-        const int64_t end = (first + count) * call->shared;
-        for (int64_t row = first * call->shared; row < end; row += ATTEND__SET_ROWS) {
-            const int64_t rest = end - row;
-            const attend__row_set set =
-                attend__set_of(call, &scratch, batch, group, row,
-                               (int32_t)(rest < ATTEND__SET_ROWS ? rest : ATTEND__SET_ROWS));
-            attend_set(call, &scratch, &set);
-            for (int32_t r = 0; r < set.count; r++) {
-                const int64_t at = set.rows[r].head * count + set.rows[r].query - first;
-                scratch.all_highest[at] = set.highest[r];
-                scratch.all_sum[at] = set.sum[r];
-            }
-        }
+    attend__part part = part_of_task(j, index);
+    const int64_t own = own_rows(call, &part, 1), padding = part.count - own;
+    for (part.group = 0; part.group < call->groups; part.group++) {
+        attend_group(call, &scratch, &part, own);
+        attend__clear_rows(call, part.batch, part.group, (part.first + own) * call->shared,
+                           padding * call->shared);
     }
-    attend__write_mean(call, &scratch, batch, first, count);
+    if (own > 0) attend__write_mean(call, &scratch, part.batch, part.first, own);
+    attend__clear_mean(call, part.batch, part.first + own, padding);
 }
 
 static attend_status run_job(attend_device *device, const attend_device_plan *plan,
                              attend_operation operation, const attend_attention *a) {
-    job j = {.call = attend__call_of(device, operation, a)};
+    job j = {.call = attend__call_of(device, operation, a), .operation = operation};
     const attend__call *const call = &j.call;
     if (call->batches == 0 || call->heads == 0 || call->queries == 0) return ATTEND_OK;
     const bool mean = call->wants_mean;
-    j.rows = attend__set_size(device, call);
-    int64_t total = call->queries * call->shared;
-    if (mean) {
-        j.rows = j.rows > call->shared ? j.rows / call->shared : 1;
-        total = call->queries;
+    attend__cpu_work work = {
+        .task = mean ? mean_task : set_task, .argument = &j, .workspace = &a->workspace};
+    attend__schedule schedule;
+    if (call->packed || call->packed_keys || call->paged) {
+        attend__schedule_make(&schedule, device, call);
+        j.schedule = &schedule;
+        work.count = schedule.tasks;
+        work.work = schedule.work;
+    } else {
+        j.rows = set_size(device, call);
+        if (mean) j.rows = j.rows > call->shared ? j.rows / call->shared : 1;
+        j.parts = (call->queries * (mean ? 1 : call->shared) + j.rows - 1) / j.rows;
+        work.count = call->batches * (mean ? 1 : call->groups) * j.parts;
+        work.work = (double)call->batches * (double)call->heads * (double)call->queries *
+                    (double)call->keys * (double)(call->depth + call->columns);
     }
-    j.parts = (total + j.rows - 1) / j.rows;
-    const double products = (double)call->batches * (double)call->heads * (double)call->queries *
-                            (double)call->keys * (double)(call->depth + call->columns);
-    const attend__cpu_work work = {.task = mean                            ? mean_task
-                                           : operation == ATTEND_OP_SCORES ? scores_task
-                                                                           : set_task,
-                                   .argument = &j,
-                                   .count = call->batches * (mean ? 1 : call->groups) * j.parts,
-                                   .work = products,
-                                   .workspace = &a->workspace};
     attend__cpu_tasks(device, plan, &work);
     return ATTEND_OK;
 }
 
 static const char *type_text(attend_type type) {
+    if (type == ATTEND_I8) return "i8";
     return type == ATTEND_F16 ? "f16" : type == ATTEND_BF16 ? "bf16" : "f32";
 }
 

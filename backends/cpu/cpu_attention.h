@@ -21,9 +21,12 @@ typedef struct attend__call {
     int64_t batches, heads, groups, shared; /* B, H, G, H / G */
     int64_t queries, keys, depth, columns;  /* L, S, D, E */
     int64_t padded_columns;                 /* E as a multiple of lanes */
-    float scale, softcap;                   /* softcap 0 = off */
-    bool terms;         /* more than position and length changes or excludes scores */
-    bool given_weights; /* MIX: the weights are an input */
+    bool packed, packed_keys, paged;        /* where rows lie: cpu_layout.c */
+    bool gathers;                 /* keys may have to be gathered before they are packed */
+    int64_t query_rows, key_rows; /* packed: of all samples; else most of a sample */
+    float scale, softcap;         /* softcap 0 = off */
+    bool terms;                   /* more than position and length changes or excludes scores */
+    bool given_weights;           /* MIX: the weights are an input */
     bool wants_scores, wants_weights, wants_mean, wants_lse;
 } attend__call;
 
@@ -45,6 +48,7 @@ typedef struct attend__block {
 typedef struct attend__scratch {
     float *keys;          /* panels of a block */
     float *values;        /* a block */
+    float *gathered;      /* rows of a block of keys, where it has to be put together */
     float *scores;        /* a strip */
     float *strips;        /* SET_ROWS rows of q */
     float *out;           /* as many rows of output */
@@ -70,7 +74,6 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
 /* Row `index` (query * shared + head in group) of a batch and group. */
 attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,
                                int64_t index);
-int64_t attend__key_length(const attend__call *call, int64_t batch);
 /* keep[c] = 1 where the row may use the key of column block->from + c, else 0. */
 void attend__allowed(const attend__call *call, int64_t batch, const attend__query *row,
                      attend__block block, uint8_t *keep);
@@ -87,10 +90,6 @@ static inline attend__block attend__block_of(int64_t key, int64_t first, int64_t
     if (block.to < block.from) block.to = block.from;
     return block;
 }
-/* Elements from column `column` on of row (b, h, i) of a tensor of rank 4. */
-attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
-                             int64_t column);
-
 /* The score of the head's sink, -inf without one, and its weight before any key: 1, 0 for -inf; NaN
  * for +inf, as for a key of that score. */
 float attend__sink(const attend__call *call, int64_t head);
@@ -105,6 +104,33 @@ void attend__write_lse(const attend__call *call, int64_t batch, const attend__qu
 void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
                             int64_t width, float *sum);
 
+/* ---- cpu_layout.c: where rows lie ---- */
+
+int64_t attend__query_length(const attend__call *call, int64_t batch);
+int64_t attend__key_length(const attend__call *call, int64_t batch);
+/* The end of the keys that length and key range leave. */
+int64_t attend__key_limit(const attend__call *call, int64_t batch);
+/* Elements from column `column` on of row (b, h, i) of a tensor of rank 4. */
+attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
+                             int64_t column);
+/* Batch and row of a query in q, out and lse. */
+typedef struct attend__place {
+    int64_t batch, row;
+} attend__place;
+attend__place attend__place_of(const attend__call *call, int64_t batch, int64_t query);
+attend__span attend__query_span(const attend__call *call, const attend_tensor *t, int64_t batch,
+                                const attend__query *row);
+void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
+                             int64_t batch, int64_t group, attend__block block);
+/* The values of a block, rows of padded columns: the caller's own where they can be read in whole
+ * vectors and no copy is asked for. */
+typedef struct attend__values {
+    const float *first;
+    int64_t stride;
+} attend__values;
+attend__values attend__block_values(const attend__call *call, const attend__scratch *scratch,
+                                    int64_t batch, int64_t group, attend__block block, bool copy);
+
 /* ---- cpu_attention.c ---- */
 
 /* Bytes of scratch for calls up to `call`; false if they do not fit. */
@@ -115,13 +141,9 @@ attend__row_set attend__set_of(const attend__call *call, const attend__scratch *
                                int64_t batch, int64_t group, int64_t first, int32_t count);
 /* Keys that some row may use: from *first to *last - 1; none when both are equal. */
 void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last);
-/* Rows of each set when `total` rows are to be split for so many batches, groups and threads. */
-int64_t attend__set_size(const attend_device *device, const attend__call *call);
 
 /* ---- cpu_strip.c: the tiles of a strip and a block ---- */
 
-void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
-                             int64_t batch, int64_t group, attend__block block);
 /* Packs up to strip_rows rows of q. */
 void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
                           int32_t count, float *strip);
@@ -143,5 +165,9 @@ void attend__write_side_outputs(const attend__call *call, const attend__scratch 
 /* Writes weights_mean of queries first .. first + count - 1 from all_highest and all_sum. */
 void attend__write_mean(const attend__call *call, const attend__scratch *scratch, int64_t batch,
                         int64_t first, int64_t count);
+/* Packed batches: 0 in the padding's rows `first` .. of a batch and group, or its mean's. */
+void attend__clear_rows(const attend__call *call, int64_t batch, int64_t group, int64_t first,
+                        int64_t count);
+void attend__clear_mean(const attend__call *call, int64_t batch, int64_t first, int64_t count);
 
 #endif

@@ -79,13 +79,8 @@ static attend_status run(attend_device *device, attend_device_plan *plan, const 
 static void fill_table(attend_device_table *table) {
     table->flags = ATTEND_DEVICE_HOST_MEMORY;
     table->operations = operation_bits;
-#define ATTEND_X(name, bit, text) | (uint64_t)1 << bit
-    table->options = 0 ATTEND_OPTION_LIST(ATTEND_X);
-#undef ATTEND_X
-    /* The host packs batches and opens caches before a description gets here. */
-    table->options &= ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_PAGES | ATTEND_OPTION_SCALES |
-                        ATTEND_OPTION_KEY_RANGE);
-    table->types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16;
+    table->options = ATTEND_OPTIONS_KNOWN;
+    table->types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16 | 1u << ATTEND_I8;
     table->highest_position = ATTEND_AT_OFFSETS;
     table->highest_stage = ATTEND_SCORES_MASKED;
     table->highest_precision = ATTEND_PRECISION_FAST;

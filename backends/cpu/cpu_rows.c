@@ -12,6 +12,34 @@ static float clamped(double x, double low, double high) {
     return (float)(x < low ? low : x > high ? high : x);
 }
 
+static int64_t between(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Samples, lengths and rows where they are not those of q and k. */
+static void set_layout(attend__call *call, attend_operation operation) {
+    const attend_attention *const a = call->a;
+    const bool mix = operation == ATTEND_OP_MIX, softmax = operation == ATTEND_OP_SOFTMAX;
+    const int64_t none = INT64_MAX / 2; /* rows of a tensor that the step does not have */
+    const attend_tensor *const out = softmax ? &a->lse : mix ? &a->out : &a->q;
+    const attend_tensor *const keys = mix ? &a->v : &a->k;
+    call->packed = attend__given(&a->cu_query_lengths);
+    call->packed_keys = attend__given(&a->cu_key_lengths);
+    call->paged = attend__given(&a->page_table) && !softmax;
+    if (call->packed) {
+        call->batches = a->cu_query_lengths.sizes[0] - 1;
+        call->queries = a->max_query_length;
+        call->query_rows = attend__given(out) ? out->sizes[2] : none;
+    }
+    if (call->packed_keys || call->paged) call->keys = a->max_key_length;
+    call->key_rows = call->packed_keys ? softmax ? none : keys->sizes[2] : call->keys;
+    if (call->paged) {
+        const int64_t pages = keys->sizes[0] > 0 ? a->page_table.sizes[1] : 0;
+        call->key_rows = between(pages * keys->sizes[2], 0, call->keys);
+    }
+    call->gathers = operation != ATTEND_OP_SOFTMAX && (call->paged || keys->type == ATTEND_I8);
+}
+
 attend__call attend__call_of(const attend_device *device, attend_operation operation,
                              const attend_attention *a) {
     attend__call call = {0};
@@ -25,6 +53,7 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     call.queries = rows->sizes[2];
     call.groups = mix ? a->v.sizes[1] : softmax ? call.heads : a->k.sizes[1];
     call.keys = mix ? a->v.sizes[2] : softmax ? rows->sizes[3] : a->k.sizes[2];
+    set_layout(&call, operation);
     call.shared = call.groups > 0 ? call.heads / call.groups : 1;
     call.depth = mix || softmax ? 0 : a->q.sizes[3];
     call.columns = mix || operation == ATTEND_OP_ATTENTION ? a->v.sizes[3] : 0;
@@ -45,27 +74,10 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     return call;
 }
 
-static int64_t between(int64_t x, int64_t low, int64_t high) {
-    return x < low ? low : x > high ? high : x;
-}
-
-/* Lengths in host memory were checked by the host, lengths that came in a buffer were not. */
-static int64_t length_of(const attend_tensor *lengths, int64_t batch, int64_t most) {
-    return attend__given(lengths) ? between(attend_tensor_index(lengths, batch), 0, most) : most;
-}
-
-int64_t attend__key_length(const attend__call *call, int64_t batch) {
-    return length_of(&call->a->key_lengths, batch, call->keys);
-}
-
-static int64_t query_length(const attend__call *call, int64_t batch) {
-    return length_of(&call->a->query_lengths, batch, call->queries);
-}
-
 static int64_t position_of(const attend__call *call, int64_t batch, int64_t query) {
     const attend_attention *const a = call->a;
     if (a->position == ATTEND_BOTTOM_RIGHT)
-        return query + attend__key_length(call, batch) - query_length(call, batch);
+        return query + attend__key_length(call, batch) - attend__query_length(call, batch);
     if (a->position != ATTEND_AT_OFFSETS) return query;
     const int64_t far = (int64_t)1
                         << 60; /* no key is so far away; sums of two such do not overflow */
@@ -80,28 +92,19 @@ attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t 
     attend__query row = {0};
     row.query = index / call->shared;
     row.head = group * call->shared + index % call->shared;
-    row.past_length = row.query >= query_length(call, batch);
+    row.past_length = row.query >= attend__query_length(call, batch);
     if (row.past_length) return row;
-    const int64_t length = attend__key_length(call, batch);
     const int64_t position = position_of(call, batch, row.query);
-    int64_t first = 0, last = length;
+    int64_t first = a->key_begin, last = attend__key_limit(call, batch);
     if (a->causal && position < last - 1) last = position + 1;
     if (a->window_right >= 0 && position < last - 1 - a->window_right)
         last = position + a->window_right + 1;
-    if (a->window_left >= 0 && position > a->window_left) first = position - a->window_left;
+    if (a->window_left >= 0 && position > a->window_left && position - a->window_left > first)
+        first = position - a->window_left;
     if (first >= last) return row;
     row.first = first;
     row.last = last;
     return row;
-}
-
-attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
-                             int64_t column) {
-    const int64_t at = t->offset + b * t->strides[0] + h * t->strides[1] + i * t->strides[2] +
-                       column * t->strides[3];
-    const attend__span span = {(char *)t->data + at * attend__element_bytes(t->type), t->type,
-                               t->strides[3]};
-    return span;
 }
 
 static int64_t lower(int64_t a, int64_t b) {
@@ -210,8 +213,9 @@ void attend__weigh(const attend__call *call, int64_t batch, const attend__query 
 void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row,
                        float highest, float sum) {
     const attend_tensor *const t = &call->a->lse;
-    const int64_t at =
-        t->offset + batch * t->strides[0] + row->head * t->strides[1] + row->query * t->strides[2];
+    const attend__place place = attend__place_of(call, batch, row->query);
+    const int64_t at = t->offset + place.batch * t->strides[0] + row->head * t->strides[1] +
+                       place.row * t->strides[2];
     ((float *)t->data)[at] = row->past_length ? -INFINITY : highest + logf(sum);
 }
 

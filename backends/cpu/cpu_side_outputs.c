@@ -18,13 +18,22 @@ static void fill(float *x, int64_t n, float value) {
         x[i] = value;
 }
 
+/* From this column of the block at `key` on there is padding of a packed batch. */
+static int64_t padding_from(const attend__call *call, int64_t batch, int64_t key, int64_t width) {
+    if (!call->packed) return width;
+    const int64_t own = attend__key_length(call, batch) - key;
+    return own < 0 ? 0 : own < width ? own : width;
+}
+
 /* x holds RAW scores of the columns block.from .. block.to - 1; the tensors get all `width`
  * columns. */
 static void write_row_scores(const attend__call *call, int64_t batch, const attend__query *row,
                              attend__block block, int64_t width, float *x) {
     const attend_scores_stage stage = call->a->scores_stage;
     float line[ATTEND__BLOCK_KEYS];
-    fill(line, width, -INFINITY);
+    const int64_t own = padding_from(call, batch, block.key, width);
+    fill(line, own, -INFINITY);
+    fill(line + own, width - own, 0.0f);
     attend_scores_stage reached = ATTEND_SCORES_RAW;
     float *const score = x + block.from;
     if (block.from < block.to && !row->past_length) {
@@ -85,8 +94,8 @@ void attend__write_side_outputs(const attend__call *call, const attend__scratch 
     int64_t first = 0, last = 0;
     attend__rows_range(set->rows, set->count, &first, &last);
     if (call->wants_scores && call->a->scores_stage != ATTEND_SCORES_MASKED) {
-        first = 0; /* scores before the masks are of every key there is */
-        last = attend__key_length(call, set->batch);
+        first = call->a->key_begin; /* scores before the masks are of every key there is */
+        last = attend__key_limit(call, set->batch);
     }
     for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
         const int64_t left = call->keys - key;
@@ -148,5 +157,35 @@ void attend__write_mean(const attend__call *call, const attend__scratch *scratch
         for (int64_t i = 0; i < count; i++)
             attend__write_mean_row(call, batch, first + i, key, width,
                                    scratch->mean + i * ATTEND__SCORE_STRIDE);
+    }
+}
+
+/* ---- padding of packed batches --------------------------------------------------------------- */
+
+void attend__clear_rows(const attend__call *call, int64_t batch, int64_t group, int64_t first,
+                        int64_t count) {
+    const float zeros[ATTEND__BLOCK_KEYS] = {0.0f};
+    for (int64_t index = first; index < first + count; index++) {
+        const attend__query row = {.query = index / call->shared,
+                                   .head = group * call->shared + index % call->shared};
+        for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
+            const int64_t left = call->keys - key;
+            const int64_t width = left < ATTEND__BLOCK_KEYS ? left : ATTEND__BLOCK_KEYS;
+            if (call->wants_scores)
+                write_columns(call, &call->a->scores, batch, &row, key, width, zeros);
+            if (call->wants_weights)
+                write_columns(call, &call->a->weights, batch, &row, key, width, zeros);
+        }
+    }
+}
+
+void attend__clear_mean(const attend__call *call, int64_t batch, int64_t first, int64_t count) {
+    float zeros[ATTEND__BLOCK_KEYS] = {0.0f};
+    for (int64_t query = first; query < first + count; query++) {
+        for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
+            const int64_t left = call->keys - key;
+            attend__write_mean_row(call, batch, query, key,
+                                   left < ATTEND__BLOCK_KEYS ? left : ATTEND__BLOCK_KEYS, zeros);
+        }
     }
 }

@@ -70,6 +70,12 @@ static void softmax_task(void *argument, int64_t index, void *memory) {
     const int64_t batch = index / call->queries, query = index % call->queries;
     float *const x = memory, *const mean = x + ATTEND__SCORE_STRIDE;
     extent *const extents = (extent *)(void *)(mean + ATTEND__SCORE_STRIDE);
+    if (call->packed && query >= attend__query_length(call, batch)) {
+        for (int64_t h = 0; h < call->heads; h++)
+            attend__clear_rows(call, batch, h, query, 1);
+        if (call->wants_mean) attend__clear_mean(call, batch, query, 1);
+        return;
+    }
     for (int64_t h = 0; h < call->heads; h++) {
         const attend__query row = attend__query_of(call, batch, h, query);
         extents[h] = measure(call, batch, &row, x);

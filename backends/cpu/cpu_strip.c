@@ -19,25 +19,11 @@ static attend__block part_of(attend__block block, int64_t first, int64_t last) {
     return block;
 }
 
-static attend__matrix rows_of_keys(const attend_tensor *t, int64_t batch, int64_t group,
-                                   int64_t key) {
-    const attend__span first = attend__span_at(t, batch, group, key, 0);
-    const attend__matrix matrix = {first.first, t->type, t->strides[2], t->strides[3]};
-    return matrix;
-}
-
-void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
-                             int64_t batch, int64_t group, attend__block block) {
-    if (block.from == block.to) return;
-    const attend__matrix keys = rows_of_keys(&call->a->k, batch, group, block.key + block.from);
-    call->kernels->pack_keys(&keys, block.from, block.to, call->depth, scratch->keys);
-}
-
 void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
                           int32_t count, float *strip) {
     attend__span spans[ATTEND__STRIP_MOST];
     for (int32_t r = 0; r < count; r++)
-        spans[r] = attend__span_at(&call->a->q, batch, rows[r].head, rows[r].query, 0);
+        spans[r] = attend__query_span(call, &call->a->q, batch, &rows[r]);
     call->kernels->pack_strip(spans, count, call->depth, strip);
 }
 
@@ -54,33 +40,20 @@ void attend__strip_dots(const attend__call *call, const attend__scratch *scratch
     call->kernels->dots(&dots);
 }
 
-/* The values of a block, rows of padded columns: the caller's own where they can be read in whole
- * vectors and are not read often enough to be worth a copy. */
-typedef struct values {
-    const float *first;
-    int64_t stride;
-} values;
-
-static values block_values(const attend__call *call, const attend__scratch *scratch,
-                           const attend__row_set *set, attend__block block, bool careful) {
-    const attend__matrix v =
-        rows_of_keys(&call->a->v, set->batch, set->group, block.key + block.from);
-    const bool readable =
-        v.type == ATTEND_F32 && v.column_stride == 1 && call->columns == call->padded_columns;
-    if (readable && !careful && set->count <= 2 * call->kernels->strip_rows) {
-        const values own = {(const float *)(const void *)v.first, v.row_stride};
-        return own;
-    }
-    const values packed = {scratch->values, call->padded_columns};
-    call->kernels->pack_values(&v, block.to - block.from, call->columns, scratch->values);
-    if (!careful) return packed;
+/* Values that are not read often are not worth a copy. careful: excluded ones become 0. */
+static attend__values values_of(const attend__call *call, const attend__scratch *scratch,
+                                const attend__row_set *set, attend__block block, bool careful) {
+    const bool often = set->count > 2 * call->kernels->strip_rows;
+    const attend__values v =
+        attend__block_values(call, scratch, set->batch, set->group, block, careful || often);
+    if (!careful) return v;
     uint8_t keep[ATTEND__BLOCK_KEYS];
     attend__allowed(call, set->batch, &set->rows[0], block, keep);
     for (int32_t k = 0; k < block.to - block.from; k++)
         if (!keep[k])
             memset(scratch->values + k * call->padded_columns, 0,
                    (size_t)call->padded_columns * sizeof(float));
-    return packed;
+    return v;
 }
 
 /* Scores of the strip, then weights, in scratch->scores. */
@@ -131,7 +104,7 @@ static void read_weights(const attend__call *call, const attend__scratch *scratc
 
 static void strip_step(const attend__call *call, const attend__scratch *scratch,
                        const attend__row_set *set, int32_t first_row, attend__block block,
-                       values v) {
+                       attend__values v) {
     const int32_t left = set->count - first_row, most = call->kernels->strip_rows;
     const int32_t rows = left < most ? left : most;
     int64_t first = 0, last = 0;
@@ -173,7 +146,7 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch,
         const attend__block block = attend__block_of(key, first, last);
         if (!call->given_weights)
             attend__pack_block_keys(call, scratch, set->batch, set->group, block);
-        const values v = block_values(call, scratch, set, block, careful);
+        const attend__values v = values_of(call, scratch, set, block, careful);
         for (int32_t r = 0; r < set->count; r += strip)
             strip_step(call, scratch, set, r, block, v);
     }

@@ -17,18 +17,26 @@ typedef struct rope_job {
     int64_t heads, length, pairs;
 } rope_job;
 
-/* The row of the tables for position i of batch b; buffers' ids were not checked by the host, so
- * the id is clamped. */
+static int64_t between(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* The row of the tables for position i of batch b. Ids and offsets that lay in a buffer were not
+ * checked by the host, hence the clamp. */
 static int64_t table_row(const rope_job *job, int64_t b, int64_t i) {
     const attend_rope *const rope = job->rope;
+    const attend_tensor *const ids = &rope->position_ids, *const offsets = &rope->position_offsets;
+    const int64_t rows = rope->cos.sizes[0];
     if (rope->cos.rank == 3) return b * rope->cos.sizes[1] + i;
-    if (!attend__given(&rope->position_ids)) return i + rope->position_offset;
-    const attend_tensor *const ids = &rope->position_ids;
-    const int64_t at = ids->offset + b * ids->strides[0] + i * ids->strides[1];
-    const int64_t id = ids->type == ATTEND_I64 ? ((const int64_t *)ids->data)[at]
-                                               : ((const int32_t *)ids->data)[at];
-    const int64_t last = rope->cos.sizes[0] - 1;
-    return id < 0 ? 0 : id > last ? last : id;
+    int64_t row = i + rope->position_offset;
+    if (attend__given(ids)) {
+        const int64_t at = ids->offset + b * ids->strides[0] + i * ids->strides[1];
+        row = ids->type == ATTEND_I64 ? ((const int64_t *)ids->data)[at]
+                                      : ((const int32_t *)ids->data)[at];
+    } else if (attend__given(offsets)) {
+        row += between(attend_tensor_index(offsets, b), 0, rows);
+    }
+    return between(row, 0, rows - 1);
 }
 
 /* Element `column` .. of a row, every `step`-th. */

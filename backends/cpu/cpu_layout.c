@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where the rows of a sample lie: in batches of equal sizes, packed one after another, or, keys and
+ * values, in pages; and how a block of keys or values gets from there to what the kernels read. The
+ * same floats reach them whatever the layout, so that it changes no bit of a result. Values that
+ * lay in a buffer were not checked by the host: what would lead outside the tensors is clamped. */
+#include "cpu_attention.h"
+
+#include <string.h>
+
+static int64_t between(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* ---- samples -------------------------------------------------------------------------------- */
+
+static int64_t length_of(const attend_tensor *lengths, int64_t batch, int64_t most) {
+    return attend__given(lengths) ? between(attend_tensor_index(lengths, batch), 0, most) : most;
+}
+
+static int64_t segment_length(const attend_tensor *cu, int64_t batch, int64_t total, int64_t most) {
+    const int64_t first = between(attend_tensor_index(cu, batch), 0, total);
+    const int64_t room = total - first < most ? total - first : most;
+    return between(attend_tensor_index(cu, batch + 1), first, first + room) - first;
+}
+
+int64_t attend__key_length(const attend__call *call, int64_t batch) {
+    const attend_attention *const a = call->a;
+    if (call->packed_keys)
+        return segment_length(&a->cu_key_lengths, batch, call->key_rows, call->keys);
+    return length_of(&a->key_lengths, batch, call->key_rows);
+}
+
+int64_t attend__key_limit(const attend__call *call, int64_t batch) {
+    const int64_t length = attend__key_length(call, batch), end = call->a->key_end;
+    return end > 0 && end < length ? end : length;
+}
+
+int64_t attend__query_length(const attend__call *call, int64_t batch) {
+    const attend_attention *const a = call->a;
+    if (call->packed)
+        return segment_length(&a->cu_query_lengths, batch, call->query_rows, call->queries);
+    return length_of(&a->query_lengths, batch, call->queries);
+}
+
+/* ---- rows of queries ------------------------------------------------------------------------- */
+
+attend__span attend__span_at(const attend_tensor *t, int64_t b, int64_t h, int64_t i,
+                             int64_t column) {
+    const int64_t at = t->offset + b * t->strides[0] + h * t->strides[1] + i * t->strides[2] +
+                       column * t->strides[3];
+    const attend__span span = {(char *)t->data + at * attend__element_bytes(t->type), t->type,
+                               t->strides[3]};
+    return span;
+}
+
+attend__place attend__place_of(const attend__call *call, int64_t batch, int64_t query) {
+    attend__place place = {batch, query};
+    if (!call->packed) return place;
+    place.batch = 0;
+    place.row +=
+        between(attend_tensor_index(&call->a->cu_query_lengths, batch), 0, call->query_rows);
+    return place;
+}
+
+attend__span attend__query_span(const attend__call *call, const attend_tensor *t, int64_t batch,
+                                const attend__query *row) {
+    const attend__place place = attend__place_of(call, batch, row->query);
+    return attend__span_at(t, place.batch, row->head, place.row, 0);
+}
+
+/* ---- rows of keys ---------------------------------------------------------------------------- */
+
+/* Keys of a sample that lie at one distance from each other. */
+typedef struct run {
+    attend__matrix rows;
+    int64_t count;
+    const float *scales; /* of the first; NULL: not int8 */
+    int64_t scale_stride;
+} run;
+
+/* From key `key` on, at most `most` of them. */
+static run run_at(const attend__call *call, const attend_tensor *t, const attend_tensor *scales,
+                  int64_t batch, int64_t group, int64_t key, int64_t most) {
+    const attend_attention *const a = call->a;
+    attend__place place = {batch, key};
+    run r = {.count = most};
+    if (call->packed_keys) {
+        place.batch = 0;
+        place.row += between(attend_tensor_index(&a->cu_key_lengths, batch), 0, call->key_rows);
+    } else if (call->paged) {
+        const attend_tensor *const table = &a->page_table;
+        const int64_t size = t->sizes[2], at = table->offset + batch * table->strides[0] +
+                                               key / size * table->strides[1];
+        place.batch = between(((const int32_t *)table->data)[at], 0, t->sizes[0] - 1);
+        place.row = key % size;
+        if (size - place.row < most) r.count = size - place.row;
+    }
+    const attend__span first = attend__span_at(t, place.batch, group, place.row, 0);
+    r.rows = (attend__matrix){first.first, t->type, t->strides[2], t->strides[3]};
+    if (t->type != ATTEND_I8) return r;
+    r.scales = (const float *)scales->data + scales->offset + place.batch * scales->strides[0] +
+               group * scales->strides[1] + place.row * scales->strides[2];
+    r.scale_stride = scales->strides[2];
+    return r;
+}
+
+static void multiply_out(const int8_t *x, int64_t stride, int64_t n, float scale, float *to) {
+    if (stride == 1) {
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (float)x[i] * scale;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (float)x[i * stride] * scale;
+}
+
+/* The rows of a run as float32, `to_stride` apart, filled up with 0. */
+static void widen_run(const attend__call *call, const run *r, int64_t columns, float *to,
+                      int64_t to_stride) {
+    const int64_t bytes = r->rows.row_stride * attend__element_bytes(r->rows.type);
+    for (int64_t i = 0; i < r->count; i++, to += to_stride) {
+        char *const first = (char *)(uintptr_t)r->rows.first + i * bytes;
+        const attend__span row = {first, r->rows.type, r->rows.column_stride};
+        if (r->scales != NULL)
+            multiply_out((const int8_t *)first, row.stride, columns, r->scales[i * r->scale_stride],
+                         to);
+        else
+            call->kernels->widen(row, columns, to);
+        memset(to + columns, 0, (size_t)(to_stride - columns) * sizeof *to);
+    }
+}
+
+/* Panels can be packed one run at a time where none of them holds keys of two runs. */
+static void pack_runs(const attend__call *call, const attend__scratch *scratch, int64_t batch,
+                      int64_t group, attend__block block) {
+    const attend_attention *const a = call->a;
+    for (int32_t from = block.from; from < block.to;) {
+        const run r =
+            run_at(call, &a->k, &a->k_scales, batch, group, block.key + from, block.to - from);
+        call->kernels->pack_keys(&r.rows, from, from + (int32_t)r.count, call->depth,
+                                 scratch->keys);
+        from += (int32_t)r.count;
+    }
+}
+
+void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
+                             int64_t batch, int64_t group, attend__block block) {
+    const attend_tensor *const k = &call->a->k;
+    const bool whole = !call->paged || k->sizes[2] % call->kernels->lanes == 0;
+    if (block.from == block.to) return;
+    if (k->type != ATTEND_I8 && whole) {
+        pack_runs(call, scratch, batch, group, block);
+        return;
+    }
+    float *to = scratch->gathered;
+    for (int32_t from = block.from; from < block.to;) {
+        const run r =
+            run_at(call, k, &call->a->k_scales, batch, group, block.key + from, block.to - from);
+        widen_run(call, &r, call->depth, to, call->depth);
+        to += r.count * call->depth;
+        from += (int32_t)r.count;
+    }
+    const attend__matrix rows = {(const char *)scratch->gathered, ATTEND_F32, call->depth, 1};
+    call->kernels->pack_keys(&rows, block.from, block.to, call->depth, scratch->keys);
+}
+
+attend__values attend__block_values(const attend__call *call, const attend__scratch *scratch,
+                                    int64_t batch, int64_t group, attend__block block, bool copy) {
+    const attend_tensor *const v = &call->a->v, *const scales = &call->a->v_scales;
+    const int64_t first = block.key + block.from, count = block.to - block.from;
+    const attend__values packed = {scratch->values, call->padded_columns};
+    for (int64_t done = 0; done < count;) {
+        const run r = run_at(call, v, scales, batch, group, first + done, count - done);
+        const bool readable = v->type == ATTEND_F32 && r.rows.column_stride == 1 &&
+                              call->columns == call->padded_columns;
+        if (readable && !copy && r.count == count) {
+            const attend__values own = {(const float *)(const void *)r.rows.first,
+                                        r.rows.row_stride};
+            return own;
+        }
+        float *const to = scratch->values + done * call->padded_columns;
+        if (r.scales != NULL)
+            widen_run(call, &r, call->columns, to, call->padded_columns);
+        else
+            call->kernels->pack_values(&r.rows, (int32_t)r.count, call->columns, to);
+        done += r.count;
+    }
+    return packed;
+}
