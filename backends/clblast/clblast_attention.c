@@ -24,51 +24,54 @@ static void enqueue(ocl_launch *launch, int64_t columns, int64_t rows, int64_t p
     attend__ocl_enqueue(launch, groups, local);
 }
 
-static void widen(clblast_block_run *b, const attend_tensor *x, widen_params *p) {
-    const ocl_memory memory = attend__ocl_input(b->r.run, x);
-    p->at = memory.offset;
-    p->type = (i32)x->type;
-    for (int i = 0; i < 4; i++)
-        p->strides[i] = x->strides[i];
+static void widen(clblast_block_run *b, const ocl_operand *o, widen_params *p) {
+    p->x = o->x;
+    p->table_at = b->p.a.table_at;
     p->G = b->p.a.G;
-    p->size = (i32)x->sizes[3];
-    p->limit = (i32)x->sizes[2];
     p->plane = b->p.plane;
     p->planes = b->p.planes;
     ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->widen);
     attend__ocl_value(&launch, p, sizeof *p);
-    attend__ocl_memory(&launch, memory.memory);
+    attend__ocl_push_operand(&launch, o);
     attend__ocl_memory(&launch, b->r.run->scratch);
     enqueue(&launch, p->pitch, p->rows, p->planes);
 }
 
 static void widen_queries(clblast_block_run *b) {
+    const ocl_operand queries = attend__ocl_queries_of(&b->r);
     widen_params p = {.to = b->queries_at,
-                      .table_at = -1,
                       .flags_at = -1,
+                      .end = b->p.a.L,
+                      .limit = b->p.a.packed ? TABLE_QUERIES : -1,
                       .R = b->p.a.R,
                       .n = b->p.a.L,
                       .row = b->p.row,
                       .rows = b->p.rows,
                       .pitch = (i32)b->n.operand_pitch};
-    widen(b, &b->r.a->q, &p);
+    widen(b, &queries, &p);
 }
 
 static void widen_keys(clblast_block_run *b) {
+    const ocl_operand keys = attend__ocl_keys_of(&b->r);
     widen_params p = {.to = b->keys_at,
-                      .table_at = b->p.a.table_at,
                       .flags_at = -1,
+                      .begin = b->p.a.key_begin,
+                      .end = b->p.a.key_end,
+                      .limit = b->p.a.table_at < 0 ? -1 : TABLE_KEYS,
                       .R = 1,
                       .n = (i32)b->n.keys,
                       .rows = (i32)b->n.keys,
                       .pitch = (i32)b->n.operand_pitch};
-    if (b->n.keys > 0) widen(b, &b->r.a->k, &p);
+    if (b->n.keys > 0) widen(b, &keys, &p);
 }
 
 static void widen_values(clblast_block_run *b) {
+    const ocl_operand values = attend__ocl_values_of(&b->r);
     widen_params p = {.to = b->values_at,
-                      .table_at = b->p.a.table_at,
                       .flags_at = b->p.flags_at,
+                      .begin = b->p.a.key_begin,
+                      .end = b->p.a.key_end,
+                      .limit = b->p.a.table_at < 0 ? -1 : TABLE_KEYS,
                       .planes = b->p.planes,
                       .R = 1,
                       .n = (i32)b->n.keys,
@@ -79,7 +82,7 @@ static void widen_values(clblast_block_run *b) {
     attend__ocl_memory(&launch, b->r.run->scratch);
     const size_t groups[3] = {((size_t)p.planes + 63) / 64, 1, 1}, local[3] = {64, 1, 1};
     attend__ocl_enqueue(&launch, groups, local);
-    if (b->n.keys > 0) widen(b, &b->r.a->v, &p);
+    if (b->n.keys > 0) widen(b, &values, &p);
 }
 
 /* Begins a kernel of a block of scores. */
@@ -119,17 +122,14 @@ static void store_scores(const clblast_block_run *b) {
     enqueue(&launch, b->n.keys, b->p.rows, b->p.planes);
 }
 
-/* The block's parameters point to V here: its elements that are not finite are read again. */
+/* Elements of V that are not finite are read again. */
 static void finish(const clblast_block_run *b) {
-    const ocl_memory v = attend__ocl_input(b->r.run, &b->r.a->v);
+    const ocl_operand v = attend__ocl_values_of(&b->r);
     block_params p = b->p;
-    p.at = v.offset;
-    p.type = (i32)b->r.a->v.type;
-    for (int i = 0; i < 4; i++)
-        p.strides[i] = b->r.a->v.strides[i];
+    p.v = v.x;
     ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->finish);
     attend__ocl_value(&launch, &p, sizeof p);
-    attend__ocl_memory(&launch, v.memory);
+    attend__ocl_push_operand(&launch, &v);
     attend__ocl_memory(&launch, b->out);
     attend__ocl_memory(&launch, b->r.run->scratch);
     enqueue(&launch, b->n.value_columns, b->p.rows, b->p.planes);
@@ -284,7 +284,7 @@ attend_status attend__clblast_plan_attention(attend_device *device, attend_opera
     const clblast_blocks b = attend__clblast_blocks(&n);
     p->base.DP = (int)b.operand_columns;
     p->base.EP = p->base.EC = (int)b.value_columns;
-    attend__ocl_attention_kernels(device, &p->base, &n, &status);
+    attend__ocl_attention_kernels(device, &p->base, &n, largest, &status);
     add_kernels(device, p, &status);
     made->scratch_bytes = attend__ocl_table_bytes(&n) + attend__clblast_blocks_bytes(operation, &n);
     if (operation == ATTEND_OP_ATTENTION) {

@@ -105,9 +105,8 @@ static void fill_table(const ocl_backend *backend, attend_device_table *table) {
     const attend_device_table mine = {
         .size = sizeof mine,
         .operations = (1u << ATTEND_OP_COUNT) - 1,
-        .options = ATTEND_OPTIONS_KNOWN & ~(ATTEND_OPTION_PACKED | ATTEND_OPTION_PAGES |
-                                            ATTEND_OPTION_SCALES | ATTEND_OPTION_KEY_RANGE),
-        .types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16,
+        .options = ATTEND_OPTIONS_KNOWN,
+        .types = 1u << ATTEND_F32 | 1u << ATTEND_F16 | 1u << ATTEND_BF16 | 1u << ATTEND_I8,
         .highest_position = ATTEND_AT_OFFSETS,
         .highest_stage = ATTEND_SCORES_MASKED,
         .highest_precision = ATTEND_PRECISION_FAST,

@@ -41,19 +41,34 @@ bool attend__ocl_gate_of_this_thread(const attend_device *device) {
 
 /* ---- the copy of a description --------------------------------------------------------------- */
 
-enum { MOST_SMALL = 5, FEW_WAITS = 16 };
+enum { MOST_SMALL = 8, FEW_WAITS = 16 };
 
 /* The tensors of a description that may lie in host memory. */
 static int small_tensors(attend_operation operation, void *description,
                          attend_tensor *list[MOST_SMALL]) {
-    if (operation > ATTEND_OP_MIX) return 0;
-    attend_attention *const a = description;
-    list[0] = &a->query_offsets;
-    list[1] = &a->query_lengths;
-    list[2] = &a->key_lengths;
-    list[3] = &a->alibi_slopes;
-    list[4] = &a->sinks;
-    return MOST_SMALL;
+    int count = 0;
+    if (operation <= ATTEND_OP_MIX) {
+        attend_attention *const a = description;
+        list[count++] = &a->query_offsets;
+        list[count++] = &a->query_lengths;
+        list[count++] = &a->key_lengths;
+        list[count++] = &a->cu_query_lengths;
+        list[count++] = &a->cu_key_lengths;
+        list[count++] = &a->alibi_slopes;
+        list[count++] = &a->sinks;
+        list[count++] = &a->page_table;
+    } else if (operation == ATTEND_OP_APPEND) {
+        attend_append *const a = description;
+        list[count++] = &a->counts;
+        list[count++] = &a->cu_counts;
+        list[count++] = &a->starts;
+        list[count++] = &a->page_table;
+    } else if (operation == ATTEND_OP_ROPE) {
+        list[count++] = &((attend_rope *)description)->position_offsets;
+    } else if (operation == ATTEND_OP_MERGE) {
+        list[count++] = &((attend_merging *)description)->sinks;
+    }
+    return count;
 }
 
 static size_t rounded(size_t bytes) {

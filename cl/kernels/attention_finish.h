@@ -20,7 +20,7 @@ typedef struct mass {
     float maximum, sum;
 } mass;
 
-/* Where piece `piece` of row `row` (counted over all key/value heads) lies. */
+/* Where piece `piece` of the row of this number lies. */
 static __global float *piece_head(const attention_params *p, __global float *scratch, i64 row,
                                   int piece) {
     return scratch + p->partial_at + (row * p->pieces + piece) * 2;
@@ -28,7 +28,7 @@ static __global float *piece_head(const attention_params *p, __global float *scr
 
 static __global float *piece_values(const attention_params *p, __global float *scratch, i64 row,
                                     int piece) {
-    const i64 heads = (i64)p->B * p->G * p->R * p->L * p->pieces * 2;
+    const i64 heads = p->rows * p->pieces * 2;
     return scratch + p->partial_at + heads + (row * p->pieces + piece) * p->EP;
 }
 
@@ -58,10 +58,9 @@ static float close_row(const attention_params *p, const row_info *row, const res
     const float value = m.sum == 0.0f ? -INFINITY : m.maximum + log(m.sum);
     if (write && to->lse)
         to->lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
-            row->i * p->lse_strides[2]] = value;
+            row->row * p->lse_strides[2]] = value;
     if (write && p->row_sums_at >= 0) {
-        __global float *const sums =
-            to->scratch + p->row_sums_at + 2 * (((i64)row->b * p->H + row->h) * p->L + row->i);
+        __global float *const sums = to->scratch + p->row_sums_at + 2 * row->number;
         sums[0] = anchor(m.maximum);
         sums[1] = m.sum;
     }
@@ -70,7 +69,7 @@ static float close_row(const attention_params *p, const row_info *row, const res
 
 static i64 out_of(const attention_params *p, const row_info *row) {
     return p->out_at + row->b * p->out_strides[0] + row->h * p->out_strides[1] +
-           row->i * p->out_strides[2];
+           row->row * p->out_strides[2];
 }
 
 /* 16 columns, one rounding. */

@@ -165,13 +165,12 @@ static void clear(part *x) {
 /* Rows first .. first + RQ - 1 of key/value head z; beyond the last one it is repeated. */
 static block block_make(const inputs *in, __global const float *queries, int z, int first) {
     const attention_params *const p = in->p;
-    const int b = z / p->G, g = z % p->G, count = p->R * p->L;
+    const int b = z / p->G, g = z % p->G, length = rows_of(in, b), count = p->R * length;
     block x = {.from = 0x7fffffff, .until = 0};
     for (int r = 0; r < RQ; r++) {
-        const int row = min(first + r, count - 1), h = g * p->R + row / p->L;
-        x.rows[r] = row_make(in, b, h, row % p->L);
-        x.queries[r] = queries + p->queries_at + b * p->query_strides[0] +
-                       h * p->query_strides[1] + row % p->L * p->query_strides[2];
+        const int row = min(first + r, count - 1), h = g * p->R + row / length;
+        x.rows[r] = row_make(in, b, h, row % length);
+        x.queries[r] = queries + query_of(in, b, h, row % length);
         if (x.rows[r].first >= x.rows[r].end) continue;
         x.from = min(x.from, x.rows[r].first);
         x.until = max(x.until, x.rows[r].end);
@@ -215,12 +214,11 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_global_id(1);
-    const int count = p.R * p.L, first = RQ * (int)get_global_id(0);
+    const int count = p.R * rows_of(&in, z / p.G), first = RQ * (int)get_global_id(0);
     if (first >= count) return;
     block x = block_make(&in, queries, z, first);
-    x.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
-    x.values = values + p.values_at + z / p.G * p.value_strides[0] + z % p.G * p.value_strides[1] +
-               column;
+    x.keys = scratch + panels_of(&in, z / p.G, z % p.G);
+    x.values = values + values_of(&in, z / p.G, z % p.G) + column;
     part sum, one;
     clear(&sum);
     for (int j0 = x.from / CHUNK * CHUNK; j0 < x.until; j0 += CHUNK) {
@@ -230,7 +228,7 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
     }
     for (int r = 0; r < RQ && first + r < count; r++) {
         if (p.pieces > 1)
-            keep_piece(&p, scratch, (i64)z * count + first + r, piece, column, sum.rows[r],
+            keep_piece(&p, scratch, x.rows[r].number, piece, column, sum.rows[r],
                        sum.values + r * EC);
         else
             finish_row(&p, &x.rows[r], &to, column, sum.rows[r], sum.values + r * EC);

@@ -17,30 +17,30 @@ typedef struct sources {
 } sources;
 
 /* Scores of 16 keys at p->from_stage; keys at or beyond the key length are not read. */
-static float16 given_scores(const steps_params *p, const sources *s, const row_info *r, int j0) {
+static float16 given_scores(const steps_params *p, const inputs *in, const sources *s,
+                            const row_info *r, int j0) {
+    if (j0 >= r->keys || j0 + 16 <= r->begin) return (float16)(-INFINITY);
     if (p->from_type) {
         const i64 at = p->from_at + r->b * p->from_strides[0] + r->h * p->from_strides[1] +
                        r->i * p->from_strides[2];
         return load_part(s->from, at, p->from_strides[3], j0, r->keys, p->from_type, -INFINITY);
     }
-    const int group = r->b * p->a.G + r->h / p->a.R;
-    return dot_panel(s->queries + p->a.queries_at + r->b * p->a.query_strides[0] +
-                         r->h * p->a.query_strides[1] + r->i * p->a.query_strides[2],
-                     s->scratch + p->a.keys_at + ((i64)group * p->a.SP + j0) * p->padded,
+    return dot_panel(s->queries + query_of(in, r->b, r->h, r->i),
+                     s->scratch + panels_of(in, r->b, r->h / p->a.R) + (i64)j0 * p->padded,
                      p->padded);
 }
 
 /* Masked scores of 16 keys. The options exclude at every stage, as does a given score of -inf. */
 static float16 full_scores(const steps_params *p, const inputs *in, const sources *from,
                            const row_info *r, int j0) {
-    return masked_keys(in, r, j0, given_scores(p, from, r, j0), p->from_stage);
+    return masked_keys(in, r, j0, given_scores(p, in, from, r, j0), p->from_stage);
 }
 
-/* Scores before MASKED hold every key below the key length, excluded or not. */
+/* Scores before MASKED hold every key of the key range below the key length, excluded or not. */
 static float16 early_scores(const steps_params *p, const inputs *in, const sources *from,
                             const row_info *r, int j0) {
-    const int16 live = j0 + LANES < (r->live ? r->keys : 0);
-    const float16 s = advance_keys(in, r, j0, given_scores(p, from, r, j0),
+    const int16 j = j0 + LANES, live = (j >= r->begin) & (j < (r->live ? r->keys : 0));
+    const float16 s = advance_keys(in, r, j0, given_scores(p, in, from, r, j0),
                                    (float16)(0.0f), p->from_stage, p->to_stage);
     return select((float16)(-INFINITY), s, live);
 }
@@ -72,14 +72,15 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
     for (int n = 0; n < heads; n++) {
         const int h = p.mean ? n : z % p.a.H;
         const row_info r = row_make(&in, b, h, i);
+        if (p.a.packed && !r.live) continue; /* such a row has no number */
         float16 x;
         if (!p.weights && p.to_stage < STAGE_MASKED)
             x = early_scores(&p, &in, &src, &r, j0);
         else
             x = full_scores(&p, &in, &src, &r, j0);
         if (p.weights)
-            x = weights_of(&in, &r, j0, x,
-                           scratch + p.a.row_sums_at + 2 * (((i64)b * p.a.H + h) * p.a.L + i));
+            x = weights_of(&in, &r, j0, x, scratch + p.a.row_sums_at + 2 * r.number);
+        if (p.a.packed) x = select((float16)(0.0f), x, j0 + LANES < r.length);
         sum = p.mean ? sum + x : x;
     }
     if (p.mean) sum /= (float16)((float)p.a.H);
@@ -133,14 +134,14 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     for (int n = 0; n < GROUP; n++)
         sum += shared[n];
 #endif
-    if (mine != 0 || i >= p.a.L) return;
+    if (mine != 0 || i >= p.a.L || (p.a.packed && !r.live)) return;
     if (sink != -INFINITY) sum += exponential(sink - base);
     const float value = sum == 0.0f ? -INFINITY : top + log(sum);
-    scratch[p.a.row_sums_at + 2 * ((i64)z * p.a.L + i)] = base;
-    scratch[p.a.row_sums_at + 2 * ((i64)z * p.a.L + i) + 1] = sum;
+    scratch[p.a.row_sums_at + 2 * r.number] = base;
+    scratch[p.a.row_sums_at + 2 * r.number + 1] = sum;
     if (lse)
         lse[p.a.lse_at + r.b * p.a.lse_strides[0] + r.h * p.a.lse_strides[1] +
-            i * p.a.lse_strides[2]] = value;
+            r.row * p.a.lse_strides[2]] = value;
 }
 
 /* ---- weights times values -------------------------------------------------------------------- */
@@ -154,10 +155,10 @@ __kernel void attention_mix(const steps_params p, __global const uchar *mask,
     if (column >= p.a.E || i >= p.a.L) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, 0, scratch);
     const row_info r = row_make(&in, z / p.a.H, z % p.a.H, i);
+    if (p.a.packed && !r.live) return;
     const i64 at = p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] +
                    i * p.from_strides[2];
-    __global const float *const rows = values + p.a.values_at + r.b * p.a.value_strides[0] +
-                                       r.h / p.a.R * p.a.value_strides[1] + column;
+    __global const float *const rows = values + values_of(&in, r.b, r.h / p.a.R) + column;
     float16 sum = (float16)(0.0f);
     for (int j0 = r.first; j0 < r.end; j0 += 64) {
         float16 partial = (float16)(0.0f);
@@ -169,6 +170,6 @@ __kernel void attention_mix(const steps_params p, __global const uchar *mask,
         sum += partial;
     }
     const i64 to = p.a.out_at + r.b * p.a.out_strides[0] + r.h * p.a.out_strides[1] +
-                   i * p.a.out_strides[2];
+                   r.row * p.a.out_strides[2];
     store_part(out, to, p.a.out_strides[3], column, p.a.E, p.a.out_type, sum);
 }

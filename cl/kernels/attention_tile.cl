@@ -133,7 +133,8 @@ static void add_values(const tile *t, __local float *work, int j, i64 pitch, con
     for (int k0 = 0; k0 < KEYS; k0 += BAND) {
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = t->y * SIDE + t->x; n < BAND * EC; n += SIDE * SIDE)
-            values[n] = (narrow)t->values[min(j + k0 + n / EC, t->until - 1) * pitch + n % EC];
+            values[n] =
+                (narrow)t->values[clamp(j + k0 + n / EC, t->from, t->until - 1) * pitch + n % EC];
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < BAND; k++)
             for (int r = 0; r < MINE; r++) {
@@ -164,19 +165,18 @@ static void join(__global float *total, mass *m, mass added, float *o, int keep)
 
 static tile tile_make(const inputs *in, __global const float *queries, int z, int first) {
     const attention_params *const p = in->p;
-    const int b = z / p->G, g = z % p->G, count = p->R * p->L;
+    const int b = z / p->G, g = z % p->G, length = max(rows_of(in, b), 1);
+    const int count = p->R * length;
     tile t = {.x = get_local_id(0), .y = get_local_id(1), .from = 0x7fffffff, .until = 0};
     for (int r = 0; r < MINE; r++) {
         const int row = min(first + t.y * MINE + r, count - 1);
-        t.rows[r] = row_make(in, b, g * p->R + row / p->L, row % p->L);
+        t.rows[r] = row_make(in, b, g * p->R + row / length, row % length);
         const int staged = min(first + t.y + SIDE * r, count - 1);
-        t.queries[r] = queries + p->queries_at + b * p->query_strides[0] +
-                       (g * p->R + staged / p->L) * p->query_strides[1] +
-                       staged % p->L * p->query_strides[2];
+        t.queries[r] = queries + query_of(in, b, g * p->R + staged / length, staged % length);
     }
-    for (int n = 0; n < ROWS; n++) {
-        const int row = min(first + n, count - 1);
-        const row_info any = row_make(in, b, g * p->R + row / p->L, row % p->L);
+    for (int n = 0; n < ROWS && first + n < count; n++) {
+        const int row = first + n;
+        const row_info any = row_make(in, b, g * p->R + row / length, row % length);
         if (any.first >= any.end) continue;
         t.from = min(t.from, any.first);
         t.until = max(t.until, any.end);
@@ -200,10 +200,11 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
     }
 }
 
-/* Row `row` of key/value head z: to its piece, or to the caller. */
-static void finish(const attention_params *p, const tile *t, const results *to, int r, i64 row,
-                   mass m, const float *o) {
+/* Row r: to its piece, or to the caller. */
+static void finish(const attention_params *p, const tile *t, const results *to, int r, mass m,
+                   const float *o) {
     const int chunks = p->EP / EC, piece = get_group_id(1);
+    const i64 row = t->rows[r].number;
     const int column = (int)get_global_id(2) % chunks * EC + t->x;
     if (p->pieces > 1) {
         if (t->x == 0) {
@@ -234,11 +235,10 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_group_id(1);
-    const int count = p.R * p.L, first = ROWS * (int)get_group_id(0);
+    const int count = p.R * rows_of(&in, z / p.G), first = ROWS * (int)get_group_id(0);
     tile t = tile_make(&in, queries, z, first);
-    t.keys = scratch + p.keys_at + (i64)z * p.SP * DP;
-    t.values = values + p.values_at + z / p.G * p.value_strides[0] +
-               z % p.G * p.value_strides[1] + column;
+    t.keys = scratch + panels_of(&in, z / p.G, z % p.G);
+    t.values = values + values_of(&in, z / p.G, z % p.G) + column;
     const int here = first + t.y * MINE, start = t.from / CHUNK * CHUNK;
     float o[MINE][CN];
     mass m[MINE], one[MINE];
@@ -254,7 +254,7 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
         const int keep = p.pieces == 1 && j0 + CHUNK < t.until;
         for (int r = 0; r < MINE && here + r < count; r++) {
             __global float *const total =
-                scratch + p.totals_at + ((i64)z * count + here + r) * p.EP + column + t.x;
+                scratch + p.totals_at + t.rows[r].number * p.EP + column + t.x;
             if (!alone) {
                 join(total, &m[r], one[r], o[r], keep);
                 continue;
@@ -265,5 +265,5 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
         }
     }
     for (int r = 0; r < MINE && here + r < count; r++)
-        finish(&p, &t, &to, r, (i64)z * count + here + r, m[r], o[r]);
+        finish(&p, &t, &to, r, m[r], o[r]);
 }

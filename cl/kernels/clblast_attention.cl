@@ -8,6 +8,7 @@
  * alone. A product's bits then depend on nothing that an excluded key holds, which a select after
  * the product could not bring about: the order of a library's sums is not known here. */
 #include "clblast_params.h"
+#include "operand.h"
 #include "score.h"
 
 #ifndef GROUP
@@ -23,17 +24,21 @@ __kernel void clear_flags(const widen_params p, __global float *scratch) {
 }
 
 /* (16 columns, row, plane) */
-__kernel void widen(const widen_params p, __global const uchar *x, __global float *scratch) {
+__kernel void widen(const widen_params p, __global const uchar *x, __global const float *scales,
+                    __global const int *pages, __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), y = get_global_id(1), plane = get_global_id(2);
     if (column >= p.pitch || y >= p.rows || plane >= p.planes) return;
     const int z = p.plane + plane, b = z / p.G, row = p.row + y;
     const int h = z % p.G * p.R + row / p.n, i = row % p.n;
-    const int limit =
-        p.table_at < 0 ? p.limit : (int)((__global const i64 *)scratch)[p.table_at + 3 * b + 1];
+    __global const i64 *const sample =
+        p.table_at < 0 ? 0 : (__global const i64 *)scratch + p.table_at + TABLE_COLUMNS * b;
+    const int end = p.limit < 0 ? p.end : min(p.end, (int)sample[p.limit]);
     float16 values = (float16)(0.0f);
-    if (i < limit)
-        values = load_part(x, p.at + b * p.strides[0] + h * p.strides[1] + i * p.strides[2],
-                         p.strides[3], column, p.size, p.type, 0.0f);
+    if (i >= p.begin && i < end) {
+        const operand_memory memory = {x, scales, pages};
+        const operand_row from = operand_find(&p.x, &memory, sample, b, h, i);
+        values = operand_part(&p.x, &memory, &from, column);
+    }
     if (p.flags_at >= 0 && !all(isfinite(values))) {
         values = select((float16)(0.0f), values, isfinite(values));
         atomic_or((volatile __global int *)scratch + p.flags_at + plane, 1);
@@ -111,15 +116,15 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
         vstore16(select(w / (float16)(sum), w, as_uint16(w) == EXCLUDED), 0, s + j0);
     }
     if (mine != 0) return;
+    if (p.a.packed && !r.live) return; /* such a row has no number and no place */
     if (p.a.row_sums_at >= 0) {
-        __global float *const to =
-            scratch + p.a.row_sums_at + 2 * (((i64)r.b * p.a.H + r.h) * p.a.L + r.i);
+        __global float *const to = scratch + p.a.row_sums_at + 2 * r.number;
         to[0] = base;
         to[1] = sum;
     }
     if (lse)
         lse[p.a.lse_at + r.b * p.a.lse_strides[0] + r.h * p.a.lse_strides[1] +
-            r.i * p.a.lse_strides[2]] = sum == 0.0f ? -INFINITY : top + log(sum);
+            r.row * p.a.lse_strides[2]] = sum == 0.0f ? -INFINITY : top + log(sum);
 }
 
 /* (16 keys, row, plane): the caller's weights into the block, -0 for excluded keys and beyond S. */
@@ -153,46 +158,50 @@ __kernel void store_scores(const block_params p, __global const uchar *mask,
     if (p.stage == STAGE_MASKED) {
         x = masked_keys(&in, &r, j0, x, STAGE_RAW);
     } else {
-        const int16 live = j0 + LANES < (r.live ? r.keys : 0);
+        const int16 j = j0 + LANES, live = (j >= r.begin) & (j < (r.live ? r.keys : 0));
         x = advance_keys(&in, &r, j0, x, (float16)(0.0f), STAGE_RAW, p.stage);
         x = select((float16)(-INFINITY), x, live);
     }
+    if (p.a.packed) x = select((float16)(0.0f), x, j0 + LANES < (r.live ? r.length : 0));
     store_part(scores, place_of_row(&p, &r), p.strides[3], j0, p.a.S, p.type, x);
 }
 
 /* ---- the end of a block ---------------------------------------------------------------------- */
 
 /* What elements of V that are not finite bring, of allowed keys. */
-static float16 not_finite(const block_params *p, const row_info *r, __global const uchar *v,
-                          __global const float *weights, int column) {
-    const i64 at = p->at + r->b * p->strides[0] + r->h / p->a.R * p->strides[1];
+static float16 not_finite(const block_params *p, const inputs *in, const row_info *r,
+                          const operand_memory *v, __global const float *weights, int column) {
+    __global const i64 *const sample = in->table ? in->table + TABLE_COLUMNS * r->b : 0;
     float16 sum = (float16)(0.0f);
     for (int j = r->first; j < r->end; j++) {
         if (as_uint(weights[j]) == EXCLUDED) continue;
-        const float16 x =
-            load_part(v, at + j * p->strides[2], p->strides[3], column, p->a.E, p->type, 0.0f);
+        const operand_row row = operand_find(&p->v, v, sample, r->b, r->h / p->a.R, j);
+        const float16 x = operand_part(&p->v, v, &row, column);
         sum += select(x * weights[j], (float16)(0.0f), isfinite(x));
     }
     return sum;
 }
 
 /* (16 columns, row, plane) */
-__kernel void finish(const block_params p, __global const uchar *v, __global uchar *out,
-                     __global float *scratch) {
+__kernel void finish(const block_params p, __global const uchar *v, __global const float *scales,
+                     __global const int *pages, __global uchar *out, __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), y = get_global_id(1), plane = get_global_id(2);
     if (column >= p.a.E || y >= p.rows || plane >= p.planes) return;
     const inputs in = inputs_make(&p.a, 0, 0, 0, 0, scratch);
     const row_info r = block_row(&p, &in, plane, y);
+    if (p.a.packed && !r.live) return;
     float16 x = (float16)(0.0f);
     for (int part = 0; part < p.parts && p.a.S > 0; part++)
         x += vload16(0, scratch + p.sums_at + column +
                             (((i64)plane * p.parts + part) * p.rows + y) * p.sums_pitch);
     if (((__global const int *)scratch)[p.flags_at + plane]) {
-        const float16 more = not_finite(&p, &r, v, scratch + scores_of(&p, plane, y), column);
+        const operand_memory memory = {v, scales, pages};
+        const float16 more =
+            not_finite(&p, &in, &r, &memory, scratch + scores_of(&p, plane, y), column);
         x = select(x + more, x, isequal(more, (float16)(0.0f))); /* a -0 stays one */
     }
     store_part(out,
              p.a.out_at + r.b * p.a.out_strides[0] + r.h * p.a.out_strides[1] +
-                 r.i * p.a.out_strides[2],
+                 r.row * p.a.out_strides[2],
              p.a.out_strides[3], column, p.a.E, p.a.out_type, x);
 }

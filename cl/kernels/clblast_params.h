@@ -14,20 +14,22 @@
 
 /* Rows of a tensor [B, heads, n, size] widened into a block. */
 typedef struct widen_params {
-    i64 strides[4], at;
+    operand_source x;
     i64 to;
-    i64 table_at; /* of key lengths beyond which nothing is read; -1 = none */
+    i64 table_at; /* of samples; -1 = none */
     i64 flags_at; /* [planes] ints: set where something is not finite, and 0 put in its place;
                      -1 = copied as it is */
     i32 G, R, n;  /* row r of plane z: head z % G * R + r / n, row r % n */
-    i32 limit;    /* rows of the tensor */
-    i32 size, type;
+    i32 begin, end; /* rows that are read */
+    i32 limit;      /* column of the table of samples with the row behind the last; -1 = none */
     i32 plane, planes, row, rows, pitch;
+    i32 unused;
 } widen_params;
 
 typedef struct block_params {
     attention_params a;
-    i64 strides[4], at; /* of the caller's weights or scores, or of V */
+    operand_source v;
+    i64 strides[4], at; /* of the caller's weights or scores */
     i64 scores_at, sums_at, flags_at;
     i32 type, stage;
     i32 plane, planes, row, rows;

@@ -13,6 +13,7 @@
 #define TYPE_F32 1
 #define TYPE_F16 2
 #define TYPE_BF16 3
+#define TYPE_I8 4
 #define TYPE_I64 6
 
 /* One rounding where the device has the instruction (the host defines USE_FMA then), two elsewhere;

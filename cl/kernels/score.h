@@ -12,7 +12,11 @@
 typedef struct row_info {
     i64 place;
     i64 mask_at, bias_at, key_mask_at;
-    int first, end, keys;
+    i64 number; /* of what scratch keeps for each row */
+    i64 row;    /* of out and lse */
+    int first, end;
+    int begin, keys; /* keys of the key range and the key length */
+    int length;      /* the key length */
     int b, h, i;
     int live; /* below the query length */
     float slope;
@@ -23,7 +27,7 @@ typedef struct inputs {
     const attention_params *p;
     __global const uchar *mask, *bias, *key_mask;
     __global const float *slopes;
-    __global const i64 *table; /* NULL where no lengths or offsets are given */
+    __global const i64 *table; /* of samples; NULL where all are alike */
 } inputs;
 
 static inputs inputs_make(const attention_params *p, __global const uchar *mask,
@@ -34,27 +38,58 @@ static inputs inputs_make(const attention_params *p, __global const uchar *mask,
     return in;
 }
 
+static i64 table_of(const inputs *in, int b, int column) {
+    return in->table ? in->table[TABLE_COLUMNS * b + column] : 0;
+}
+
+/* Query rows of sample b that there are: packed queries have no rows beyond the length. */
+static int rows_of(const inputs *in, int b) {
+    return in->p->packed ? (int)table_of(in, b, TABLE_QUERIES) : in->p->L;
+}
+
+/* Where query i of head h, the panels and the values of head g of sample b begin. */
+static i64 query_of(const inputs *in, int b, int h, int i) {
+    const attention_params *const p = in->p;
+    return p->queries_at + b * p->query_strides[0] + h * p->query_strides[1] +
+           (i + table_of(in, b, TABLE_QUERY_ROW)) * p->query_strides[2];
+}
+static i64 panels_of(const inputs *in, int b, int g) {
+    const attention_params *const p = in->p;
+    return p->keys_at + b * p->key_strides[0] + g * p->key_strides[1] +
+           table_of(in, b, TABLE_PANELS);
+}
+static i64 values_of(const inputs *in, int b, int g) {
+    const attention_params *const p = in->p;
+    return p->values_at + b * p->value_strides[0] + g * p->value_strides[1] +
+           table_of(in, b, TABLE_KEY_ROW) * p->value_strides[2];
+}
+
 /* Row i of head h of sample b. */
 static row_info row_make(const inputs *in, int b, int h, int i) {
     const attention_params *const p = in->p;
     row_info r;
     i64 queries = p->L, keys = p->S, offset = p->offset;
     if (in->table) {
-        queries = in->table[3 * b];
-        keys = in->table[3 * b + 1];
-        offset = in->table[3 * b + 2];
+        queries = table_of(in, b, TABLE_QUERIES);
+        keys = table_of(in, b, TABLE_KEYS);
+        offset = table_of(in, b, TABLE_OFFSET);
     }
     r.b = b;
     r.h = h;
     r.i = i;
+    r.row = i + table_of(in, b, TABLE_QUERY_ROW);
+    r.number = b * p->row_strides[0] + h * p->row_strides[1] + r.row;
+    r.length = (int)keys;
+    r.begin = p->key_begin;
+    keys = min(keys, (i64)p->key_end);
     r.keys = (int)keys;
     r.live = i < queries;
     r.place = i + offset;
-    i64 end = r.live ? keys : 0, first = 0;
+    i64 end = r.live ? keys : 0, first = p->key_begin;
     if (p->causal && r.place + 1 < end) end = r.place + 1;
     if (p->window_right >= 0 && p->window_right < end - r.place)
         end = r.place + p->window_right + 1;
-    if (p->window_left >= 0 && r.place > p->window_left) first = r.place - p->window_left;
+    if (p->window_left >= 0 && r.place - p->window_left > first) first = r.place - p->window_left;
     if (first > keys) first = keys;
     r.first = (int)first;
     r.end = end < first ? r.first : (int)end;

@@ -40,14 +40,45 @@ typedef struct rope_arguments {
     i64 cos_offset, cos_strides[2], cos_step; /* strides: of the batch, of the table's row */
     i64 sin_offset, sin_strides[2], sin_step;
     i64 ids_offset, ids_strides[2];
-    i64 position;  /* of row 0 where there are no ids */
+    i64 offsets_at, offsets_stride; /* of positions, one for each sample */
+    i64 position;                   /* of row 0 where there are no ids */
     i32 sizes[3];  /* B, H, L */
     i32 positions; /* rows of a table of rank 2 */
     i32 rows, columns, pairs;
     i32 table_type, ids_type; /* ids_type 0: not given */
+    i32 offsets_type;         /* 0: not given */
     i32 interleaved;
     i32 own_rows; /* tables of rank 3 */
 } rope_arguments;
+
+/* Appending k or v. */
+typedef struct append_arguments {
+    i64 x_strides[4], x_at;
+    i64 to_strides[4], to_at; /* pages [P, G, C, columns] */
+    i64 scale_strides[3], scales_at;
+    i64 cos_strides[2], cos_at, sin_strides[2], sin_at;
+    i64 counts_at, counts_stride; /* [B], or with `packed` cumulative [B + 1] */
+    i64 starts_at, starts_stride;
+    i64 table_strides[2], table_at;
+    i64 page_count, page_size;
+    i64 entries;   /* pages of a sample */
+    i64 positions; /* rows of the tables of cosines and sines */
+    i32 samples, heads, rows, columns;
+    i32 pairs; /* 0: not turned */
+    i32 interleaved, packed;
+    i32 x_type, to_type, counts_type, starts_type;
+    i32 unused;
+} append_arguments;
+
+typedef struct merge_arguments {
+    i64 parts_strides[5], parts_at;
+    i64 part_lse_strides[4], part_lse_at;
+    i64 out_strides[4], out_at;
+    i64 lse_strides[3], lse_at;
+    i64 sink_stride, sink_at;
+    i32 parts, heads, rows, columns;
+    i32 type, out_type;
+} merge_arguments;
 
 typedef struct embed_arguments {
     row_tensor x, out;

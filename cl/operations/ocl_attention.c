@@ -29,12 +29,13 @@ static const struct {
 
 static int64_t groups_of(const attend_device *device, const ocl_attention_sizes *n) {
     const int rows = shapes[device->kernels].rows;
+    if (n->packed_queries) return (n->H / n->G * n->query_rows + rows - 1) / rows * n->G;
     return (n->H / n->G * n->L + rows - 1) / rows * n->B * n->G;
 }
 
 static size_t partial_bytes(const ocl_attention_sizes *n, int EP) {
     const size_t pieces = (size_t)(n->S + CHUNK - 1) / CHUNK;
-    return attend__ocl_scratch_round((size_t)(n->B * n->H * n->L) * pieces * (size_t)(EP + 2) *
+    return attend__ocl_scratch_round((size_t)(n->H * n->query_rows) * pieces * (size_t)(EP + 2) *
                                      sizeof(float));
 }
 
@@ -45,9 +46,8 @@ static size_t room_for_partials(const attend_device *device, const ocl_attention
     const int64_t most =
         (int64_t)BUSY_GROUPS * device->shared->facts.compute_units * shapes[device->kernels].rows;
     ocl_attention_sizes n = *largest;
-    const int64_t rows = n.B * n.H * n.L < most ? n.B * n.H * n.L : most;
-    n.B = n.H = 1;
-    n.L = rows;
+    n.query_rows = n.H * n.query_rows < most ? n.H * n.query_rows : most;
+    n.H = 1;
     const size_t bytes = partial_bytes(&n, EP);
     return bytes < MOST_PARTIAL_BYTES ? bytes : MOST_PARTIAL_BYTES;
 }
@@ -155,7 +155,7 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
     else
         (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC,
                        shapes[device->kernels].rows);
-    attend__ocl_attention_kernels(device, p, n, status);
+    attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
     p->fused = attend__ocl_plan_kernel(device, &p->plan,
                                        tile ? &attend__ocl_source_attention_tile

@@ -11,6 +11,8 @@
 
 typedef struct ocl_attention_sizes {
     int64_t B, H, G, L, S, D, E;
+    int64_t query_rows, key_rows; /* of a head, over all samples */
+    bool packed_queries, packed_keys;
 } ocl_attention_sizes;
 
 /* Kernels of a plan by their number, -1 = not used. DP, EC, EP: see attention_params.h. */
@@ -29,7 +31,15 @@ typedef struct ocl_attention_run {
     attention_params p;
     cl_mem mask, bias, key_mask, slopes, sinks, lse;
     cl_mem queries, values; /* scratch, or the caller's */
+    cl_mem pages;           /* NULL: keys and values do not lie in pages */
+    attend_tensor page_table;
 } ocl_attention_run;
+
+/* An operand as the caller has it, for kernels that use operand.h. */
+typedef struct ocl_operand {
+    operand_source x;
+    cl_mem memory, scales, pages;
+} ocl_operand;
 
 ocl_attention_sizes attend__ocl_attention_sizes(attend_operation operation,
                                                 const attend_attention *a);
@@ -37,15 +47,22 @@ ocl_attention_sizes attend__ocl_attention_sizes(attend_operation operation,
 attend_status attend__ocl_attention_check(const attend_device *device,
                                           const ocl_attention_sizes *n);
 
-/* Starts a run: parameters, masks, lengths; enqueues the table where lengths or offsets are used.
- */
+/* Starts a run: parameters, masks, small arrays; enqueues the table of samples where lengths or
+ * offsets are used. */
 void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const attend_attention *a);
 /* Each packs one operand into scratch; queries and values only where they are not float32 of the
  * padded width already. */
 void attend__ocl_pack_queries(ocl_attention_run *r);
 void attend__ocl_pack_keys(ocl_attention_run *r);
 void attend__ocl_pack_values(ocl_attention_run *r);
+ocl_operand attend__ocl_queries_of(const ocl_attention_run *r);
+ocl_operand attend__ocl_keys_of(const ocl_attention_run *r);
+ocl_operand attend__ocl_values_of(const ocl_attention_run *r);
+/* Three arguments: rows, scales, pages. */
+void attend__ocl_push_operand(ocl_launch *launch, const ocl_operand *o);
+
 /* Scratch bytes of each, for plans. */
+int64_t attend__ocl_panel_keys(const ocl_attention_sizes *n);
 size_t attend__ocl_table_bytes(const ocl_attention_sizes *n);
 size_t attend__ocl_queries_bytes(const ocl_attention_sizes *n, int DP);
 size_t attend__ocl_keys_bytes(const ocl_attention_sizes *n, int DP);
@@ -63,7 +80,8 @@ void attend__ocl_softmax_lse(ocl_attention_run *r, const attend_tensor *from);
 
 /* Kernels of the table and of packing, and room for small arrays: for any plan of the family. */
 void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
-                                   const ocl_attention_sizes *n, attend_status *status);
+                                   const ocl_attention_sizes *n, const attend_attention *largest,
+                                   attend_status *status);
 void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p, attend_status *status);
 
 #endif

@@ -84,7 +84,7 @@ void attend__ocl_side_weights(ocl_attention_run *r, const attend_tensor *from, b
 }
 
 void attend__ocl_softmax_lse(ocl_attention_run *r, const attend_tensor *from) {
-    const ocl_attention_sizes n = {.B = r->p.B, .H = r->p.H, .L = r->p.L};
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(r->run->plan->operation, r->a);
     r->p.row_sums_at = attend__ocl_scratch(r->run, attend__ocl_sums_bytes(&n)) / 4;
     steps_params p = {0};
     const cl_mem memory = fill_from(r, &p, from);
@@ -159,7 +159,7 @@ attend_status attend__ocl_plan_step(attend_device *device, attend_operation oper
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->DP = (int)(n.D + 15) / 16 * 16;
     p->EP = (int)(n.E + 15) / 16 * 16;
-    attend__ocl_attention_kernels(device, p, &n, &status);
+    attend__ocl_attention_kernels(device, p, &n, largest, &status);
     attend__ocl_side_kernels(device, p, &status);
     p->plan.record = operation == ATTEND_OP_SCORES    ? record_scores
                      : operation == ATTEND_OP_SOFTMAX ? record_softmax

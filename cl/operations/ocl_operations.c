@@ -25,6 +25,10 @@ attend_status attend__ocl_plan(attend_device *device, attend_operation operation
         return attend__ocl_plan_rope(device, largest, info, plan);
     case ATTEND_OP_EMBED:
         return attend__ocl_plan_embed(device, largest, info, plan);
+    case ATTEND_OP_APPEND:
+        return attend__ocl_plan_append(device, largest, info, plan);
+    case ATTEND_OP_MERGE:
+        return attend__ocl_plan_merge(device, largest, info, plan);
     default:
         return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                                   "opencl: an operation this version does not know");

@@ -26,6 +26,10 @@ attend_status attend__ocl_plan_rope(attend_device *device, const attend_rope *la
                                     attend_plan_info *info, attend_device_plan **plan);
 attend_status attend__ocl_plan_embed(attend_device *device, const attend_embedding *largest,
                                      attend_plan_info *info, attend_device_plan **plan);
+attend_status attend__ocl_plan_append(attend_device *device, const attend_append *largest,
+                                      attend_plan_info *info, attend_device_plan **plan);
+attend_status attend__ocl_plan_merge(attend_device *device, const attend_merging *largest,
+                                     attend_plan_info *info, attend_device_plan **plan);
 
 /* Every operation by its number. */
 attend_status attend__ocl_plan(attend_device *device, attend_operation operation,

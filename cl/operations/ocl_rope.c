@@ -55,11 +55,18 @@ static void record(ocl_run *run, const void *description) {
     a.pairs = (i32)((r->rotary_dim > 0 ? r->rotary_dim : a.columns) / 2);
     const ocl_grid grid = grid_of(run->device, &a);
     attend__ocl_row_sizes(&r->x, a.sizes);
+    attend_tensor packed;
+    const ocl_memory offsets = attend__ocl_small(run, &r->position_offsets, &packed);
+    attend__ocl_small_flush(run);
+    a.offsets_type = (i32)r->position_offsets.type;
+    a.offsets_at = offsets.offset;
+    a.offsets_stride = packed.strides[0];
     ocl_launch launch = attend__ocl_begin(run, 0);
     attend__ocl_memory(&launch, attend__ocl_rows_in(run, &r->x, &a.x));
     attend__ocl_memory(&launch, set_table(run, &r->cos, &a.cos_offset, a.cos_strides, &a.cos_step));
     attend__ocl_memory(&launch, set_table(run, &r->sin, &a.sin_offset, a.sin_strides, &a.sin_step));
     attend__ocl_memory(&launch, set_ids(run, &r->position_ids, &a));
+    attend__ocl_memory(&launch, offsets.memory);
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &r->out, &a.out));
     attend__ocl_value(&launch, &a, sizeof a);
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
@@ -72,6 +79,12 @@ attend_status attend__ocl_plan_rope(attend_device *device, const attend_rope *la
     if (status != ATTEND_OK) return status;
     snprintf(info->kernel, sizeof info->kernel, "rope_%s",
              largest->interleaved ? "interleaved" : "halves");
-    return attend__ocl_plan_simple(device, ATTEND_OP_ROPE, record, &attend__ocl_source_rope, "rope",
-                                   plan);
+    attend_device_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_ROPE, sizeof *p);
+    if (p == NULL) return ATTEND_OUT_OF_MEMORY;
+    p->record = record;
+    if (attend__ocl_given(&largest->position_offsets))
+        p->small_bytes = (size_t)largest->x.sizes[0] * sizeof(i64);
+    (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_rope, attend__ocl_lanes(device),
+                                  "rope", &status);
+    return attend__ocl_plan_made(device, p, status, plan);
 }
