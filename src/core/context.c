@@ -117,6 +117,7 @@ static void destroy(attend_context *context) {
         atomic_fetch_sub(&context->module->open_devices, 1);
     }
     attend__thread_pool_release(context->pool);
+    attend__recycler_destroy(&context->calls);
     attend__mutex_destroy(&context->lock);
     free(context->backend_name);
     free(context->device_name);
@@ -167,6 +168,16 @@ attend_status attend_shutdown(void) {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+static bool make_locks(attend_context *context) {
+    if (!attend__mutex_create(&context->lock)) return false;
+    context->calls.allocate = host_allocate;
+    context->calls.release = host_release;
+    context->calls.self = context;
+    if (attend__recycler_create(&context->calls)) return true;
+    attend__mutex_destroy(&context->lock);
+    return false;
+}
+
 /* A context without a device; takes the settings over, also when it fails. */
 static attend_status make(attend__settings *settings, attend_context **made) {
     attend_status status = count_open();
@@ -174,7 +185,7 @@ static attend_status make(attend__settings *settings, attend_context **made) {
     if (status == ATTEND_OK) {
         context = attend__settings_allocate(settings, sizeof *context, 64);
         if (context) memset(context, 0, sizeof *context);
-        if (!context || !attend__mutex_create(&context->lock)) {
+        if (!context || !make_locks(context)) {
             count_closed();
             status = attend__fail(ATTEND_OUT_OF_MEMORY, "context: no memory");
         }

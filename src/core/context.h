@@ -6,6 +6,7 @@
 #define ATTEND_CORE_CONTEXT_H
 
 #include "attend/plugin.h"
+#include "base/recycler.h"
 #include "base/thread.h"
 
 #include <stdatomic.h>
@@ -29,6 +30,7 @@ struct attend_context {
     struct attend__worker *worker;    /* host-memory devices: started at the first enqueue */
     struct attend__plan_cache *plans;
     struct attend__retired *retired;
+    attend__recycler calls; /* memory of events and of enqueued calls */
     attend__mutex lock; /* guards worker, retired and their creation */
     char *backend_name, *device_name, *reason, *refused; /* of the decision record */
 };

@@ -14,17 +14,17 @@ static attend_status check(const attend_event *event) {
 
 attend_status attend__event_create(attend_context *context, attend_device_event *device,
                                    attend_event **event) {
-    attend_event *e = attend__context_allocate(context, sizeof *e);
+    attend_event *e = attend__recycler_take(&context->calls, sizeof *e);
     if (!e) return attend__fail(ATTEND_OUT_OF_MEMORY, "event: no memory");
     *e = (attend_event){.context = context, .device = device};
     atomic_init(&e->references, 1);
     if (!attend__mutex_create(&e->lock)) {
-        attend__context_free(context, e);
+        attend__recycler_give(&context->calls, e);
         return attend__fail(ATTEND_OUT_OF_MEMORY, "event: no lock");
     }
     if (!attend__condition_create(&e->changed)) {
         attend__mutex_destroy(&e->lock);
-        attend__context_free(context, e);
+        attend__recycler_give(&context->calls, e);
         return attend__fail(ATTEND_OUT_OF_MEMORY, "event: no lock");
     }
     attend__context_retain(context);
@@ -45,7 +45,7 @@ void attend_event_release(attend_event *event) {
     if (event->device) context->table.event_release(context->device, event->device);
     attend__condition_destroy(&event->changed);
     attend__mutex_destroy(&event->lock);
-    attend__context_free(context, event);
+    attend__recycler_give(&context->calls, event);
     attend__context_release(context);
 }
 

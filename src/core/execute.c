@@ -71,7 +71,7 @@ static attend_status enqueue_waiting(attend_plan *plan, const void *completed,
     attend_device_event *few[16], **waits = few;
     if (count > sizeof few / sizeof *few) {
         size_t bytes = count * sizeof *waits; /* the caller's array has as many pointers */
-        waits = attend__context_allocate(context, bytes);
+        waits = attend__recycler_take(&context->calls, bytes);
         if (waits == NULL)
             return attend__fail(ATTEND_OUT_OF_MEMORY, "a list of %zu waits could not be copied",
                                 count);
@@ -80,7 +80,7 @@ static attend_status enqueue_waiting(attend_plan *plan, const void *completed,
         waits[i] = sequence->last != NULL ? sequence->last->device : sequence->waits[i]->device;
     const attend_status status =
         context->table.enqueue(context->device, plan->device, completed, count, waits, event);
-    if (waits != few) attend__context_free(context, waits);
+    if (waits != few) attend__recycler_give(&context->calls, waits);
     return status;
 }
 

@@ -46,7 +46,7 @@ static void release_job(job *j) {
     for (size_t i = 0; i < j->buffer_count; i++)
         attend_buffer_release(j->buffers[i]);
     if (j->call.drop != NULL) j->call.drop(j->call.object);
-    attend__context_free(context, j);
+    attend__recycler_give(&context->calls, j);
     attend__context_release(context);
 }
 
@@ -119,7 +119,7 @@ static attend_status enqueue_on_worker(const attend__call *call, const void *arg
                                        size_t wait_count, attend_event *const *waits,
                                        attend_event *event) {
     const size_t small = small_bytes(call->fields, arguments);
-    job *j = attend__context_allocate(call->context, aligned(sizeof *j) + small);
+    job *j = attend__recycler_take(&call->context->calls, aligned(sizeof *j) + small);
     if (j == NULL)
         return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
     j->call = *call;

@@ -29,7 +29,7 @@ static void drop(void *object) {
     attend_context *context = h->context;
     attend__plan_drop(h->plan);
     attend_weights_release(h->weights);
-    attend__context_free(context, h);
+    attend__recycler_give(&context->calls, h);
 }
 
 static attend_status execute(void *object, const void *arguments, attend__sequence *sequence) {
@@ -43,7 +43,7 @@ static attend_status execute(void *object, const void *arguments, attend__sequen
 
 static attend_status enqueue(attend__call *call, const held *needs, const void *completed,
                              const attend__enqueueing *enqueueing) {
-    held *h = attend__context_allocate(call->context, sizeof *h);
+    held *h = attend__recycler_take(&call->context->calls, sizeof *h);
     if (h == NULL)
         return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");
     atomic_init(&h->references, 1);

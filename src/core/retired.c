@@ -11,7 +11,7 @@
 attend__retired *attend__retired_create(attend_context *context, size_t most) {
     const size_t bytes =
         sizeof(attend__retired) + most * sizeof(attend_buffer *); /* most <= ATTEND__MAX_FIELDS */
-    attend__retired *record = attend__context_allocate(context, bytes);
+    attend__retired *record = attend__recycler_take(&context->calls, bytes);
     if (record != NULL) memset(record, 0, bytes);
     return record;
 }
@@ -21,7 +21,7 @@ void attend__retired_release(attend_context *context, attend__retired *record) {
     for (size_t i = 0; i < record->count; i++)
         attend_buffer_release(record->buffers[i]);
     if (record->drop != NULL) record->drop(record->object);
-    attend__context_free(context, record);
+    attend__recycler_give(&context->calls, record);
 }
 
 void attend__retired_keep(attend_context *context, attend__retired *record) {
