@@ -164,7 +164,7 @@ void attend__write_mean(const attend__call *call, const attend__scratch *scratch
 
 void attend__clear_rows(const attend__call *call, int64_t batch, int64_t group, int64_t first,
                         int64_t count) {
-    const float zeros[ATTEND__BLOCK_KEYS] = {0.0f};
+    static const float zeros[ATTEND__BLOCK_KEYS];
     for (int64_t index = first; index < first + count; index++) {
         const attend__query row = {.query = index / call->shared,
                                    .head = group * call->shared + index % call->shared};

@@ -152,20 +152,20 @@ static void clear(double *x, int64_t n) {
 /* Scratch: scores and sum of weights [S each], q [D], sum of values [E]. */
 static int64_t attention_scratch(const void *description) {
     const attend_attention *const a = description;
-    return 2 * most_keys(a) + a->q.sizes[3] + a->out.sizes[3];
+    return 2 * a->max_key_length + a->q.sizes[3] + a->out.sizes[3];
 }
 
 static int64_t attention_items(const void *description) {
     const attend_attention *const a = description;
-    return attend_attention_samples(a) * most_queries(a);
+    return attend_attention_samples(a) * a->max_query_length;
 }
 
 static void attention_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
-    const int64_t S = most_keys(a), heads = a->q.sizes[1];
+    const int64_t S = a->max_key_length, heads = a->q.sizes[1];
     double *const s = scratch, *const mean = s + S, *const q = mean + S;
     double *const sum = q + a->q.sizes[3];
-    const row_shape shape = {most_queries(a), S, &a->q, &a->k};
+    const row_shape shape = {a->max_query_length, S, &a->q, &a->k};
     const row of_any_head = attend__reference_row(a, item, &shape);
     clear(mean, S);
     for (int64_t h = 0; h < heads; h++) {
@@ -192,7 +192,7 @@ static int64_t scores_scratch(const void *description) {
 
 static void scores_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
-    const row_shape shape = {most_queries(a), most_keys(a), &a->q, &a->k};
+    const row_shape shape = {a->max_query_length, a->max_key_length, &a->q, &a->k};
     row r = attend__reference_row(a, item, &shape);
     for (r.h = 0; r.h < a->q.sizes[1]; r.h++) {
         read_query(&r, scratch);

@@ -19,15 +19,6 @@ typedef struct row {
     int64_t first, end;   /* of those, the keys that position allows */
 } row;
 
-/* L and S of a description with q and k. A host of before packed batches sets no maximum. */
-static inline int64_t most_queries(const attend_attention *a) {
-    return a->max_query_length > 0 ? a->max_query_length : a->q.sizes[2];
-}
-
-static inline int64_t most_keys(const attend_attention *a) {
-    return a->max_key_length > 0 ? a->max_key_length : a->k.sizes[2];
-}
-
 /* What a step works on: L and S, and the tensors that hold query rows and key rows, NULL where it
  * has none. */
 typedef struct row_shape {
