@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The gate: generated attention cases held against float64 and the error bound of docs/numerics.md.
- * Sees the public headers only. gate_case.c draws a case from a seed, gate_oracle.c computes rows
- * and bounds, gate_check.c compares, gate.c is the program; gate_faults.c shows that the bound
- * catches wrong arithmetic. */
+ * Sees the public headers only. gate_case.c and gate_serving.c draw a case from a seed,
+ * gate_oracle.c computes rows and bounds, gate_check.c compares, gate.c is the program;
+ * gate_faults.c shows that the bound catches wrong arithmetic. */
 #ifndef GATE_H
 #define GATE_H
 
@@ -57,7 +57,11 @@ double gate_half_unit(attend_type type, double x);
     X(HALF, "16-bit q", 0.4)                                                                       \
     X(MIXED, "f32 q over 16-bit k and v", 0.2)                                                     \
     X(STRIDES, "odd strides", 0.5)                                                                 \
-    X(BROADCAST, "stride 0", 0.25)
+    X(BROADCAST, "stride 0", 0.25)                                                                 \
+    X(PACKED, "packed batch", 0.25)                                                                \
+    X(PAGES, "pages", 0.2)                                                                         \
+    X(INT8, "int8 k and v", 0.2)                                                                   \
+    X(KEY_RANGE, "key range", 0.2)
 
 typedef enum gate_option {
 #define GATE_X(name, text, share) GATE_##name,
@@ -68,22 +72,38 @@ typedef enum gate_option {
 
 extern const char *const gate_option_text[GATE_OPTION_COUNT];
 
-enum { GATE_MAX_TENSORS = 20 };
+/* The first option of those that serving brought: drawn from a generator of their own, so that a
+ * case without them is what it was before. */
+enum { GATE_FIRST_OF_SERVING = GATE_PACKED };
+
+enum { GATE_MAX_TENSORS = 24, GATE_MAX_BATCH = 4 };
 
 typedef struct gate_memory {
     unsigned char *bytes; /* with a guard of GATE_GUARD bytes before and after */
     size_t size;
     attend_tensor *view;
     bool output;
+    int64_t rows; /* of an output: rows of dimension 2 that are written; -1 = all */
 } gate_memory;
+
+/* How the samples lie in memory where they are packed or in pages. */
+typedef struct gate_layout {
+    int64_t query_length[GATE_MAX_BATCH], key_length[GATE_MAX_BATCH];
+    int64_t query_rows, key_rows; /* packed: rows of q and k; some lie behind the last sample */
+    int64_t pages, page_size, entries;
+} gate_layout;
 
 typedef struct gate_case {
     int64_t B, H, G, L, S, D, E;
-    uint32_t used; /* bit per gate_option that is really in use */
-    attend_attention a;
+    uint32_t used;      /* bit per gate_option that is really in use */
+    attend_attention a; /* the call */
+    attend_attention
+        truth; /* what it means: k and v as plain floats, lengths for cumulative ones */
+    gate_layout layout;
     gate_memory memory[GATE_MAX_TENSORS];
     int count;
-    char text[256]; /* one line: sizes, types, options */
+    void *plain[3]; /* q, k and v of `truth` where they are not those of the call */
+    char text[320]; /* one line: sizes, types, options */
 } gate_case;
 
 /* Largest sizes a case may have; smaller for slow backends. plans: cases take their head sizes from
@@ -96,11 +116,12 @@ typedef struct gate_limits {
 /* false when memory ran out. The same (seed, index, limits) gives the same case. */
 bool gate_case_make(gate_case *c, uint64_t seed, uint64_t index, gate_limits limits);
 void gate_case_free(gate_case *c);
+/* Where row (b, h, i) lies in out and lse. false where a packed batch has no such row. */
+bool gate_case_row(const gate_case *c, const int64_t at[3], int64_t row[3]);
 /* The name of an output whose gaps or surroundings were written to, or NULL. */
 const char *gate_case_damage(const gate_case *c);
 
-/* ---- oracle
- * --------------------------------------------------------------------------------------- */
+/* ---- oracle ---------------------------------------------------------------------------------- */
 
 /* One row (b, h, i) in float64: arrays of S, kept from row to row. */
 typedef struct gate_row {
@@ -111,7 +132,8 @@ typedef struct gate_row {
     double *weight, *weight_bound;
     double *error; /* e_j + m + u t */
     double lse, lse_bound;
-    bool beyond; /* at or beyond the query length */
+    bool beyond;  /* at or beyond the query length */
+    int64_t keys; /* key length of the sample */
 } gate_row;
 
 bool gate_row_make(gate_row *r, int64_t keys);
@@ -121,8 +143,7 @@ void gate_row_compute(gate_row *r, const attend_attention *a, int64_t b, int64_t
 double gate_row_output(const gate_row *r, const attend_attention *a, int64_t b, int64_t h,
                        int64_t e, double *bound);
 
-/* ---- comparison
- * -------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 typedef enum gate_kind {
     GATE_KIND_OUT,

@@ -2,7 +2,7 @@
  *
  * Draws a case: sizes evenly on a log scale or at the edge of a tile, types, layouts, options,
  * values. Outputs lie in memory filled with a pattern, so that a write outside of them shows. */
-#include "gate.h"
+#include "gate_draw.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,12 +35,8 @@ static int64_t draw_size(gate_random *r, const int64_t *edges, size_t count, int
     return gate_log_range(r, 1, most);
 }
 
-static bool on(const gate_case *c, gate_option option) {
+bool gate_on(const gate_case *c, gate_option option) {
     return (c->used >> option & 1) != 0;
-}
-
-static void off(gate_case *c, gate_option option) {
-    c->used &= ~(1u << option);
 }
 
 /* D and E from `sizes`, which may be the generator of a plan that many cases share. */
@@ -48,15 +44,15 @@ static void draw_sizes(gate_case *c, gate_random *r, gate_random *sizes, gate_li
     enum { LENGTHS = sizeof length_edges / sizeof *length_edges };
     enum { SIZES = sizeof size_edges / sizeof *size_edges };
     c->B = gate_range(r, 1, 4);
-    c->H = gate_range(r, on(c, GATE_GROUPED) ? 2 : 1, 12);
+    c->H = gate_range(r, gate_on(c, GATE_GROUPED) ? 2 : 1, 12);
     c->G = c->H;
-    while (on(c, GATE_GROUPED) && (c->G == c->H || c->H % c->G))
+    while (gate_on(c, GATE_GROUPED) && (c->G == c->H || c->H % c->G))
         c->G = gate_range(r, 1, c->H - 1);
     c->L = draw_size(r, length_edges, LENGTHS, limits.length);
     c->S = gate_chance(r, 0.3) ? c->L : draw_size(r, length_edges, LENGTHS, limits.length);
     c->D = draw_size(sizes, size_edges, SIZES, limits.head_size);
     c->E = c->D;
-    while (on(c, GATE_VALUE_SIZE) && c->E == c->D && limits.head_size > 1)
+    while (gate_on(c, GATE_VALUE_SIZE) && c->E == c->D && limits.head_size > 1)
         c->E = draw_size(sizes, size_edges, SIZES, limits.head_size);
 }
 
@@ -81,18 +77,18 @@ static int64_t lay_out(attend_tensor *t, gate_random *r, bool odd, bool repeat) 
     return span;
 }
 
-/* Gives the view memory; a view that is not given before this call becomes one. */
-static bool place(gate_case *c, gate_random *r, attend_tensor *view, attend_tensor shape,
-                  bool output) {
-    const bool small = shape.rank == 1;
+bool gate_place(gate_case *c, gate_random *r, attend_tensor *view, attend_tensor shape,
+                bool output) {
+    const bool index = shape.type == ATTEND_I32 || shape.type == ATTEND_I64;
+    const bool repeat = gate_on(c, GATE_BROADCAST) && !output && shape.rank > 1 && !index;
     *view = shape;
-    const int64_t span =
-        lay_out(view, r, on(c, GATE_STRIDES), on(c, GATE_BROADCAST) && !output && !small);
-    const int64_t skipped = on(c, GATE_STRIDES) ? gate_range(r, 0, 5) : 0;
+    const int64_t span = lay_out(view, r, gate_on(c, GATE_STRIDES), repeat);
+    const int64_t skipped = gate_on(c, GATE_STRIDES) ? gate_range(r, 0, 5) : 0;
     const size_t unit = attend_type_bytes(view->type);
     gate_memory *m = &c->memory[c->count++];
     m->view = view;
     m->output = output;
+    m->rows = -1;
     m->size = (size_t)(span + skipped) * unit;
     m->bytes = malloc(m->size + 2 * GUARD);
     if (!m->bytes) return false;
@@ -111,10 +107,7 @@ static bool next(const attend_tensor *t, int64_t *index) {
     return false;
 }
 
-typedef double draw_value(gate_random *r, const double *parameters);
-
-static void fill(const attend_tensor *t, gate_random *r, draw_value *draw,
-                 const double *parameters) {
+void gate_fill(const attend_tensor *t, gate_random *r, gate_draw *draw, const double *parameters) {
     int64_t index[ATTEND_MAX_RANK] = {0};
     do
         gate_store(t, index, draw(r, parameters));
@@ -130,7 +123,7 @@ static double draw_truth(gate_random *r, const double *p) {
 static double draw_bias(gate_random *r, const double *p) {
     return gate_chance(r, p[0]) ? -HUGE_VAL : 2 * gate_normal(r);
 }
-static double draw_integer(gate_random *r, const double *p) {
+double gate_draw_integer(gate_random *r, const double *p) {
     return (double)gate_range(r, (int64_t)p[0], (int64_t)p[1]);
 }
 
@@ -156,20 +149,22 @@ static bool place_inputs(gate_case *c, gate_random *r) {
     attend_attention *a = &c->a;
     static const attend_type halves[2] = {ATTEND_F16, ATTEND_BF16};
     const attend_type half = halves[gate_range(r, 0, 1)];
-    const attend_type q = on(c, GATE_HALF) ? half : ATTEND_F32;
-    const attend_type kv = on(c, GATE_HALF) || on(c, GATE_MIXED) ? half : ATTEND_F32;
-    if (!place(c, r, &a->q, attend_tensor_4d(NULL, q, c->B, c->H, c->L, c->D), false) ||
-        !place(c, r, &a->k, attend_tensor_4d(NULL, kv, c->B, c->G, c->S, c->D), false) ||
-        !place(c, r, &a->v, attend_tensor_4d(NULL, kv, c->B, c->G, c->S, c->E), false) ||
-        !place(c, r, &a->out, attend_tensor_4d(NULL, draw_float_type(r, q), c->B, c->H, c->L, c->E),
-               true))
+    const attend_type q = gate_on(c, GATE_HALF) ? half : ATTEND_F32;
+    const attend_type kv = gate_on(c, GATE_INT8)                             ? ATTEND_I8
+                           : gate_on(c, GATE_HALF) || gate_on(c, GATE_MIXED) ? half
+                                                                             : ATTEND_F32;
+    if (!gate_place(c, r, &a->q, gate_query_shape(c, q, c->D), false) ||
+        !gate_place(c, r, &a->k, gate_key_shape(c, kv, c->D), false) ||
+        !gate_place(c, r, &a->v, gate_key_shape(c, kv, c->E), false) ||
+        !gate_place(c, r, &a->out, gate_query_shape(c, draw_float_type(r, q), c->E), true))
         return false;
     static const double sizes[4] = {1, 1, 4, 0.1};
     const double one[2] = {0, sizes[gate_range(r, 0, 3)]}, plain[2] = {0, 1};
     const double shifted[2] = {gate_chance(r, 0.3) ? 3 : 0, 1};
-    fill(&a->q, r, draw_normal, one);
-    fill(&a->k, r, draw_normal, plain);
-    fill(&a->v, r, draw_normal, shifted);
+    gate_fill(&a->q, r, draw_normal, one);
+    if (gate_on(c, GATE_INT8)) return gate_place_bytes(c, r);
+    gate_fill(&a->k, r, draw_normal, plain);
+    gate_fill(&a->v, r, draw_normal, shifted);
     return true;
 }
 
@@ -178,20 +173,20 @@ static bool place_masks(gate_case *c, gate_random *r) {
     static const double keeps[3] = {0.9, 0.5, 0.05}, drops[2] = {0, 0.2};
     const double keep = keeps[gate_range(r, 0, 2)], drop = drops[gate_range(r, 0, 1)];
     static const attend_type floats[3] = {ATTEND_F32, ATTEND_F16, ATTEND_BF16};
-    if (on(c, GATE_MASK)) {
+    if (gate_on(c, GATE_MASK)) {
         const attend_type type = gate_chance(r, 0.7) ? ATTEND_BOOL : ATTEND_U8;
-        if (!place(c, r, &a->mask, mask_shape(c, r, type), false)) return false;
-        fill(&a->mask, r, draw_truth, &keep);
+        if (!gate_place(c, r, &a->mask, mask_shape(c, r, type), false)) return false;
+        gate_fill(&a->mask, r, draw_truth, &keep);
     }
-    if (on(c, GATE_BIAS)) {
-        if (!place(c, r, &a->bias, mask_shape(c, r, floats[gate_range(r, 0, 2)]), false))
+    if (gate_on(c, GATE_BIAS)) {
+        if (!gate_place(c, r, &a->bias, mask_shape(c, r, floats[gate_range(r, 0, 2)]), false))
             return false;
-        fill(&a->bias, r, draw_bias, &drop);
+        gate_fill(&a->bias, r, draw_bias, &drop);
     }
-    if (on(c, GATE_KEY_MASK)) {
-        if (!place(c, r, &a->key_mask, attend_tensor_2d(NULL, ATTEND_BOOL, c->B, c->S), false))
+    if (gate_on(c, GATE_KEY_MASK)) {
+        if (!gate_place(c, r, &a->key_mask, attend_tensor_2d(NULL, ATTEND_BOOL, c->B, c->S), false))
             return false;
-        fill(&a->key_mask, r, draw_truth, &keep);
+        gate_fill(&a->key_mask, r, draw_truth, &keep);
     }
     return true;
 }
@@ -199,8 +194,8 @@ static bool place_masks(gate_case *c, gate_random *r) {
 static bool place_vector(gate_case *c, gate_random *r, attend_tensor *view, int64_t n,
                          const double bounds[2]) {
     const attend_type type = gate_chance(r, 0.5) ? ATTEND_I32 : ATTEND_I64;
-    if (!place(c, r, view, attend_tensor_1d(NULL, type, n), false)) return false;
-    fill(view, r, draw_integer, bounds);
+    if (!gate_place(c, r, view, attend_tensor_1d(NULL, type, n), false)) return false;
+    gate_fill(view, r, gate_draw_integer, bounds);
     return true;
 }
 
@@ -208,17 +203,19 @@ static bool place_positions(gate_case *c, gate_random *r) {
     attend_attention *a = &c->a;
     const double queries[2] = {0, (double)c->L}, keys[2] = {0, (double)c->S};
     const double offsets[2] = {-(double)c->L, (double)c->S};
-    a->causal = on(c, GATE_CAUSAL);
-    if (on(c, GATE_WINDOW)) {
+    a->causal = gate_on(c, GATE_CAUSAL);
+    if (gate_on(c, GATE_WINDOW)) {
         a->window_left = gate_range(r, -1, c->S);
         a->window_right =
             a->window_left < 0 || gate_chance(r, 0.6) ? gate_range(r, 0, c->S / 2) : -1;
     }
-    if (on(c, GATE_QUERY_LENGTHS) && !place_vector(c, r, &a->query_lengths, c->B, queries))
+    if (gate_on(c, GATE_QUERY_LENGTHS) && !place_vector(c, r, &a->query_lengths, c->B, queries))
         return false;
-    if (on(c, GATE_KEY_LENGTHS) && !place_vector(c, r, &a->key_lengths, c->B, keys)) return false;
+    if (gate_on(c, GATE_KEY_LENGTHS) && !gate_on(c, GATE_PAGES) &&
+        !place_vector(c, r, &a->key_lengths, c->B, keys))
+        return false;
     a->position = gate_chance(r, 0.5) ? ATTEND_TOP_LEFT : ATTEND_BOTTOM_RIGHT;
-    if (!on(c, GATE_OFFSETS)) return true;
+    if (!gate_on(c, GATE_OFFSETS)) return true;
     a->position = ATTEND_AT_OFFSETS;
     a->query_offset = gate_range(r, -c->L / 2, c->S);
     return gate_chance(r, 0.3) || place_vector(c, r, &a->query_offsets, c->B, offsets);
@@ -227,19 +224,20 @@ static bool place_positions(gate_case *c, gate_random *r) {
 static bool place_extras(gate_case *c, gate_random *r) {
     attend_attention *a = &c->a;
     const double slopes[2] = {0.2, 0.1}, sinks[2] = {1, 2};
-    if (on(c, GATE_ALIBI)) {
+    if (gate_on(c, GATE_ALIBI)) {
         const attend_tensor shape = gate_chance(r, 0.5)
                                         ? attend_tensor_1d(NULL, ATTEND_F32, c->H)
                                         : attend_tensor_2d(NULL, ATTEND_F32, c->B, c->H);
-        if (!place(c, r, &a->alibi_slopes, shape, false)) return false;
-        fill(&a->alibi_slopes, r, draw_normal, slopes);
+        if (!gate_place(c, r, &a->alibi_slopes, shape, false)) return false;
+        gate_fill(&a->alibi_slopes, r, draw_normal, slopes);
     }
-    if (on(c, GATE_SINKS)) {
-        if (!place(c, r, &a->sinks, attend_tensor_1d(NULL, ATTEND_F32, c->H), false)) return false;
-        fill(&a->sinks, r, draw_normal, sinks);
+    if (gate_on(c, GATE_SINKS)) {
+        if (!gate_place(c, r, &a->sinks, attend_tensor_1d(NULL, ATTEND_F32, c->H), false))
+            return false;
+        gate_fill(&a->sinks, r, draw_normal, sinks);
     }
-    if (on(c, GATE_SOFTCAP)) a->softcap = 1 + 20 * gate_uniform(r);
-    if (on(c, GATE_SCALE)) {
+    if (gate_on(c, GATE_SOFTCAP)) a->softcap = 1 + 20 * gate_uniform(r);
+    if (gate_on(c, GATE_SCALE)) {
         a->has_scale = 1;
         a->scale = gate_chance(r, 0.1) ? 0 : gate_normal(r) / sqrt((double)c->D);
     }
@@ -250,18 +248,19 @@ static bool place_outputs(gate_case *c, gate_random *r) {
     attend_attention *a = &c->a;
     const attend_type q = a->q.type;
     const int64_t B = c->B, H = c->H, L = c->L, S = c->S;
+    const int64_t *const rows = a->q.sizes;
     a->scores_stage = (attend_scores_stage)gate_range(r, ATTEND_SCORES_RAW, ATTEND_SCORES_MASKED);
-    return (!on(c, GATE_WEIGHTS) ||
-            place(c, r, &a->weights, attend_tensor_4d(NULL, draw_float_type(r, q), B, H, L, S),
-                  true)) &&
-           (!on(c, GATE_WEIGHTS_MEAN) ||
-            place(c, r, &a->weights_mean, attend_tensor_3d(NULL, draw_float_type(r, q), B, L, S),
-                  true)) &&
-           (!on(c, GATE_SCORES) ||
-            place(c, r, &a->scores, attend_tensor_4d(NULL, draw_float_type(r, q), B, H, L, S),
-                  true)) &&
-           (!on(c, GATE_LSE) ||
-            place(c, r, &a->lse, attend_tensor_3d(NULL, ATTEND_F32, B, H, L), true));
+    return (!gate_on(c, GATE_WEIGHTS) ||
+            gate_place(c, r, &a->weights, attend_tensor_4d(NULL, draw_float_type(r, q), B, H, L, S),
+                       true)) &&
+           (!gate_on(c, GATE_WEIGHTS_MEAN) ||
+            gate_place(c, r, &a->weights_mean,
+                       attend_tensor_3d(NULL, draw_float_type(r, q), B, L, S), true)) &&
+           (!gate_on(c, GATE_SCORES) ||
+            gate_place(c, r, &a->scores, attend_tensor_4d(NULL, draw_float_type(r, q), B, H, L, S),
+                       true)) &&
+           (!gate_on(c, GATE_LSE) ||
+            gate_place(c, r, &a->lse, attend_tensor_nd(NULL, ATTEND_F32, 3, rows), true));
 }
 
 static void describe(gate_case *c) {
@@ -270,23 +269,36 @@ static void describe(gate_case *c) {
                       (int)c->H, (int)c->G, (int)c->L, (int)c->S, (int)c->D, (int)c->E,
                       attend_type_text(a->q.type), attend_type_text(a->k.type));
     for (int o = 0; o < GATE_OPTION_COUNT && at < (int)sizeof c->text; o++)
-        if (on(c, (gate_option)o))
+        if (gate_on(c, (gate_option)o))
             at += snprintf(c->text + at, sizeof c->text - (size_t)at, ", %s", gate_option_text[o]);
+}
+
+/* Options that exclude each other, and what pages need. */
+static void settle(gate_case *c) {
+    uint32_t not = 0;
+    if (gate_on(c, GATE_HALF)) not |= 1u << GATE_MIXED;
+    if (gate_on(c, GATE_MIXED) && !gate_on(c, GATE_HALF)) not |= 1u << GATE_INT8;
+    if (gate_on(c, GATE_QUERY_LENGTHS)) not |= 1u << GATE_PACKED;
+    c->used &= ~not ;
+    if (gate_on(c, GATE_PACKED)) c->used &= ~(1u << GATE_KEY_LENGTHS);
+    if (gate_on(c, GATE_PAGES)) c->used |= 1u << GATE_KEY_LENGTHS;
 }
 
 bool gate_case_make(gate_case *c, uint64_t seed, uint64_t index, gate_limits limits) {
     memset(c, 0, sizeof *c);
     gate_random random = {seed * 0x2545f4914f6cdd1du + index}, *r = &random;
     (void)gate_bits(r);
+    gate_random serving = {~random.state};
     for (int o = 0; o < GATE_OPTION_COUNT; o++)
-        if (gate_chance(r, shares[o])) c->used |= 1u << o;
-    if (on(c, GATE_HALF)) off(c, GATE_MIXED);
+        if (gate_chance(o < GATE_FIRST_OF_SERVING ? r : &serving, shares[o])) c->used |= 1u << o;
+    settle(c);
     c->a = attend_attention_default();
     gate_random plan = {seed * 0x2545f4914f6cdd1du + (limits.plans ? index % limits.plans : 0)};
     (void)gate_bits(&plan);
     draw_sizes(c, r, limits.plans ? &plan : r, limits);
+    gate_draw_layout(c, &serving);
     if (place_inputs(c, r) && place_masks(c, r) && place_positions(c, r) && place_extras(c, r) &&
-        place_outputs(c, r)) {
+        place_outputs(c, r) && gate_place_serving(c, &serving)) {
         describe(c);
         return true;
     }
@@ -297,6 +309,8 @@ bool gate_case_make(gate_case *c, uint64_t seed, uint64_t index, gate_limits lim
 void gate_case_free(gate_case *c) {
     for (int i = 0; i < c->count; i++)
         free(c->memory[i].bytes);
+    for (int i = 0; i < 3; i++)
+        free(c->plain[i]);
     c->count = 0;
 }
 
@@ -310,6 +324,7 @@ static bool damaged(const gate_memory *m) {
     memcpy(copy, m->bytes, m->size + 2 * GUARD);
     int64_t index[ATTEND_MAX_RANK] = {0};
     do {
+        if (m->rows >= 0 && index[2] >= m->rows) continue;
         int64_t at = t->offset;
         for (int32_t d = 0; d < t->rank; d++)
             at += index[d] * t->strides[d];

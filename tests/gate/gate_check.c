@@ -45,16 +45,24 @@ static void judge_value(judge *j, gate_kind kind, const attend_tensor *t, const 
     j->good = false;
 }
 
+static void check_output(judge *j, const gate_row *row, const int64_t at[3]) {
+    const attend_attention *a = &j->c->a;
+    int64_t to[4];
+    if (!gate_case_row(j->c, at, to)) return;
+    for (to[3] = 0; to[3] < j->c->E; to[3]++) {
+        double pair[2];
+        pair[0] = gate_row_output(row, &j->c->truth, at[0], at[1], to[3], &pair[1]);
+        judge_value(j, GATE_KIND_OUT, &a->out, to, pair);
+    }
+    if (a->lse.type)
+        judge_value(j, GATE_KIND_LSE, &a->lse, to, (const double[2]){row->lse, row->lse_bound});
+}
+
 static void check_row(judge *j, const gate_row *row, const int64_t at[3]) {
     const attend_attention *a = &j->c->a;
     const int64_t b = at[0], h = at[1], i = at[2];
-    for (int64_t e = 0; e < j->c->E; e++) {
-        double pair[2];
-        pair[0] = gate_row_output(row, a, b, h, e, &pair[1]);
-        judge_value(j, GATE_KIND_OUT, &a->out, (const int64_t[4]){b, h, i, e}, pair);
-    }
-    if (a->lse.type)
-        judge_value(j, GATE_KIND_LSE, &a->lse, at, (const double[2]){row->lse, row->lse_bound});
+    const bool packed = a->cu_query_lengths.type != ATTEND_NO_TYPE;
+    check_output(j, row, at);
     for (int64_t s = 0; s < j->c->S; s++) {
         const int64_t key[4] = {b, h, i, s};
         /* an excluded key has weight 0 exactly */
@@ -62,9 +70,12 @@ static void check_row(judge *j, const gate_row *row, const int64_t at[3]) {
         if (a->weights.type)
             judge_value(j, GATE_KIND_WEIGHT, &a->weights, key,
                         (const double[2]){row->weight[s], bound});
+        /* padding that no sample of a packed batch has */
+        const bool padding = packed && (row->beyond || s >= row->keys);
         if (a->scores.type)
             judge_value(j, GATE_KIND_SCORE, &a->scores, key,
-                        (const double[2]){row->stage[s], row->stage_bound[s]});
+                        (const double[2]){padding ? 0 : row->stage[s],
+                                          padding ? 0x1p-1000 : row->stage_bound[s]});
     }
 }
 
@@ -74,7 +85,7 @@ static bool check_mean(judge *j, gate_row *row, int64_t b, int64_t i) {
     double *const mean = calloc((size_t)j->c->S * 2, sizeof *mean);
     if (!mean) return false;
     for (int64_t h = 0; h < j->c->H; h++) {
-        gate_row_compute(row, a, b, h, i);
+        gate_row_compute(row, &j->c->truth, b, h, i);
         for (int64_t s = 0; s < j->c->S; s++) {
             mean[2 * s] += row->weight[s] / (double)j->c->H;
             mean[2 * s + 1] += (row->weight_bound[s] + row->weight[s] * (double)j->c->H * 0x1p-24) /
@@ -97,7 +108,7 @@ bool gate_check(const gate_case *c, uint64_t seed, uint64_t index, gate_row *row
         /* the first and the last always; all where there are few */
         int64_t at = rows <= ROWS ? n : n == 0 ? 0 : n == 1 ? rows - 1 : gate_range(r, 0, rows - 1);
         const int64_t place[3] = {at / c->L / c->H, at / c->L % c->H, at % c->L};
-        gate_row_compute(row, &c->a, place[0], place[1], place[2]);
+        gate_row_compute(row, &c->truth, place[0], place[1], place[2]);
         check_row(&j, row, place);
         if (c->a.weights_mean.type && n < 4 && !check_mean(&j, row, place[0], place[2]))
             return false;

@@ -61,12 +61,17 @@ static int64_t position(const attend_attention *a, int64_t b, int64_t i, const i
     return i + a->query_offset + length(&a->query_offsets, b, 0);
 }
 
+/* Below the key length and in the range of keys: what is not has no score at any stage. */
+static bool takes_part(const attend_attention *a, int64_t j, int64_t keys) {
+    return j < keys && j >= a->key_begin && (a->key_end == 0 || j < a->key_end);
+}
+
 static bool allowed(const attend_attention *a, const int64_t at[4], int64_t p, int64_t keys,
                     double *bias) {
     const int64_t j = at[3], all = a->k.sizes[2];
     double value;
     *bias = 0;
-    if (j >= keys) return false;
+    if (!takes_part(a, j, keys)) return false;
     if (a->causal && j > p) return false;
     if (a->window_left >= 0 && p - j > a->window_left) return false;
     if (a->window_right >= 0 && j - p > a->window_right) return false;
@@ -134,6 +139,7 @@ void gate_row_compute(gate_row *r, const attend_attention *a, int64_t b, int64_t
     const int64_t p = position(a, b, i, lengths);
     const double scale = a->has_scale ? a->scale : D ? 1 / sqrt((double)D) : 1;
     r->beyond = i >= lengths[0];
+    r->keys = lengths[1];
     for (int64_t j = 0; j < S; j++) {
         const int64_t at[4] = {b, h, i, j};
         const double distance = slope(a, b, h) * fabs((double)(p - j));
@@ -146,7 +152,8 @@ void gate_row_compute(gate_row *r, const attend_attention *a, int64_t b, int64_t
         r->error[j] =
             r->allowed[j] ? u * ((2 * sqrt((double)D) + 8) * magnitude + fabs(stage[3])) : 0;
         const int reached = (int)a->scores_stage - 1;
-        const bool shown = reached == 3 ? r->allowed[j] : !r->beyond && j < lengths[1];
+        const bool shown =
+            reached == 3 ? r->allowed[j] : !r->beyond && takes_part(a, j, lengths[1]);
         r->stage[j] = shown ? stage[reached] : -HUGE_VAL;
         r->stage_bound[j] =
             u * ((reached == 0 ? raw : fabs(scale) * raw) + fabs(stage[reached])) + least;

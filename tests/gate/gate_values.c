@@ -86,6 +86,8 @@ double gate_load(const attend_tensor *t, const int64_t *index) {
         bits = (uint32_t)((const uint16_t *)t->data)[at] << 16;
         memcpy(&x, &bits, sizeof x);
         return (double)x;
+    case ATTEND_I8:
+        return ((const int8_t *)t->data)[at];
     case ATTEND_I32:
         return ((const int32_t *)t->data)[at];
     case ATTEND_I64:
@@ -112,6 +114,9 @@ void gate_store(const attend_tensor *t, const int64_t *index, double value) {
             x = (float)(nearbyint(value / spacing(value, 7, -126)) * spacing(value, 7, -126));
         memcpy(&bits, &x, sizeof bits);
         ((uint16_t *)t->data)[at] = (uint16_t)(bits >> 16);
+        break;
+    case ATTEND_I8:
+        ((int8_t *)t->data)[at] = (int8_t)value;
         break;
     case ATTEND_I32:
         ((int32_t *)t->data)[at] = (int32_t)value;
