@@ -20,6 +20,7 @@
 #define ATTEND_CL_HOST_OCL_H
 
 #include "attend/plugin.h"
+#include "base/recycler.h"
 #include "base/thread.h"
 #include "ocl_api.h"
 
@@ -142,6 +143,7 @@ struct attend_device {
     cl_event tail;             /* the last command of ours, NULL = none */
     ocl_gate *gates, **last_gate;
     struct ocl_follower *followers; /* to be started when the lock is given back */
+    attend__recycler events;        /* memory of events */
     cl_mem scratch;
     size_t scratch_bytes;
     attend_status failed;    /* first failure since the last finish */

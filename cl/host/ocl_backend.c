@@ -12,14 +12,19 @@
 
 /* ---- closing --------------------------------------------------------------------------------- */
 
+static void drop_locks(attend_device *d) {
+    attend__recycler_destroy(&d->events);
+    attend__condition_destroy(&d->changed);
+    attend__mutex_destroy(&d->lock);
+}
+
 static void close_device(attend_device *device) {
     (void)attend__ocl_finish(device);
     if (device->backend->close) device->backend->close(device);
     if (device->tail) (void)device->cl->clReleaseEvent(device->tail);
     if (device->scratch) (void)device->cl->clReleaseMemObject(device->scratch);
     if (device->queue) (void)device->cl->clReleaseCommandQueue(device->queue);
-    attend__condition_destroy(&device->changed);
-    attend__mutex_destroy(&device->lock);
+    drop_locks(device);
     attend__ocl_device_release(device->shared);
     device->host->release(device->host->self, device);
 }
@@ -94,8 +99,13 @@ static attend_device *new_device(const ocl_backend *backend, const attend_host *
     d->cl = shared->cl;
     d->backend = backend;
     d->last_gate = &d->gates;
+    d->events.allocate = host->allocate;
+    d->events.release = host->release;
+    d->events.self = host->self;
     const bool lock = attend__mutex_create(&d->lock);
-    if (lock && attend__condition_create(&d->changed)) return d;
+    const bool changed = lock && attend__condition_create(&d->changed);
+    if (changed && attend__recycler_create(&d->events)) return d;
+    if (changed) attend__condition_destroy(&d->changed);
     if (lock) attend__mutex_destroy(&d->lock);
     host->release(host->self, d);
     return NULL;
@@ -149,8 +159,7 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
     if (status == ATTEND_OK && backend->open) status = backend->open(d);
     if (status != ATTEND_OK) {
         if (d->queue) (void)d->cl->clReleaseCommandQueue(d->queue);
-        attend__condition_destroy(&d->changed);
-        attend__mutex_destroy(&d->lock);
+        drop_locks(d);
         attend__ocl_device_release(shared);
         host->release(host->self, d);
         return status;
