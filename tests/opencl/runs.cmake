@@ -55,6 +55,8 @@ if(CMOCKA_FOUND)
 endif()
 
 if(ATTEND_MODEL)
+  opencl_run(serving-numpy-opencl pocl "" opencl ${PROJECT_SOURCE_DIR}/tests/oracle/serving_check.sh
+             $<TARGET_FILE:attend-program> ${CMAKE_CURRENT_BINARY_DIR} 8 opencl clblast)
   add_test(NAME opencl-absent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/absent.sh $<TARGET_FILE:attend-program>)
   set_tests_properties(opencl-absent PROPERTIES LABELS opencl TIMEOUT 600)
 endif()
