@@ -36,6 +36,7 @@ static attend__scratch lay_out(const attend__call *call, carver *c) {
     const bool mean = call->wants_mean;
     attend__scratch s;
     s.keys = carve(c, block, call->depth, sizeof(float));
+    s.panels = carve(c, block / call->kernels->lanes, 1, sizeof(float *));
     s.values = carve(c, block, call->padded_columns, sizeof(float));
     s.gathered = carve(c, call->gathers ? block : 0, call->depth, sizeof(float));
     s.scores = carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));

@@ -47,6 +47,7 @@ typedef struct attend__block {
 /* Memory of one worker; sizes in cpu_attention.c. */
 typedef struct attend__scratch {
     float *keys;          /* panels of a block */
+    const float **panels; /* where each panel of a block lies: there, or in a cache */
     float *values;        /* a block */
     float *gathered;      /* rows of a block of keys, where it has to be put together */
     float *scores;        /* a strip */

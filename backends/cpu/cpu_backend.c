@@ -92,6 +92,7 @@ static void fill_table(attend_device_table *table) {
     table->run = run;
     table->weights_create = attend__cpu_weights_create;
     table->weights_release = attend__cpu_weights_release;
+    table->cache_layout = attend__cpu_cache_layout;
 }
 
 static attend_status device_open(uint32_t index, const attend_host *host,

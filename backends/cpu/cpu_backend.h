@@ -47,6 +47,10 @@ attend_status attend__cpu_weights_create(attend_device *device, const attend_ten
                                          attend_device_weights **weights);
 void attend__cpu_weights_release(attend_device *device, attend_device_weights *weights);
 
+/* plugin.h: cache_layout (cpu_layout.c). */
+void attend__cpu_cache_layout(attend_device *device, const attend_cache_desc *description,
+                              attend_cache_layout *layout);
+
 /* Leaves the sentence for the caller and returns `status`. */
 attend_status attend__cpu_fail(const attend_host *host, attend_status status, const char *text);
 

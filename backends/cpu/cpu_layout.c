@@ -6,6 +6,8 @@
  * lay in a buffer were not checked by the host: what would lead outside the tensors is clamped. */
 #include "cpu_attention.h"
 
+#include "base/checked.h"
+
 #include <string.h>
 
 static int64_t between(int64_t x, int64_t low, int64_t high) {
@@ -92,9 +94,17 @@ static run run_at(const attend__call *call, const attend_tensor *t, const attend
         const attend_tensor *const table = &a->page_table;
         const int64_t size = t->sizes[2], at = table->offset + batch * table->strides[0] +
                                                key / size * table->strides[1];
-        place.batch = between(((const int32_t *)table->data)[at], 0, t->sizes[0] - 1);
+        const int32_t *entry = (const int32_t *)table->data + at;
+        place.batch = between(*entry, 0, t->sizes[0] - 1);
         place.row = key % size;
-        if (size - place.row < most) r.count = size - place.row;
+        /* pages that follow one another are one run where their rows do, too */
+        const bool joins = t->type != ATTEND_I8 && t->strides[0] == size * t->strides[2];
+        int64_t here = size - place.row, last = place.batch + 1;
+        for (; joins && here < most && last < t->sizes[0]; here += size, last++) {
+            entry += table->strides[1];
+            if (*entry != last) break;
+        }
+        if (here < most) r.count = here;
     }
     const attend__span first = attend__span_at(t, place.batch, group, place.row, 0);
     r.rows = (attend__matrix){first.first, t->type, t->strides[2], t->strides[3]};
@@ -144,11 +154,34 @@ static void pack_runs(const attend__call *call, const attend__scratch *scratch, 
     }
 }
 
+/* Pages that are panels already: as attend__cpu_cache_layout lays them out. */
+static bool holds_panels(const attend__call *call) {
+    const attend_tensor *const k = &call->a->k;
+    const int64_t lanes = call->kernels->lanes;
+    return call->paged && k->type == ATTEND_F32 && k->sizes[2] == lanes && k->strides[2] == 1 &&
+           k->strides[3] == lanes;
+}
+
+static void point_at_panels(const attend__call *call, const attend__scratch *scratch, int64_t batch,
+                            int64_t group, attend__block block) {
+    const int32_t lanes = call->kernels->lanes;
+    for (int32_t c = block.from / lanes * lanes; c < block.to; c += lanes) {
+        const run r = run_at(call, &call->a->k, NULL, batch, group, block.key + c, lanes);
+        scratch->panels[c / lanes] = (const float *)(const void *)r.rows.first;
+    }
+}
+
 void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
                              int64_t batch, int64_t group, attend__block block) {
     const attend_tensor *const k = &call->a->k;
     const bool whole = !call->paged || k->sizes[2] % call->kernels->lanes == 0;
     if (block.from == block.to) return;
+    if (holds_panels(call)) {
+        point_at_panels(call, scratch, batch, group, block);
+        return;
+    }
+    for (int32_t p = 0; p < ATTEND__BLOCK_KEYS / call->kernels->lanes; p++)
+        scratch->panels[p] = scratch->keys + p * call->kernels->lanes * call->depth;
     if (k->type != ATTEND_I8 && whole) {
         pack_runs(call, scratch, batch, group, block);
         return;
@@ -187,4 +220,32 @@ attend__values attend__block_values(const attend__call *call, const attend__scra
         done += r.count;
     }
     return packed;
+}
+
+/* ---- caches ---------------------------------------------------------------------------------- */
+
+/* All pages of a head follow one another, so that pages taken in order are read as one run. Pages
+ * of float32 keys that may have the size of a panel become panels as the kernels read them. */
+void attend__cpu_cache_layout(attend_device *device, const attend_cache_desc *d,
+                              attend_cache_layout *layout) {
+    const int64_t lanes = device->kernels->attention->lanes;
+    const int64_t values = d->value_size != 0 ? d->value_size : d->head_size;
+    const bool panels = d->type == ATTEND_F32 && (d->page_size == 0 || d->page_size == lanes);
+    const int64_t size = panels ? lanes : layout->page_size;
+    int64_t pages = (d->capacity + size - 1) / size, keys = 0, wide = 0;
+    const bool fits =
+        attend__mul_i64(pages, d->batch, &pages) &&
+        attend__mul_i64(d->page_size != 0 && d->page_count != 0 ? d->page_count : pages, size,
+                        &keys) &&
+        attend__mul_i64(keys, d->head_size > values ? d->head_size : values, &wide);
+    if (!fits) return; /* the host refuses sizes like these */
+    layout->page_size = size;
+    layout->k_strides[0] = size * d->head_size;
+    layout->k_strides[1] = keys * d->head_size;
+    layout->k_strides[2] = panels ? 1 : d->head_size;
+    layout->k_strides[3] = panels ? lanes : 1;
+    layout->v_strides[0] = size * values;
+    layout->v_strides[1] = keys * values;
+    layout->v_strides[2] = values;
+    layout->v_strides[3] = 1;
 }

@@ -29,15 +29,21 @@ void attend__pack_queries(const attend__call *call, int64_t batch, const attend_
 
 void attend__strip_dots(const attend__call *call, const attend__scratch *scratch,
                         const float *strip, int32_t rows, attend__block block, float scale) {
-    const int32_t lanes = call->kernels->lanes, panel = block.from / lanes;
-    const attend__dots dots = {.strip = strip,
-                               .panels = scratch->keys + panel * lanes * call->depth,
-                               .scores = scratch->scores + panel * lanes,
-                               .depth = call->depth,
-                               .rows = rows,
-                               .panel_count = (block.to + lanes - 1) / lanes - panel,
-                               .scale = scale};
-    call->kernels->dots(&dots);
+    const int32_t lanes = call->kernels->lanes, end = (block.to + lanes - 1) / lanes;
+    const int64_t step = lanes * call->depth;
+    for (int32_t panel = block.from / lanes, count; panel < end; panel += count) {
+        const float *const first = scratch->panels[panel];
+        for (count = 1; panel + count < end; count++)
+            if (scratch->panels[panel + count] != first + count * step) break;
+        const attend__dots dots = {.strip = strip,
+                                   .panels = first,
+                                   .scores = scratch->scores + panel * lanes,
+                                   .depth = call->depth,
+                                   .rows = rows,
+                                   .panel_count = count,
+                                   .scale = scale};
+        call->kernels->dots(&dots);
+    }
 }
 
 /* Values that are not read often are not worth a copy. careful: excluded ones become 0. */
