@@ -278,6 +278,35 @@ static void test_growth(void **state) {
     end(&l);
 }
 
+/* The same where pages are shared: copies that were begun are taken back. */
+static void test_growth_of_shared(void **state) {
+    (void)state;
+    for (int64_t pages = 3; pages < 7; pages++) {
+        attend_cache_desc d = desc_of(ATTEND_I8, 4);
+        d.page_count = pages;
+        life l = begin(&d, 10);
+        append(&l, (const int64_t[B]){6, 0, 0}, false);
+        reorder(&l, (const int64_t[B]){0, 0, 0});
+        const attend_tensor k = serving_rows(l.pool.a.k, 0, 100, 9);
+        const attend_tensor v = serving_rows(l.pool.a.v, 0, 100, 9);
+        const attend_tensor three = problem_integers(&l.pool, B, (const int64_t[B]){3, 3, 3});
+        /* two copies of the second page, and three new ones, beside the two that are there */
+        assert_int_equal(attend_cache_append(l.cache, &k, &v, &three), ATTEND_OUT_OF_MEMORY);
+        assert_int_equal(pages_taken(&l), 2);
+        for (int b = 0; b < B; b++)
+            assert_int_equal(attend_cache_length(l.cache, b), 6);
+        append(&l, (const int64_t[B]){0, 1, 0}, false);
+        check_attention(&l, (const int64_t[B]){0, 1, 0}, false);
+        append(&l, (const int64_t[B]){0, 1, 0}, false);
+        assert_int_equal(pages_taken(&l), 3);
+        truncate_to(&l, (const int64_t[B]){6, 8, 0});
+        append(&l, (const int64_t[B]){2, 0, 0}, true);
+        assert_int_equal(pages_taken(&l), 3);
+        check_attention(&l, (const int64_t[B]){2, 0, 0}, true);
+        end(&l);
+    }
+}
+
 /* Fewer keys than the cache holds, and a range of them. */
 static void test_key_lengths(void **state) {
     (void)state;
@@ -330,9 +359,10 @@ static void test_memory(void **state) {
 int main(int argc, char **argv) {
     problem_choose_backend(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_splits),      cmocka_unit_test(test_beams),
-        cmocka_unit_test(test_sharing),     cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_key_lengths), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_splits),           cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_sharing),          cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_growth_of_shared), cmocka_unit_test(test_key_lengths),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, problem_open, problem_close);
 }
