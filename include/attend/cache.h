@@ -28,10 +28,10 @@ extern "C" {
 /* Tokens of k and v go to positions starts[b] .. starts[b] + counts[b] - 1 of sample b, in pages as
  * attend_attention.page_table describes. Elements are rounded to the type of the pages; in I8 each
  * token and head has scale = amax / 127 (float32) with amax its largest |element|, and elements x /
- * scale (float32) rounded half to even, within -127..127 where the scale is subnormal; scale 0 gives
- * elements 0, and a token with NaN or infinity has the scale NaN and elements 0, so that it means
- * NaN. All backends store the same bytes.
- * Nothing but these places is written. No two tokens of a call may have the same place. */
+ * scale (float32) rounded half to even, within -127..127 where the scale is subnormal; scale 0
+ * gives elements 0, and a token with NaN or infinity has the scale NaN and elements 0, so that it
+ * means NaN. All backends store the same bytes. Nothing but these places is written. No two tokens
+ * of a call may have the same place. */
 typedef struct attend_append {
     size_t size;
     attend_tensor k;          /* [B, G, n, D]; packed: [1, G, sum of counts, D] */

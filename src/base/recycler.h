@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { ATTEND__RECYCLER_SIZES = 10 }; /* 64 bytes, twice that, and so on */
+enum { ATTEND__RECYCLER_SIZES = 18 }; /* 64 bytes, twice that, and so on to 8 MiB */
 
 typedef struct attend__recycler {
     attend__mutex lock;
