@@ -108,8 +108,8 @@ static void test_packed(void **state) {
     for (int n = 0; n < TYPES; n++) {
         problem p = batch_of(types[n]);
         attend_attention x = p.a, y;
-        const int64_t key_room[B] = {290, 77, 4};
-        x.q = serving_packed(&p, &p.a.q, queries);
+        const int64_t room[B] = {6, 0, 5}, key_room[B] = {290, 77, 4};
+        x.q = serving_packed(&p, &p.a.q, room);
         x.k = serving_packed(&p, &p.a.k, key_room);
         x.v = serving_packed(&p, &p.a.v, key_room);
         if (x.k_scales.type) x.k_scales = serving_packed(&p, &p.a.k_scales, key_room);
@@ -117,15 +117,16 @@ static void test_packed(void **state) {
         x.cu_query_lengths = serving_cumulative(&p, queries, B, n % 2 ? ATTEND_I32 : ATTEND_I64);
         x.cu_key_lengths = serving_cumulative(&p, keys, B, ATTEND_I64);
         x.max_key_length = S;
-        x.out = problem_zeros(&p, x.out.type, 4, (const int64_t[]){1, H, 9, E});
+        x.out = problem_zeros(&p, x.out.type, 4, (const int64_t[]){1, H, 11, E});
         y = x;
         want(&p, &x, n % 2);
         want(&p, &y, n % 2);
         run(&x);
         const bool bytes = types[n] == ATTEND_I8;
-        const attend_tensor beyond[] = {serving_rows(bytes ? y.k_scales : y.k, 0, 367, 4),
+        const attend_tensor beyond[] = {serving_rows(y.q, 0, 9, 2),
+                                        serving_rows(bytes ? y.k_scales : y.k, 0, 367, 4),
                                         serving_rows(bytes ? y.v_scales : y.v, 0, 367, 4)};
-        for (int t = 0; t < 2; t++)
+        for (int t = 0; t < 3; t++)
             serving_poison(&beyond[t]);
         run(&y);
         expect_same(&x, &y);

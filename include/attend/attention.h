@@ -25,8 +25,9 @@
  *   - A row with no allowed key: out 0, weights 0, lse -inf (or the sink). Rows at or beyond a
  *     query length: out 0, weights 0, scores -inf, lse -inf.
  *   - Sums and softmax are float32 (float64 on the backend "reference"), rounded once when stored.
- *   - Same bits on one backend, ISA and device for any thread count, alone or in a batch, with or
- *     without side outputs. Between backends and ISAs: the error bound of docs/numerics.md.
+ *   - Same bits on one backend, ISA and device for any thread count, alone, in a batch, packed, in
+ *     one block or in pages, with or without side outputs. Between backends and ISAs: the error
+ *     bound of docs/numerics.md.
  *   - Sizes of 0: B, H or L of 0 writes nothing and succeeds; S = 0 gives rows without a key; with
  *     D = 0 every q.k is 0 and the default scale is 1. */
 #ifndef ATTEND_ATTENTION_H
@@ -157,7 +158,7 @@ typedef struct attend_attention {
 
     /* L and S of packed batches, S of pages and caches; 0 = the longest sample's, which for cu in
      * buffers nobody knows: then they must be set (pages with lengths in a buffer: 0 = N * C). At
-     * least the longest. 0 in all other calls. */
+     * least the longest, and at most what pages hold. 0 in all other calls. */
     int64_t max_query_length;
     int64_t max_key_length;
 
@@ -192,7 +193,9 @@ ATTEND_API attend_status attend_enqueue(attend_context *context, const attend_at
 
 /* ---- plans -------------------------------------------------------------------------------- */
 
-/* A plan fixes the types, D, E, the set of options in use, and the largest B, H, G, L and S.
+/* A plan fixes the types, D, E, the set of options in use, and the largest B, H, G, L and S; of
+ * packed batches also the largest sums, of pages or a cache the largest number and size of pages: S
+ * is then all that these hold, so that one plan serves a cache while it grows.
  * Running it neither compiles nor allocates; sizes up to those, lengths, strides, pointers and
  * values of options may change from run to run. INVALID where a run uses an option the plan does
  * not have, SHAPE where it is larger. Any number of threads may run one plan at once. */

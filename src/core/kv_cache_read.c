@@ -198,6 +198,8 @@ attend_status attend_cache_read(const attend_cache *cache, const attend_cache_vi
     const reading k = {"k", "k_scales", &cache->k, &cache->k_scales, &v.k, &v.k_scales},
                   values = {"v", "v_scales", &cache->v, &cache->v_scales, &v.v, &v.v_scales};
     int64_t count = -1;
+    if (!attend__given(&v.k) && !attend__given(&v.v))
+        return attend__fail(ATTEND_NULL_POINTER, "k: neither it nor v is given");
     status = check_reading(cache, &k, cache->head_size, &count);
     if (status == ATTEND_OK) status = check_reading(cache, &values, cache->value_size, &count);
     if (status != ATTEND_OK) return status;
@@ -205,7 +207,7 @@ attend_status attend_cache_read(const attend_cache *cache, const attend_cache_vi
         return attend__fail(ATTEND_OUT_OF_RANGE, "sample: %lld is not in 0..%lld",
                             (long long)v.sample, (long long)cache->batch - 1);
     if (v.first < 0 || count > cache->lengths[v.sample] ||
-        v.first > cache->lengths[v.sample] - (count > 0 ? count : 0))
+        v.first > cache->lengths[v.sample] - count)
         return attend__fail(
             ATTEND_OUT_OF_RANGE, "first: %lld and %lld tokens exceed the sample's %lld",
             (long long)v.first, (long long)count, (long long)cache->lengths[v.sample]);

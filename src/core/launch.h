@@ -82,6 +82,7 @@ typedef struct attend__call {
     void *object;
     void (*hold)(void *object);
     void (*drop)(void *object);
+    bool keep_outputs; /* outputs may be written in part, whatever their role */
 } attend__call;
 
 attend_status attend__launch_run(const attend__call *call, const void *arguments);

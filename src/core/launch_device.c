@@ -69,10 +69,12 @@ static attend_status stage_tensor(stage *s, attend_tensor *t, unsigned role) {
     return output && (role & ATTEND__KEEP) == 0 ? ATTEND_OK : write_input(s, one);
 }
 
-static attend_status stage_all(stage *s, const attend__fields *fields, void *arguments) {
+static attend_status stage_all(stage *s, const attend__call *call, void *arguments) {
+    const attend__fields *fields = call->fields;
     attend_status status = ATTEND_OK;
     for (size_t i = 0; i < fields->count && status == ATTEND_OK; i++) {
-        const unsigned role = fields->list[i].role;
+        const unsigned role =
+            fields->list[i].role | (call->keep_outputs ? (unsigned)ATTEND__KEEP : 0u);
         attend_tensor *t = attend__field_tensor(arguments, &fields->list[i]);
         if (t->type == ATTEND_NO_TYPE || t->data == NULL || (role & ATTEND__SMALL) != 0) continue;
         if ((role & ATTEND__SCRATCH) != 0)
@@ -108,7 +110,7 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
     attend__arguments resolved;
     memcpy(&resolved, arguments, call->fields->size);
     attend__sequence sequence = {.context = context, .enqueue = true};
-    attend_status status = stage_all(&s, call->fields, &resolved);
+    attend_status status = stage_all(&s, call, &resolved);
     if (status == ATTEND_OK) status = call->body(call->object, &resolved, &sequence);
     if (sequence.last != NULL) {
         /* even when a later step was refused, the earlier ones use the buffers */

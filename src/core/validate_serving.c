@@ -22,12 +22,33 @@ static attend_status check_vector(const char *name, const attend_tensor *cu) {
     return ATTEND_OK;
 }
 
+static attend_status check_cumulative(const char *name, const attend_tensor *cu, int64_t rows,
+                                      const char *of) {
+    if (!attend__given(cu) || cu->data == NULL) return ATTEND_OK;
+    int64_t before = 0;
+    for (int64_t b = 0; b < cu->sizes[0]; b++) {
+        const int64_t value = attend_tensor_index(cu, b);
+        if (b == 0 && value != 0)
+            return attend__fail(ATTEND_OUT_OF_RANGE, "%s: element 0 is %lld instead of 0", name,
+                                (long long)value);
+        if (value < before)
+            return attend__fail(ATTEND_OUT_OF_RANGE,
+                                "%s: element %lld is %lld, less than the one before it, %lld", name,
+                                (long long)b, (long long)value, (long long)before);
+        before = value;
+    }
+    if (before > rows)
+        return attend__fail(ATTEND_OUT_OF_RANGE, "%s: ends at %lld, %s has %lld rows", name,
+                            (long long)before, of, (long long)rows);
+    return ATTEND_OK;
+}
+
 /* The longest of the samples; differences of values that were never checked stay within bounds. */
 static int64_t longest_of(const attend_tensor *cu, int64_t most) {
     int64_t longest = 0;
     for (int64_t b = 0; b + 1 < cu->sizes[0]; b++) {
         const int64_t from = attend_tensor_index(cu, b), to = attend_tensor_index(cu, b + 1);
-        if (from < 0 || to < from || to > most) continue; /* refused once sizes are compared */
+        if (from < 0 || to < from || to > most) continue; /* changed since they were checked */
         longest = to - from > longest ? to - from : longest;
     }
     return longest;
@@ -38,32 +59,54 @@ static int64_t packed_rows(const attend_tensor *t) {
     return attend__given(t) && t->rank == 4 ? t->sizes[2] : 0;
 }
 
-/* L or S of a packed batch. */
-static attend_status packed_length(const char *name, const attend_tensor *cu, int64_t rows,
-                                   int64_t *length) {
-    const bool asked = *length != 0;
-    int64_t longest = rows;
+/* What one list of cumulative lengths is of: `rows` packed rows, and the L or S of padded arrays.
+ */
+typedef struct packed_side {
+    const char *name, *length_name, *of;
+    const attend_tensor *cu, *t; /* t: not given for the softmax alone */
+    int64_t rows, *length;
+} packed_side;
+
+static attend_status size_packed(const packed_side *side, const attend__problem *problem) {
+    const attend_tensor *cu = side->cu;
+    attend_status status = check_vector(side->name, cu);
+    if (status == ATTEND_OK && side->t->rank == 4 && side->t->sizes[0] != 1)
+        return attend__fail(ATTEND_SHAPE, "%s: batch %lld, but packed rows have 1", side->of,
+                            (long long)side->t->sizes[0]);
+    if (status == ATTEND_OK && !problem->values_checked)
+        status = check_cumulative(side->name, cu, side->rows, side->of);
+    if (status != ATTEND_OK) return status;
+    const bool asked = *side->length != 0;
+    int64_t longest = side->rows;
     if (cu->data != NULL)
-        longest = longest_of(cu, rows);
+        longest = longest_of(cu, side->rows);
     else if (cu->buffer != NULL && !asked)
         return attend__fail(ATTEND_INVALID,
-                            "%s: must be set, as the cumulative lengths lie in a buffer", name);
-    if (asked && cu->data != NULL && *length < longest)
+                            "%s: must be set, as the cumulative lengths lie in a buffer",
+                            side->length_name);
+    if (asked && cu->data != NULL && *side->length < longest)
         return attend__fail(ATTEND_OUT_OF_RANGE, "%s: %lld is less than the longest sample's %lld",
-                            name, (long long)*length, (long long)longest);
-    if (!asked) *length = longest;
+                            side->length_name, (long long)*side->length, (long long)longest);
+    if (!asked) *side->length = longest;
     return ATTEND_OK;
 }
 
 static attend_status size_queries(attend_attention *a, attend__problem *problem) {
     const attend_tensor *cu = &a->cu_query_lengths;
     if (!attend__given(cu)) return ATTEND_OK;
-    attend_status status = check_vector("cu_query_lengths", cu);
-    const int64_t rows = packed_rows(attend__given(&a->q) ? &a->q : &a->out);
-    if (status == ATTEND_OK && problem->operation == ATTEND_OP_SOFTMAX)
-        a->max_query_length = packed_rows(&a->scores); /* has no packed rows to count */
-    else if (status == ATTEND_OK)
-        status = packed_length("max_query_length", cu, rows, &a->max_query_length);
+    const attend_tensor *t = attend__given(&a->q) ? &a->q : &a->out;
+    packed_side side = {.name = "cu_query_lengths",
+                        .length_name = "max_query_length",
+                        .of = t == &a->q ? "q" : "out",
+                        .cu = cu,
+                        .t = t,
+                        .rows = packed_rows(t),
+                        .length = &a->max_query_length};
+    if (problem->operation == ATTEND_OP_SOFTMAX) { /* padded on all sides */
+        side.rows = INT64_MAX;
+        a->max_query_length = packed_rows(&a->scores);
+    }
+    const attend_status status = size_packed(&side, problem);
     if (status != ATTEND_OK) return status;
     own(problem, 'B', "cu_query_lengths", cu->sizes[0] - 1);
     own(problem, 'L', "cu_query_lengths", a->max_query_length);
@@ -106,13 +149,19 @@ static attend_status size_keys(attend_attention *a, attend__problem *problem) {
     const attend_tensor *cu = &a->cu_key_lengths;
     if (attend__given(&a->page_table)) return size_pages(a, problem);
     if (!attend__given(cu)) return ATTEND_OK;
-    attend_status status = check_vector("cu_key_lengths", cu);
-    const int64_t rows = packed_rows(attend__given(&a->k) ? &a->k : &a->v);
-    if (status != ATTEND_OK) return status;
-    if (problem->operation == ATTEND_OP_SOFTMAX)
+    const attend_tensor *t = attend__given(&a->k) ? &a->k : &a->v;
+    packed_side side = {.name = "cu_key_lengths",
+                        .length_name = "max_key_length",
+                        .of = t == &a->k ? "k" : "v",
+                        .cu = cu,
+                        .t = t,
+                        .rows = packed_rows(t),
+                        .length = &a->max_key_length};
+    if (problem->operation == ATTEND_OP_SOFTMAX) {
+        side.rows = INT64_MAX;
         a->max_key_length = a->scores.rank == 4 ? a->scores.sizes[3] : 0;
-    else
-        status = packed_length("max_key_length", cu, rows, &a->max_key_length);
+    }
+    const attend_status status = size_packed(&side, problem);
     if (status != ATTEND_OK) return status;
     if (cu->sizes[0] != a->cu_query_lengths.sizes[0])
         return attend__fail(ATTEND_SHAPE,
@@ -166,27 +215,6 @@ attend_status attend__validate_serving(attend_attention *a, attend__problem *pro
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static attend_status check_cumulative(const char *name, const attend_tensor *cu, int64_t rows,
-                                      const char *of) {
-    if (!attend__given(cu) || cu->data == NULL) return ATTEND_OK;
-    int64_t before = 0;
-    for (int64_t b = 0; b < cu->sizes[0]; b++) {
-        const int64_t value = attend_tensor_index(cu, b);
-        if (b == 0 && value != 0)
-            return attend__fail(ATTEND_OUT_OF_RANGE, "%s: element 0 is %lld instead of 0", name,
-                                (long long)value);
-        if (value < before)
-            return attend__fail(ATTEND_OUT_OF_RANGE,
-                                "%s: element %lld is %lld, less than the one before it, %lld", name,
-                                (long long)b, (long long)value, (long long)before);
-        before = value;
-    }
-    if (before > rows)
-        return attend__fail(ATTEND_OUT_OF_RANGE, "%s: ends at %lld, %s has %lld rows", name,
-                            (long long)before, of, (long long)rows);
-    return ATTEND_OK;
-}
-
 /* Where tensors show the sizes, these say nothing new; a completed description repeats them. */
 static attend_status check_longest(const char *name, int64_t asked, int64_t size, const char *of) {
     if (asked == 0 || asked == size) return ATTEND_OK;
@@ -209,20 +237,11 @@ static attend_status check_entries(const attend_tensor *table, int64_t b, int64_
 
 attend_status attend__validate_serving_values(const attend_attention *a,
                                               const attend__problem *problem) {
-    const int64_t queries =
-                      problem->owner['U' - 'A'] != NULL ? attend__size_of(problem, 'U') : INT64_MAX,
-                  keys =
-                      problem->owner['V' - 'A'] != NULL ? attend__size_of(problem, 'V') : INT64_MAX;
     attend_status status = check_longest("max_query_length", a->max_query_length,
                                          attend__size_of(problem, 'L'), "the queries");
     if (status == ATTEND_OK)
         status = check_longest("max_key_length", a->max_key_length, attend__size_of(problem, 'S'),
                                "the keys");
-    if (status == ATTEND_OK)
-        status = check_cumulative("cu_query_lengths", &a->cu_query_lengths, queries, "q");
-    if (status == ATTEND_OK)
-        status = check_cumulative("cu_key_lengths", &a->cu_key_lengths, keys,
-                                  attend__given(&a->k) ? "k" : "v");
     const attend_tensor *table = &a->page_table, *lengths = &a->key_lengths;
     if (!attend__given(table) || table->data == NULL || lengths->data == NULL) return status;
     const int64_t tokens = attend__size_of(problem, 'C'), pages = attend__size_of(problem, 'P');

@@ -56,8 +56,8 @@ void gate_draw_layout(gate_case *c, gate_random *r) {
     const bool packed = gate_on(c, GATE_PACKED), paged = gate_on(c, GATE_PAGES);
     if (packed) {
         draw_lengths(r, c->B, c->L, l->query_length);
-        if (longest(l->query_length, c->B) == 0) l->query_length[0] = 1;
-        l->query_rows = sum(l->query_length, c->B);
+        l->query_rows = sum(l->query_length, c->B) + gate_range(r, 0, 3);
+        if (l->query_rows < 1) l->query_rows = 1;
     }
     if (packed || paged) draw_lengths(r, c->B, c->S, l->key_length);
     if (paged) draw_pages(c, r);
