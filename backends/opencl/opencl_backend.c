@@ -10,6 +10,7 @@ static const ocl_backend backend = {
     .plan_create = attend__ocl_plan,
     .weights_create = attend__ocl_weights_create,
     .weights_release = attend__ocl_weights_release,
+    .cache_layout = attend__ocl_cache_layout,
 };
 
 static attend_status device_info(uint32_t index, attend_device_info *info) {

@@ -271,6 +271,9 @@ typedef struct ocl_backend {
     attend_status (*weights_create)(attend_device *device, const attend_tensor *w,
                                     attend_device_weights **weights);
     void (*weights_release)(attend_device *device, attend_device_weights *weights);
+    /* As in plugin.h; NULL is allowed. */
+    void (*cache_layout)(attend_device *device, const attend_cache_desc *description,
+                         attend_cache_layout *layout);
     attend_status (*open)(attend_device *device); /* NULL is allowed */
     void (*close)(attend_device *device);         /* NULL is allowed */
 } ocl_backend;

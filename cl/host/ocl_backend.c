@@ -141,6 +141,7 @@ static void fill_table(const ocl_backend *backend, attend_device_table *table) {
         .finish = attend__ocl_finish,
         .event_native = attend__ocl_event_native,
         .event_import = attend__ocl_event_import,
+        .cache_layout = backend->cache_layout,
     };
     memcpy(table, &mine, mine.size < table->size ? mine.size : table->size);
 }

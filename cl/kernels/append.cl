@@ -87,56 +87,68 @@ static append_row row_make(const append_arguments *a, __global const uchar *coun
 
 /* ---- what is done with elements -------------------------------------------------------------- */
 
-/* Neighbours of the row from element n on, `every` apart. */
+/* `count` elements of a row from n on, `every` apart. */
+typedef struct span {
+    i32 n, every, count;
+} span;
+
+/* The first pass over a row of I8 only looks how large its elements are. */
+typedef struct pass {
+    int looks;
+    uint scale;
+    magnitudes top;
+} pass;
+
 static lanes elements_of(const append_arguments *a, const append_memory *m, const append_row *r,
-                         i32 n, i32 every, i32 count) {
-    return load_lanes(m->x, r->from + n * a->x_strides[3], a->x_strides[3] * every, a->x_type,
-                      count);
+                         span e) {
+    return load_lanes(m->x, r->from + e.n * a->x_strides[3], a->x_strides[3] * e.every, a->x_type,
+                      e.count);
 }
 
-/* Stores them, or with `top` only looks how large they are. */
-static void put(const append_arguments *a, const append_memory *m, const append_row *r, i32 n,
-                i32 every, i32 count, uint scale, lanes x, magnitudes *top) {
-    const i64 step = a->to_strides[3] * every, at = r->to + n * a->to_strides[3];
-    if (top) {
-        *top = max(*top, as_magnitudes(x) & MAGNITUDE);
+static void put(const append_arguments *a, const append_memory *m, const append_row *r, span e,
+                pass *now, lanes x) {
+    const i64 step = a->to_strides[3] * e.every, at = r->to + e.n * a->to_strides[3];
+    if (now->looks) {
+        now->top = max(now->top, as_magnitudes(x) & MAGNITUDE);
         return;
     }
     if (a->to_type != TYPE_I8) {
-        store_lanes(m->pages, at, step, a->to_type, count, x);
+        store_lanes(m->pages, at, step, a->to_type, e.count, x);
         return;
     }
     __global char *const to = (__global char *)m->pages + at;
 #if LANES == 1
-    *to = (char)quantise(x, scale);
+    *to = (char)quantise(x, now->scale);
 #else
     char whole[LANES];
-    vstore16(quantise16(x, scale), 0, whole);
-    for (int i = 0; i < LANES && i < count; i++)
+    vstore16(quantise16(x, now->scale), 0, whole);
+    for (int i = 0; i < LANES && i < e.count; i++)
         to[i * step] = whole[i];
 #endif
 }
 
 /* All elements of a row that are this work-item's. */
 static void walk(const append_arguments *a, const append_memory *m, const append_row *r, i32 mine,
-                 uint scale, magnitudes *top) {
+                 pass *now) {
     const i32 pairs = r->columns > 0 ? a->pairs : 0, apart = a->interleaved ? 1 : pairs;
     const i32 every = a->interleaved ? 2 : 1;
     for (i32 p = LANES * mine; p < pairs; p += LANES * GROUP) {
-        const i32 count = pairs - p, one = p * every, two = one + apart;
+        const i32 count = pairs - p;
+        const span one = {p * every, every, count}, two = {p * every + apart, every, count};
         const lanes c = load_lanes((__global const uchar *)m->cosines,
                                    r->cos_at + p * a->cos_strides[1], a->cos_strides[1], TYPE_F32,
                                    count);
         const lanes s = load_lanes((__global const uchar *)m->sines,
                                    r->sin_at + p * a->sin_strides[1], a->sin_strides[1], TYPE_F32,
                                    count);
-        const lanes x1 = elements_of(a, m, r, one, every, count);
-        const lanes x2 = elements_of(a, m, r, two, every, count);
-        put(a, m, r, one, every, count, scale, c * x1 - s * x2, top);
-        put(a, m, r, two, every, count, scale, s * x1 + c * x2, top);
+        const lanes x1 = elements_of(a, m, r, one), x2 = elements_of(a, m, r, two);
+        put(a, m, r, one, now, c * x1 - s * x2);
+        put(a, m, r, two, now, s * x1 + c * x2);
     }
-    for (i32 n = 2 * pairs + LANES * mine; n < r->columns; n += LANES * GROUP)
-        put(a, m, r, n, 1, r->columns - n, scale, elements_of(a, m, r, n, 1, r->columns - n), top);
+    for (i32 n = 2 * pairs + LANES * mine; n < r->columns; n += LANES * GROUP) {
+        const span rest = {n, 1, r->columns - n};
+        put(a, m, r, rest, now, elements_of(a, m, r, rest));
+    }
 }
 
 static uint largest_of(magnitudes x) {
@@ -163,11 +175,10 @@ __kernel void append(__global const uchar *x, __global const float *cosines,
     const i32 mine = get_global_id(0) % GROUP, plane = get_global_id(2);
     for (i32 row = (i32)get_global_id(1); row < a.rows; row += (i32)get_global_size(1)) {
         const append_row r = row_make(&a, counts, starts, table, row, plane);
-        uint scale = 0;
-        if (a.to_type == TYPE_I8) {
-            magnitudes top = 0;
-            walk(&a, &memory, &r, mine, 0, &top);
-            uint amax = largest_of(top);
+        pass now = {.looks = a.to_type == TYPE_I8, .scale = 0, .top = 0};
+        if (now.looks) {
+            walk(&a, &memory, &r, mine, &now);
+            uint amax = largest_of(now.top);
 #if GROUP > 1
             barrier(CLK_LOCAL_MEM_FENCE);
             shared[mine] = amax;
@@ -175,9 +186,10 @@ __kernel void append(__global const uchar *x, __global const float *cosines,
             for (int n = 0; n < GROUP; n++)
                 amax = max(amax, shared[n]);
 #endif
-            scale = scale_of(amax);
-            if (mine == 0 && r.columns >= 0) ((__global uint *)scales)[r.scale_at] = scale;
+            now.scale = scale_of(amax);
+            if (mine == 0 && r.columns >= 0) ((__global uint *)scales)[r.scale_at] = now.scale;
+            now.looks = 0;
         }
-        walk(&a, &memory, &r, mine, scale, 0);
+        walk(&a, &memory, &r, mine, &now);
     }
 }

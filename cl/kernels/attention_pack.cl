@@ -22,7 +22,8 @@ __kernel void pack_rows(const pack_params p, __global const uchar *x, __global c
     __global const i64 *const sample = sample_of(&p, scratch, b);
     if (row < p.begin || row >= end_of(&p, sample)) return;
     const operand_memory memory = {x, scales, pages};
-    const operand_row from = operand_find(&p.x, &memory, sample, b, h, row);
+    const operand_head head = {sample, b, h};
+    const operand_row from = operand_find(&p.x, &memory, &head, row);
     __global float *const to = scratch + p.to + b * p.to_strides[0] + h * p.to_strides[1] +
                                (i64)row * p.columns;
     for (int e = 16 * (int)get_global_id(0); e < p.columns; e += 16 * (int)get_global_size(0))
@@ -50,22 +51,13 @@ __kernel void pack_panels(const pack_params p, __global const uchar *x,
     if (!is_wanted(&p, panel, end)) return;
     const operand_memory memory = {x, scales, pages};
     __global float *const to = panel_of(&p, scratch, sample, b, h, panel);
-    operand_row rows[16];
-    for (int n = 0; n < 16; n++) {
-        const int j = 16 * panel + n;
-        if (j >= p.begin && j < end) rows[n] = operand_find(&p.x, &memory, sample, b, h, j);
-    }
+    const operand_head head = {sample, b, h};
+    const operand_keys keys = operand_keys_find(&p.x, &memory, &head, 16 * panel, p.begin, end);
     for (int d0 = 16 * (int)get_global_id(0); d0 < p.columns; d0 += 16 * (int)get_global_size(0)) {
         float block[256];
-        for (int n = 0; n < 16; n++) {
-            const int j = 16 * panel + n;
-            float16 row = (float16)(0.0f);
-            if (j >= p.begin && j < end) row = operand_part(&p.x, &memory, &rows[n], d0);
-            vstore16(row, n, block);
-        }
+        operand_block(&p.x, &memory, &keys, d0, block);
         for (int d = 0; d < 16; d++)
-            for (int n = 0; n < 16; n++)
-                to[(d0 + d) * 16 + n] = block[n * 16 + d];
+            vstore16(vload16(d, block), d0 + d, to);
     }
 }
 
@@ -80,12 +72,13 @@ __kernel void pack_elements(const pack_params p, __global const uchar *x,
     const int end = end_of(&p, sample);
     if (d >= p.columns || !is_wanted(&p, panel, end)) return;
     const operand_memory memory = {x, scales, pages};
+    const operand_head head = {sample, b, h};
     float lanes[16];
     for (int n = 0; n < 16; n++) {
         const int j = 16 * panel + n;
         lanes[n] = 0.0f;
         if (j < p.begin || j >= end || d >= p.x.size) continue;
-        const operand_row row = operand_find(&p.x, &memory, sample, b, h, j);
+        const operand_row row = operand_find(&p.x, &memory, &head, j);
         lanes[n] = operand_element(&p.x, &memory, &row, d);
     }
     vstore16(vload16(0, lanes), d, panel_of(&p, scratch, sample, b, h, panel));

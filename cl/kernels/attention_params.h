@@ -76,6 +76,11 @@ typedef struct operand_source {
     i32 unused;
 } operand_source;
 
+/* Keys and values that are read where they lie. */
+typedef struct direct_params {
+    operand_source k, v;
+} direct_params;
+
 /* Packing of one operand. */
 typedef struct pack_params {
     operand_source x;

@@ -9,7 +9,11 @@
  * one work-item walks all chunks or each has its own (`pieces`): the bits are the same, so short
  * queries over many keys can be spread over the device. An excluded key has the weight -0, which
  * adds nothing; only where that could have met a NaN or an infinity in V is the sum done again
- * without the excluded keys. */
+ * without the excluded keys.
+ *
+ * DIRECT, for few rows over a cache: keys and values are read where the caller has them, 32 keys at
+ * a time into a panel that stays in the first cache; packing all of them would write and read more
+ * memory than the cache holds. */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -20,6 +24,7 @@
 #define RQ 8 /* query rows of a work-item */
 #endif
 #include "attention_finish.h"
+#include "operand.h"
 
 #define CHUNK 256
 #define EXCLUDED 0x80000000u /* the bits of -0 */
@@ -33,36 +38,83 @@ typedef struct part {
 typedef struct block {
     row_info rows[RQ];
     __global const float *queries[RQ];
-    __global const float *keys, *values;
     int from, until; /* keys that any of the rows may see */
+#ifdef DIRECT
+    operand_source k, v;
+    operand_memory k_memory, v_memory;
+    operand_head head;
+    int column;
+#else
+    __global const float *keys, *values;
+#endif
 } block;
 
-/* Products of RQ queries and the keys [from, until) of a chunk, both multiples of 32 from its
- * start. */
-static void products(__global const float *const *queries, __global const float *panels, int from,
-                     int until, float *s) {
-    for (int j = from; j < until; j += 32) {
-        __global const float *const left = panels + (i64)j * DP, *const right = left + 16 * DP;
-        for (int d0 = 0; d0 < DP; d0 += 64) {
-            float16 a[RQ], b[RQ];
+/* ---- keys and values where they lie ---------------------------------------------------------- */
+
+#ifdef DIRECT
+typedef const float *panel;
+typedef struct value_rows {
+    const block *x;
+    operand_row rows[CHUNK];
+} value_rows;
+
+/* Keys j .. j + 31 as two panels, in `room`. */
+static panel panels_at(const block *x, int j, float *room) {
+    for (int half_way = 0; half_way < 32; half_way += 16) {
+        const operand_keys keys =
+            operand_keys_find(&x->k, &x->k_memory, &x->head, j + half_way, x->from, x->until);
+        for (int d = 0; d < DP; d += 16)
+            operand_block(&x->k, &x->k_memory, &keys, d, room + (half_way * DP + d * 16));
+    }
+    return room;
+}
+
+/* Rows [from, until) of the chunk that begins at key j0. */
+static void values_find(value_rows *v, const block *x, int j0, int from, int until) {
+    v->x = x;
+    for (int j = from; j < until; j++)
+        v->rows[j] = operand_find(&x->v, &x->v_memory, &x->head, j0 + j);
+}
+
+static float16 value_at(const value_rows *v, int j, int e) {
+    return operand_part(&v->x->v, &v->x->v_memory, &v->rows[j], v->x->column + e);
+}
+#else
+typedef __global const float *panel;
+typedef struct value_rows {
+    __global const float *first;
+    i64 pitch;
+} value_rows;
+
+static float16 value_at(const value_rows *v, int j, int e) {
+    return vload16(0, v->first + j * v->pitch + e);
+}
+#endif
+
+/* ---- one chunk ------------------------------------------------------------------------------- */
+
+/* Products of RQ queries and 32 keys, for each row CHUNK apart. */
+static void products(__global const float *const *queries, panel left, float *s) {
+    const panel right = left + 16 * DP;
+    for (int d0 = 0; d0 < DP; d0 += 64) {
+        float16 a[RQ], b[RQ];
 #pragma unroll
-            for (int r = 0; r < RQ; r++)
-                a[r] = b[r] = (float16)(0.0f);
-            const int d1 = d0 + 64 < DP ? d0 + 64 : DP;
-            for (int d = d0; d < d1; d++) {
-                const float16 x = vload16(d, left), y = vload16(d, right);
-#pragma unroll
-                for (int r = 0; r < RQ; r++) {
-                    a[r] = FMA((float16)(queries[r][d]), x, a[r]);
-                    b[r] = FMA((float16)(queries[r][d]), y, b[r]);
-                }
-            }
+        for (int r = 0; r < RQ; r++)
+            a[r] = b[r] = (float16)(0.0f);
+        const int d1 = d0 + 64 < DP ? d0 + 64 : DP;
+        for (int d = d0; d < d1; d++) {
+            const float16 x = vload16(d, left), y = vload16(d, right);
 #pragma unroll
             for (int r = 0; r < RQ; r++) {
-                float *const to = s + r * CHUNK + j;
-                vstore16(d0 ? vload16(0, to) + a[r] : a[r], 0, to);
-                vstore16(d0 ? vload16(1, to) + b[r] : b[r], 1, to);
+                a[r] = FMA((float16)(queries[r][d]), x, a[r]);
+                b[r] = FMA((float16)(queries[r][d]), y, b[r]);
             }
+        }
+#pragma unroll
+        for (int r = 0; r < RQ; r++) {
+            float *const to = s + r * CHUNK;
+            vstore16(d0 ? vload16(0, to) + a[r] : a[r], 0, to);
+            vstore16(d0 ? vload16(1, to) + b[r] : b[r], 1, to);
         }
     }
 }
@@ -87,9 +139,9 @@ static mass weigh(const inputs *in, const row_info *row, int j0, int from, int u
     return (mass){maximum, total(added)};
 }
 
-/* Weights times values for 32 columns, in partials of 64 keys. */
-static void add_values(const float *s, __global const float *values, i64 stride, int from,
-                       int until, float *out) {
+/* Weights times values for 32 columns from e on, in partials of 64 keys. */
+static void add_values(const float *s, const value_rows *values, int e, int from, int until,
+                       float *out) {
     float16 a[RQ], b[RQ];
     for (int r = 0; r < RQ; r++) {
         vstore16((float16)(0.0f), 0, out + r * EC);
@@ -101,7 +153,7 @@ static void add_values(const float *s, __global const float *values, i64 stride,
             a[r] = b[r] = (float16)(0.0f);
         const int j1 = j0 + 64 < until ? j0 + 64 : until;
         for (int j = j0 < from ? from : j0; j < j1; j++) {
-            const float16 x = vload16(0, values + j * stride), y = vload16(1, values + j * stride);
+            const float16 x = value_at(values, j, e), y = value_at(values, j, e + 16);
 #pragma unroll
             for (int r = 0; r < RQ; r++) {
                 a[r] = FMA((float16)(s[r * CHUNK + j]), x, a[r]);
@@ -117,14 +169,14 @@ static void add_values(const float *s, __global const float *values, i64 stride,
 }
 
 /* The same for one row and 16 columns, without the excluded keys. */
-static void add_chosen(const float *s, __global const float *values, i64 stride, int from,
-                       int until, float *out) {
+static void add_chosen(const float *s, const value_rows *values, int e, int from, int until,
+                       float *out) {
     float16 sum = (float16)(0.0f);
     for (int j0 = from / 64 * 64; j0 < until; j0 += 64) {
         float16 a = (float16)(0.0f);
         for (int j = max(j0, from); j < min(j0 + 64, until); j++)
             if (as_uint(s[j]) != EXCLUDED)
-                a = FMA((float16)(s[j]), vload16(0, values + j * stride), a);
+                a = FMA((float16)(s[j]), value_at(values, j, e), a);
         sum += a;
     }
     vstore16(sum, 0, out);
@@ -181,20 +233,28 @@ static block block_make(const inputs *in, __global const float *queries, int z, 
 /* The chunk that begins at key j0, on its own. */
 static void chunk(const inputs *in, const block *x, int j0, part *result) {
     float scores[RQ * CHUNK];
-    const i64 pitch = in->p->value_strides[2];
-    __global const float *const values = x->values + j0 * pitch;
     const int first = max(x->from - j0, 0), last = min(x->until - j0, CHUNK);
     const int from = first / 32 * 32, until = (last + 31) / 32 * 32;
-    products(x->queries, x->keys + (i64)j0 * DP, from, until, scores);
+    value_rows values;
+#ifdef DIRECT
+    float room[32 * DP];
+    for (int j = from; j < until; j += 32)
+        products(x->queries, panels_at(x, j0 + j, room), scores + j);
+    values_find(&values, x, j0, first, last);
+#else
+    for (int j = from; j < until; j += 32)
+        products(x->queries, x->keys + (i64)(j0 + j) * DP, scores + j);
+    values.pitch = in->p->value_strides[2];
+    values.first = x->values + j0 * values.pitch;
+#endif
     for (int r = 0; r < RQ; r++)
         result->rows[r] = weigh(in, &x->rows[r], j0, from, until, scores + r * CHUNK);
     for (int e = 0; e < EC; e += 32)
-        add_values(scores, values + e, pitch, first, last, result->values + e);
+        add_values(scores, &values, e, first, last, result->values + e);
     if (finite(result->values, RQ * EC)) return;
     for (int r = 0; r < RQ; r++)
         for (int e = 0; e < EC; e += 16)
-            add_chosen(scores + r * CHUNK, values + e, pitch, first, last,
-                       result->values + r * EC + e);
+            add_chosen(scores + r * CHUNK, &values, e, first, last, result->values + r * EC + e);
 }
 
 static void finish_row(const attention_params *p, const row_info *row, const results *to,
@@ -209,7 +269,8 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
                              __global const uchar *bias, __global const uchar *key_mask,
                              __global const float *slopes, __global const float *queries,
                              __global const float *values, __global const float *sinks,
-                             __global uchar *out, __global float *lse, __global float *scratch) {
+                             __global uchar *out, __global float *lse,
+                             __global float *scratch DIRECT_ARGUMENTS) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
@@ -217,8 +278,17 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
     const int count = p.R * rows_of(&in, z / p.G), first = RQ * (int)get_global_id(0);
     if (first >= count) return;
     block x = block_make(&in, queries, z, first);
+#ifdef DIRECT
+    x.k = d.k;
+    x.v = d.v;
+    x.k_memory = (operand_memory){k, k_scales, pages};
+    x.v_memory = (operand_memory){v, v_scales, pages};
+    x.head = (operand_head){sample_of(&in, z / p.G), z / p.G, z % p.G};
+    x.column = column;
+#else
     x.keys = scratch + panels_of(&in, z / p.G, z % p.G);
     x.values = values + values_of(&in, z / p.G, z % p.G) + column;
+#endif
     part sum, one;
     clear(&sum);
     for (int j0 = x.from / CHUNK * CHUNK; j0 < x.until; j0 += CHUNK) {

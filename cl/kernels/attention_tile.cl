@@ -9,6 +9,8 @@
  * the same bits with and without split keys; excluded keys weigh -0 and are left out where a sum
  * over values is not finite (see attention_rows.cl).
  *
+ * DIRECT, for few rows over a cache: keys and values are read where the caller has them.
+ *
  * USE_HALF, for 16-bit values under precision FAST where the device has cl_khr_fp16: weights and
  * values pass through local memory as half, which rounds the weights and halves what is read. */
 #ifndef DP
@@ -19,6 +21,7 @@
 #endif
 #include "attention_finish.h"
 #include "attention_tile.h"
+#include "operand.h"
 
 #ifdef USE_HALF
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
@@ -36,10 +39,49 @@ typedef float narrow;
 typedef struct tile {
     row_info rows[MINE];                 /* 4 y, .. */
     __global const float *queries[MINE]; /* that it stages: rows y + 8 n */
-    __global const float *keys, *values;
     int x, y;
     int from, until; /* keys that any row of the group may see: the same for all work-items */
+#ifdef DIRECT
+    operand_source k, v;
+    operand_memory k_memory, v_memory;
+    operand_head head;
+    int column;
+#else
+    __global const float *keys, *values;
+    i64 pitch;
+#endif
 } tile;
+
+/* ---- keys and values where they lie ---------------------------------------------------------- */
+
+/* Key j, for the elements that follow; value (j, column), of a key that some row may see. */
+#ifdef DIRECT
+typedef operand_row key_place;
+static key_place key_at(const tile *t, int j) {
+    return operand_find(&t->k, &t->k_memory, &t->head, clamp(j, t->from, t->until - 1));
+}
+static float key_element(const tile *t, const key_place *key, int d) {
+    return d < t->k.size ? operand_element(&t->k, &t->k_memory, key, d) : 0.0f;
+}
+static float value_at(const tile *t, int j, int column) {
+    if (t->column + column >= t->v.size) return 0.0f;
+    const operand_row row = operand_find(&t->v, &t->v_memory, &t->head, j);
+    return operand_element(&t->v, &t->v_memory, &row, t->column + column);
+}
+#else
+typedef __global const float *key_place;
+static key_place key_at(const tile *t, int j) {
+    return t->keys + (i64)(j / 16) * DP * 16 + j % 16;
+}
+static float key_element(const tile *t, const key_place *key, int d) {
+    return (*key)[d * 16];
+}
+static float value_at(const tile *t, int j, int column) {
+    return t->values[j * t->pitch + column];
+}
+#endif
+
+/* ---- one block ------------------------------------------------------------------------------- */
 
 /* Products of 4 rows and 4 keys of the block that begins at key j, in partials of a slice. */
 static void products(const tile *t, __local float *work, int j, float s[MINE][MINE]) {
@@ -48,6 +90,7 @@ static void products(const tile *t, __local float *work, int j, float s[MINE][MI
         for (int c = 0; c < MINE; c++)
             s[r][c] = part[r][c] = 0.0f;
     const int item = t->y * SIDE + t->x;
+    const key_place staged = key_at(t, j + item % KEYS); /* a work-item stages one key */
     for (int d0 = 0; d0 < DP; d0 += SLICE) {
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = 0; n < MINE; n++)
@@ -55,9 +98,8 @@ static void products(const tile *t, __local float *work, int j, float s[MINE][MI
                 work[Q_AT + (t->y + SIDE * n) * Q_PITCH + t->x + SIDE * k] =
                     t->queries[n][d0 + t->x + SIDE * k];
         for (int n = item; n < SLICE * KEYS; n += SIDE * SIDE) {
-            const int d = n / KEYS, key = n % KEYS;
-            work[K_AT + d * K_PITCH + key] =
-                t->keys[((i64)(j + key) / 16 * DP + d0 + d) * 16 + key % 16];
+            const int d = n / KEYS;
+            work[K_AT + d * K_PITCH + n % KEYS] = key_element(t, &staged, d0 + d);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int d = 0; d < SLICE; d++)
@@ -111,19 +153,18 @@ static void weigh(const inputs *in, const tile *t, __local float *work, int j,
 }
 
 /* One column of one row again, without the excluded keys. */
-static float chosen(const tile *t, __local const float *work, int j, i64 pitch, int row,
-                    int column) {
+static float chosen(const tile *t, __local const float *work, int j, int row, int column) {
     __local const narrow *const weights = (__local const narrow *)(work + P_AT);
     float a = 0.0f;
     for (int key = 0; key < KEYS; key++) {
         const float w = (float)weights[row * P_PITCH + key];
-        if (as_uint(w) != EXCLUDED) a = FMA(w, t->values[(j + key) * pitch + column], a);
+        if (as_uint(w) != EXCLUDED) a = FMA(w, value_at(t, j + key, column), a);
     }
     return a;
 }
 
-static void add_values(const tile *t, __local float *work, int j, i64 pitch, const float *old,
-                float o[MINE][CN]) {
+static void add_values(const tile *t, __local float *work, int j, const float *old,
+                       float o[MINE][CN]) {
     __local const narrow *const weights = (__local const narrow *)(work + P_AT);
     __local narrow *const values = (__local narrow *)(work + V_AT);
     float a[MINE][CN];
@@ -134,7 +175,7 @@ static void add_values(const tile *t, __local float *work, int j, i64 pitch, con
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int n = t->y * SIDE + t->x; n < BAND * EC; n += SIDE * SIDE)
             values[n] =
-                (narrow)t->values[clamp(j + k0 + n / EC, t->from, t->until - 1) * pitch + n % EC];
+                (narrow)value_at(t, clamp(j + k0 + n / EC, t->from, t->until - 1), n % EC);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < BAND; k++)
             for (int r = 0; r < MINE; r++) {
@@ -146,7 +187,7 @@ static void add_values(const tile *t, __local float *work, int j, i64 pitch, con
     for (int r = 0; r < MINE; r++)
         for (int c = 0; c < CN; c++) {
             if (!isfinite(a[r][c]))
-                a[r][c] = chosen(t, work, j, pitch, t->y * MINE + r, t->x + SIDE * c);
+                a[r][c] = chosen(t, work, j, t->y * MINE + r, t->x + SIDE * c);
             o[r][c] = FMA(o[r][c], old[r], a[r][c]);
         }
 }
@@ -196,7 +237,7 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
     for (int j = max(j0, t->from / KEYS * KEYS); j < min(j0 + CHUNK, t->until); j += KEYS) {
         products(t, work, j, s);
         weigh(in, t, work, j, s, m, old);
-        add_values(t, work, j, in->p->value_strides[2], old, o);
+        add_values(t, work, j, old, o);
     }
 }
 
@@ -230,15 +271,25 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
                              __global const float *slopes, __global const float *queries,
                              __global const float *values, __global const float *sinks,
                              __global uchar *out, __global float *lse, __global float *scratch,
-                             __local float *work) {
+                             __local float *work DIRECT_ARGUMENTS) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_group_id(1);
     const int count = p.R * rows_of(&in, z / p.G), first = ROWS * (int)get_group_id(0);
     tile t = tile_make(&in, queries, z, first);
+#ifdef DIRECT
+    t.k = d.k;
+    t.v = d.v;
+    t.k_memory = (operand_memory){k, k_scales, pages};
+    t.v_memory = (operand_memory){v, v_scales, pages};
+    t.head = (operand_head){sample_of(&in, z / p.G), z / p.G, z % p.G};
+    t.column = column;
+#else
     t.keys = scratch + panels_of(&in, z / p.G, z % p.G);
     t.values = values + values_of(&in, z / p.G, z % p.G) + column;
+    t.pitch = p.value_strides[2];
+#endif
     const int here = first + t.y * MINE, start = t.from / CHUNK * CHUNK;
     float o[MINE][CN];
     mass m[MINE], one[MINE];

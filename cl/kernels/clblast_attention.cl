@@ -36,7 +36,8 @@ __kernel void widen(const widen_params p, __global const uchar *x, __global cons
     float16 values = (float16)(0.0f);
     if (i >= p.begin && i < end) {
         const operand_memory memory = {x, scales, pages};
-        const operand_row from = operand_find(&p.x, &memory, sample, b, h, i);
+        const operand_head head = {sample, b, h};
+        const operand_row from = operand_find(&p.x, &memory, &head, i);
         values = operand_part(&p.x, &memory, &from, column);
     }
     if (p.flags_at >= 0 && !all(isfinite(values))) {
@@ -171,11 +172,11 @@ __kernel void store_scores(const block_params p, __global const uchar *mask,
 /* What elements of V that are not finite bring, of allowed keys. */
 static float16 not_finite(const block_params *p, const inputs *in, const row_info *r,
                           const operand_memory *v, __global const float *weights, int column) {
-    __global const i64 *const sample = in->table ? in->table + TABLE_COLUMNS * r->b : 0;
+    const operand_head head = {sample_of(in, r->b), r->b, r->h / p->a.R};
     float16 sum = (float16)(0.0f);
     for (int j = r->first; j < r->end; j++) {
         if (as_uint(weights[j]) == EXCLUDED) continue;
-        const operand_row row = operand_find(&p->v, v, sample, r->b, r->h / p->a.R, j);
+        const operand_row row = operand_find(&p->v, v, &head, j);
         const float16 x = operand_part(&p->v, v, &row, column);
         sum += select(x * weights[j], (float16)(0.0f), isfinite(x));
     }

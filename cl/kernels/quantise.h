@@ -77,7 +77,8 @@ static int quantise(float x, uint scale) {
 static char16 quantise16(float16 x, uint scale) {
     if (scale >= SMALL_SCALE && scale < NOT_FINITE) {
         const float16 ratio = x / as_float(scale), near = rint(ratio);
-        if (all(fabs(ratio - near) <= NEAR_TIE)) return convert_char16(clamp(near, -127.0f, 127.0f));
+        if (all(fabs(ratio - near) <= NEAR_TIE))
+            return convert_char16(clamp(near, -127.0f, 127.0f));
     }
     float lanes[16];
     char n[16];

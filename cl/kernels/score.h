@@ -38,6 +38,11 @@ static inputs inputs_make(const attention_params *p, __global const uchar *mask,
     return in;
 }
 
+/* The sample's row of the table. */
+static __global const i64 *sample_of(const inputs *in, int b) {
+    return in->table ? in->table + TABLE_COLUMNS * b : 0;
+}
+
 static i64 table_of(const inputs *in, int b, int column) {
     return in->table ? in->table[TABLE_COLUMNS * b + column] : 0;
 }

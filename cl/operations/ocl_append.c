@@ -5,6 +5,7 @@
 #include "ocl_rows.h"
 
 #include <stdio.h>
+#include <string.h>
 
 extern const ocl_source attend__ocl_source_append;
 
@@ -14,6 +15,33 @@ enum { GROUP = 64, TOGETHER = 16, MOST_GROUPS = 32768 };
 static bool shares_rows(const attend_device *device) {
     return device->kernels == OCL_CLASS_TILE;
 }
+
+/* ---- the layout of a cache ------------------------------------------------------------------- */
+
+enum {
+    PAGE = 32,     /* tokens of a page where one block was asked for */
+    MOST_PAGE = 64 /* elements of a key would be further apart than caches and TLBs like */
+};
+
+/* Element d of 16 keys is one vector then, as in attention's panels. */
+void attend__ocl_cache_layout(attend_device *device, const attend_cache_desc *description,
+                              attend_cache_layout *layout) {
+    (void)device;
+    const int64_t page =
+        description->page_size == 0 && description->capacity > PAGE ? PAGE : layout->page_size;
+    if (page % 16 != 0 || page > MOST_PAGE) return;
+    const int64_t key = page * description->head_size;
+    const int64_t value_size =
+        description->value_size > 0 ? description->value_size : description->head_size;
+    const int64_t value = page * value_size, heads = description->kv_heads;
+    const int64_t k[4] = {heads * key, key, 1, page};
+    const int64_t v[4] = {heads * value, value, value_size, 1};
+    layout->page_size = page;
+    memcpy(layout->k_strides, k, sizeof k);
+    memcpy(layout->v_strides, v, sizeof v);
+}
+
+/* ---- appending ------------------------------------------------------------------------------- */
 
 static void copy_strides(i64 *to, const attend_tensor *from, int count) {
     for (int i = 0; i < count; i++)

@@ -2,7 +2,8 @@
  *
  * Fused attention: operands are packed, one kernel computes all rows, and what was asked for
  * besides is computed from the row's log-sum-exp. Keys are split over work-groups where there are
- * too few rows to keep the device busy; the bits are the same (attention_rows.cl). */
+ * too few rows to keep the device busy; the bits are the same (attention_rows.cl). Few rows over a
+ * cache read it where it lies, with the same bits again. */
 #include "ocl_attention.h"
 
 #include "attention_tile.h"
@@ -25,10 +26,34 @@ static const struct {
     [OCL_CLASS_PLAIN] = {2, 64, 32},
 };
 
+/* ---- caches where they lie ------------------------------------------------------------------- */
+
+static bool wants_sides(const attend_attention *a) {
+    return attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean) ||
+           attend__ocl_given(&a->scores);
+}
+
+/* Packing is worth it where more work-groups than this read the same keys; side outputs are made
+ * of packed keys. */
+static bool is_direct(const attend_device *device, const ocl_attention_sizes *n,
+                      const attend_attention *a) {
+    const int64_t few = 2 * (int64_t)shapes[device->kernels].rows;
+    return n->H / n->G * n->L <= few && !wants_sides(a);
+}
+
+/* Rows that a work-item does not have cost as much as those it has. */
+static int rows_of_direct(const attend_device *device, const ocl_attention_sizes *n) {
+    const int most = shapes[device->kernels].rows;
+    if (device->kernels == OCL_CLASS_TILE) return most;
+    int rows = 1;
+    while (rows < most && rows < n->H / n->G * n->L)
+        rows *= 2;
+    return rows;
+}
+
 /* ---- split keys ------------------------------------------------------------------------------ */
 
-static int64_t groups_of(const attend_device *device, const ocl_attention_sizes *n) {
-    const int rows = shapes[device->kernels].rows;
+static int64_t groups_of(const ocl_attention_sizes *n, int rows) {
     if (n->packed_queries) return (n->H / n->G * n->query_rows + rows - 1) / rows * n->G;
     return (n->H / n->G * n->L + rows - 1) / rows * n->B * n->G;
 }
@@ -53,18 +78,29 @@ static size_t room_for_partials(const attend_device *device, const ocl_attention
 }
 
 static int pieces_of(const ocl_run *run, const ocl_attention_plan *plan,
-                     const ocl_attention_sizes *n) {
+                     const ocl_attention_sizes *n, int rows) {
     const int64_t busy = (int64_t)BUSY_GROUPS * run->device->shared->facts.compute_units;
-    if (n->S <= CHUNK || groups_of(run->device, n) >= busy) return 1;
+    if (n->S <= CHUNK || groups_of(n, rows) >= busy) return 1;
     if (partial_bytes(n, plan->EP) > plan->partial_bytes) return 1;
     return (int)((n->S + CHUNK - 1) / CHUNK);
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
 
-static void enqueue_fused(ocl_attention_run *r, cl_mem out) {
+static void push_direct(ocl_attention_run *r, ocl_launch *launch) {
+    const ocl_operand k = attend__ocl_keys_of(r), v = attend__ocl_values_of(r);
+    const direct_params p = {.k = k.x, .v = v.x};
+    attend__ocl_value(launch, &p, sizeof p);
+    attend__ocl_memory(launch, k.memory);
+    attend__ocl_memory(launch, k.scales);
+    attend__ocl_memory(launch, v.memory);
+    attend__ocl_memory(launch, v.scales);
+    attend__ocl_memory(launch, r->pages);
+}
+
+static void enqueue_fused(ocl_attention_run *r, cl_mem out, bool direct) {
     ocl_run *const run = r->run;
-    ocl_launch launch = attend__ocl_begin(run, r->plan->fused);
+    ocl_launch launch = attend__ocl_begin(run, direct ? r->plan->direct : r->plan->fused);
     attend__ocl_value(&launch, &r->p, sizeof r->p);
     attend__ocl_memory(&launch, r->mask);
     attend__ocl_memory(&launch, r->bias);
@@ -78,8 +114,10 @@ static void enqueue_fused(ocl_attention_run *r, cl_mem out) {
     attend__ocl_memory(&launch, run->scratch);
     if (run->device->kernels == OCL_CLASS_TILE)
         attend__ocl_local(&launch, LOCAL_FLOATS((size_t)r->plan->EC) * sizeof(float));
+    if (direct) push_direct(r, &launch);
     const ocl_class class = run->device->kernels;
-    const size_t count = (size_t)r->p.R * (size_t)r->p.L, rows = (size_t)shapes[class].rows;
+    const size_t count = (size_t)r->p.R * (size_t)r->p.L;
+    const size_t rows = (size_t)(direct ? r->plan->direct_rows : shapes[class].rows);
     const size_t blocks = (count + rows - 1) / rows;
     const size_t planes = (size_t)r->p.B * (size_t)r->p.G * (size_t)(r->plan->EP / r->plan->EC);
     const size_t locals[OCL_CLASS_COUNT][3] = {[OCL_CLASS_ROWS] = {1, 1, 1},
@@ -109,18 +147,22 @@ static void record(ocl_run *run, const void *description) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, a);
     ocl_attention_run r;
     attend__ocl_attention_start(&r, run, a);
+    const bool direct = r.plan->direct >= 0 && (r.plan->fused < 0 || is_direct(run->device, &n, a));
     attend__ocl_pack_queries(&r);
-    attend__ocl_pack_keys(&r);
-    attend__ocl_pack_values(&r);
+    if (!direct) {
+        attend__ocl_pack_keys(&r);
+        attend__ocl_pack_values(&r);
+    }
     const cl_mem out = attend__ocl_attention_out(run, &a->out, &r.p);
     if (attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean))
         r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
-    r.p.pieces = pieces_of(run, r.plan, &n);
+    r.p.pieces = pieces_of(run, r.plan, &n,
+                           direct ? r.plan->direct_rows : shapes[run->device->kernels].rows);
     if (r.p.pieces > 1)
         r.p.partial_at = attend__ocl_scratch(run, partial_bytes(&n, r.plan->EP)) / 4;
     else if (run->device->kernels == OCL_CLASS_TILE && n.S > CHUNK)
         r.p.totals_at = attend__ocl_scratch(run, attend__ocl_queries_bytes(&n, r.plan->EP)) / 4;
-    enqueue_fused(&r, out);
+    enqueue_fused(&r, out, direct);
     if (r.p.pieces > 1) enqueue_merge(&r, out);
     if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
     if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
@@ -144,23 +186,35 @@ static bool narrow(const attend_device *device, const attend_attention *largest)
            largest->precision == ATTEND_PRECISION_FAST && largest->v.type == ATTEND_F16;
 }
 
+static int make_fused(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
+                      bool direct, attend_status *status) {
+    const bool tile = device->kernels == OCL_CLASS_TILE;
+    const char *const more = direct ? " -DDIRECT" : "";
+    char options[80];
+    if (tile)
+        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s%s", p->DP, p->EC,
+                       narrow(device, largest) ? " -DUSE_HALF" : "", more);
+    else
+        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d%s", p->DP, p->EC,
+                       direct ? p->direct_rows : shapes[device->kernels].rows, more);
+    return attend__ocl_plan_kernel(device, &p->plan,
+                                   tile ? &attend__ocl_source_attention_tile
+                                        : &attend__ocl_source_attention_rows,
+                                   options, tile ? "attention_tile" : "attention_rows", status);
+}
+
+/* Private memory, which holds a panel for each work-item of `rows`, is scarce on GPUs. */
 static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_status *status) {
-    const bool tile = device->kernels == OCL_CLASS_TILE;
-    char options[80];
-    if (tile)
-        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s", p->DP, p->EC,
-                       narrow(device, largest) ? " -DUSE_HALF" : "");
-    else
-        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC,
-                       shapes[device->kernels].rows);
+    const bool pages =
+        attend__ocl_given(&largest->page_table) && device->kernels != OCL_CLASS_PLAIN;
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
-    p->fused = attend__ocl_plan_kernel(device, &p->plan,
-                                       tile ? &attend__ocl_source_attention_tile
-                                            : &attend__ocl_source_attention_rows,
-                                       options, tile ? "attention_tile" : "attention_rows", status);
+    p->direct_rows = rows_of_direct(device, n);
+    p->direct = pages ? make_fused(device, largest, p, true, status) : -1;
+    const bool packs = !pages || !is_direct(device, n, largest);
+    p->fused = packs ? make_fused(device, largest, p, false, status) : -1;
     p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
                                        "attention_merge", status);
 }
@@ -177,8 +231,10 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = attend__ocl_table_bytes(&n) + attend__ocl_queries_bytes(&n, p->DP) +
-                            attend__ocl_keys_bytes(&n, p->DP) +
-                            attend__ocl_values_bytes(&n, p->EP) + attend__ocl_sums_bytes(&n);
+                            attend__ocl_sums_bytes(&n);
+    if (p->fused >= 0)
+        p->plan.scratch_bytes +=
+            attend__ocl_keys_bytes(&n, p->DP) + attend__ocl_values_bytes(&n, p->EP);
     const size_t totals =
         device->kernels == OCL_CLASS_TILE && n.S > CHUNK ? attend__ocl_queries_bytes(&n, p->EP) : 0;
     p->plan.scratch_bytes += totals > p->partial_bytes ? totals : p->partial_bytes;

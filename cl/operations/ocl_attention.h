@@ -19,6 +19,8 @@ typedef struct ocl_attention_sizes {
 typedef struct ocl_attention_plan {
     attend_device_plan plan;
     int table, pack_rows, pack_panels, fused, merge, side, lse, mix;
+    int direct;      /* reads keys and values where they lie; `fused` may be missing then */
+    int direct_rows; /* of one of its work-groups */
     int DP, EC, EP;
     size_t partial_bytes; /* room for pieces of split keys */
 } ocl_attention_plan;

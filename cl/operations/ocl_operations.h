@@ -36,6 +36,10 @@ attend_status attend__ocl_plan(attend_device *device, attend_operation operation
                                const void *largest, attend_plan_info *info,
                                attend_device_plan **plan);
 
+/* As in plugin.h: keys of a page in the order of attention's panels, 16 neighbours. */
+void attend__ocl_cache_layout(attend_device *device, const attend_cache_desc *description,
+                              attend_cache_layout *layout);
+
 /* As in plugin.h: w lies in a buffer of the device and has been read on return. */
 attend_status attend__ocl_weights_create(attend_device *device, const attend_tensor *w,
                                          attend_device_weights **weights);
