@@ -41,7 +41,8 @@ if [ "$full" -eq 1 ]; then
     need_packages "the full tests" clang libclang-rt-14-dev g++ python3-venv libxml2-utils $packages_opencl_full || true
     scripts/get_oracles.sh || true
     scripts/get_intel_opencl.sh >/dev/null || true
-    # drivers compile in this process, which sanitizers see as theirs: what runs on PoCL runs without
+    # drivers compile in this process and leak, which sanitizers see as ours: what runs on PoCL runs without, and
+    # the presets name a folder that holds no driver
     build_and_test asan-ubsan -LE 'slow|full|opencl'
     # without what would take a quarter of an hour under this sanitizer and runs the same code
     build_and_test tsan -LE 'slow|full|opencl' -E 'reference|gate-cpu-|gate-faults'
