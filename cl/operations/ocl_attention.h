@@ -22,6 +22,8 @@ typedef struct ocl_attention_plan {
     int direct;      /* reads keys and values where they lie; `fused` may be missing then */
     int direct_rows; /* of one of its work-groups */
     int DP, EC, EP;
+    int64_t query_rows,
+        key_rows;         /* of a head, that scratch memory is for; 0: any that are planned */
     size_t partial_bytes; /* room for pieces of split keys */
 } ocl_attention_plan;
 

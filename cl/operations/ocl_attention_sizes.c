@@ -135,6 +135,8 @@ void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
                                    attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_attention_pack;
     p->plan.small_bytes = small_bytes(n, largest);
+    p->query_rows = n->packed_queries ? n->query_rows : 0;
+    p->key_rows = n->packed_keys ? n->key_rows : 0;
     p->table = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_table", status);
     p->pack_rows = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_rows", status);
     const bool rows = device->kernels == OCL_CLASS_ROWS;

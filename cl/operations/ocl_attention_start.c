@@ -160,11 +160,23 @@ static void make_table(ocl_attention_run *r) {
     attend__ocl_enqueue(&launch, groups, local);
 }
 
+/* A plan of a packed batch has no room for the padding of one that is not. */
+static void check_rows(const ocl_attention_run *r) {
+    const ocl_attention_plan *const plan = r->plan;
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(plan->plan.operation, r->a);
+    if ((plan->query_rows > 0 && n.query_rows > plan->query_rows) ||
+        (plan->key_rows > 0 && n.key_rows > plan->key_rows))
+        attend__ocl_run_fail(r->run, ATTEND_SHAPE,
+                             "a padded batch has more rows than the packed one that the plan was "
+                             "made for");
+}
+
 void attend__ocl_attention_start(ocl_attention_run *r, ocl_run *run, const attend_attention *a) {
     memset(r, 0, sizeof *r);
     r->run = run;
     r->plan = (const ocl_attention_plan *)run->plan;
     r->a = a;
+    check_rows(r);
     fill_sizes(r);
     fill_masks(r);
     fill_small(r);
