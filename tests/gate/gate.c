@@ -38,6 +38,8 @@ static bool parse(settings *s, int argc, char **argv) {
             s->limits.length = (int64_t)number;
         else if (!strcmp(name, "--head-size") && number)
             s->limits.head_size = (int64_t)number;
+        else if (!strcmp(name, "--dense"))
+            s->limits.dense = number != 0;
         else if (!strcmp(name, "--only")) {
             s->only = number;
             s->has_only = true;
@@ -107,9 +109,10 @@ static bool run_case(attend_context *context, const settings *s, uint64_t index,
                damage ? ": written outside of its elements" : "");
         printf(
             "  replay: attend-gate --backend %s --seed %llu --only %llu --plans %llu --length %d "
-            "--head-size %d\n",
+            "--head-size %d --dense %d\n",
             s->backend, (unsigned long long)s->seed, (unsigned long long)index,
-            (unsigned long long)s->limits.plans, (int)s->limits.length, (int)s->limits.head_size);
+            (unsigned long long)s->limits.plans, (int)s->limits.length, (int)s->limits.head_size,
+            (int)s->limits.dense);
     } else if (s->has_only) {
         printf("case %llu: %s\n", (unsigned long long)index, c.text);
     }
@@ -127,10 +130,10 @@ static void report_worst(const gate_worst *worst) {
 }
 
 int main(int argc, char **argv) {
-    settings s = {.backend = "cpu", .cases = 200, .seed = 1, .limits = {700, 256, 0}};
+    settings s = {.backend = "cpu", .cases = 200, .seed = 1, .limits = {700, 256, 0, false}};
     if (!parse(&s, argc, argv)) {
         fprintf(stderr, "usage: attend-gate [--backend NAME] [--cases N] [--seed S] [--only INDEX] "
-                        "[--plans N] [--length N] [--head-size N]\n");
+                        "[--plans N] [--length N] [--head-size N] [--dense 0|1]\n");
         return 2;
     }
     attend_options options = attend_options_default();

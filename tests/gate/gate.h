@@ -111,6 +111,7 @@ typedef struct gate_case {
 typedef struct gate_limits {
     int64_t length, head_size;
     uint64_t plans;
+    bool dense; /* none of packed batches, pages, int8 and key ranges: a backend may lack these */
 } gate_limits;
 
 /* false when memory ran out. The same (seed, index, limits) gives the same case. */

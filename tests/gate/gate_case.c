@@ -289,7 +289,8 @@ bool gate_case_make(gate_case *c, uint64_t seed, uint64_t index, gate_limits lim
     gate_random random = {seed * 0x2545f4914f6cdd1du + index}, *r = &random;
     (void)gate_bits(r);
     gate_random serving = {~random.state};
-    for (int o = 0; o < GATE_OPTION_COUNT; o++)
+    const int options = limits.dense ? GATE_FIRST_OF_SERVING : GATE_OPTION_COUNT;
+    for (int o = 0; o < options; o++)
         if (gate_chance(o < GATE_FIRST_OF_SERVING ? r : &serving, shares[o])) c->used |= 1u << o;
     settle(c);
     c->a = attend_attention_default();

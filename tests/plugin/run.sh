@@ -22,11 +22,11 @@ cc "${flags[@]}" handles*.c -o "$work/good/attend-handles.so" -lm -pthread
 export ATTEND_PLUGIN_PATH=$work/good
 "$build/bin/attend" devices | grep -q '^handles:0' || fail "the module is not listed"
 [ $# -eq 0 ] || "$build/bin/attend" check --backend handles "$@"
-"$build/bin/attend-gate" --backend handles --cases 60 --length 40 --head-size 40 --seed 5
+"$build/bin/attend-gate" --backend handles --dense 1 --cases 60 --length 40 --head-size 40 --seed 5
 for name in enqueue plan sizes arguments_attention arguments_steps arguments_stages arguments_layers layers layers_queue; do # staging, records of work
     ATTEND_BACKEND=handles "$build/bin/test_$name" >"$work/out" 2>&1 || fail "test_$name: $(cat "$work/out")"
 done
-HANDLES_FAULT=2 "$build/bin/attend-gate" --backend handles --cases 1 >"$work/fault" 2>&1 && fail "a lost device went unnoticed"
+HANDLES_FAULT=2 "$build/bin/attend-gate" --backend handles --dense 1 --cases 1 >"$work/fault" 2>&1 && fail "a lost device went unnoticed"
 grep -q 'the device stopped working' "$work/fault" || fail "the lost device is not named: $(head -n 3 "$work/fault")"
 
 # A broken kernel has no speed.
@@ -90,7 +90,7 @@ for name in empty text wrong-abi missing-symbol missing-library short-table unkn
     grep -q . "$work/out" || fail "$name: no reason"
 done
 grep -q 'device table lacks' "$work/out" || fail "short device table: $(cat "$work/out")"
-"$build/bin/attend-gate" --backend empty,nonesuch,handles --cases 3 --length 20 --head-size 20 | grep -q '^handles:' ||
+"$build/bin/attend-gate" --backend empty,nonesuch,handles --dense 1 --cases 3 --length 20 --head-size 20 | grep -q '^handles:' ||
     fail "a list does not fall back"
 "$build/bin/attend-gate" --backend short-device,cpu --cases 1 >"$work/out" || fail "a device that does not open ends a list"
 mkdir "$work/again" && cp "$work/good/attend-handles.so" "$work/again/"
