@@ -6,6 +6,7 @@
 #include "kv_cache.h"
 
 #include "base/checked.h"
+#include "base/thread.h"
 #include "error.h"
 #include "prepared.h"
 #include "validate.h"
@@ -208,10 +209,18 @@ static attend_status choose_layout(attend_cache *c, const attend_cache_desc *d,
     const bool import = attend__given(&d->k);
     layout->size = sizeof *layout;
     layout->page_size = d->page_size != 0 ? d->page_size : d->capacity;
+    int64_t row = 0, page = 0;
+    if (!attend__mul_i64(c->kv_heads, c->head_size > c->value_size ? c->head_size : c->value_size,
+                         &row) ||
+        !attend__mul_i64(row, layout->page_size, &page))
+        return attend__fail(ATTEND_OVERFLOW, "page_size: a page does not fit into memory");
     lay_rows(layout->k_strides, c->kv_heads, layout->page_size, c->head_size);
     lay_rows(layout->v_strides, c->kv_heads, layout->page_size, c->value_size);
     if (!import && c->context->table.cache_layout != NULL)
         c->context->table.cache_layout(c->context->device, d, layout);
+    if (layout->page_size < 1 || (d->page_size != 0 && layout->page_size != d->page_size))
+        return attend__fail(ATTEND_INTERNAL, "page_size: the backend %s made %lld of it",
+                            c->context->backend_name, (long long)layout->page_size);
     c->page_size = layout->page_size;
     c->pages_each = (d->capacity + c->page_size - 1) / c->page_size;
     if (c->pages_each > INT32_MAX / d->batch)
@@ -286,11 +295,16 @@ static attend_status keep_rope(attend_cache *c, const attend_cache_desc *d) {
     if (!attend__given(&d->rope_cos)) return ATTEND_OK;
     c->rope_dim = d->rope_dim;
     c->rope_interleaved = d->rope_interleaved;
-    const attend_status status =
-        attend__kept_copy(c->context, &d->rope_cos, ATTEND_F32, &c->rope_buffers[0], &c->rope_cos);
-    if (status != ATTEND_OK) return status;
-    return attend__kept_copy(c->context, &d->rope_sin, ATTEND_F32, &c->rope_buffers[1],
-                             &c->rope_sin);
+    const attend_tensor *const given[] = {&d->rope_cos, &d->rope_sin};
+    attend_tensor *const kept[] = {&c->rope_cos, &c->rope_sin};
+    for (int i = 0; i < 2; i++) {
+        const attend_status status =
+            attend__kept_copy(c->context, given[i], ATTEND_F32, &c->rope_buffers[i], kept[i]);
+        if (status != ATTEND_OK) return status;
+        /* enqueued appends hold buffers, so that the cache may be released before they run */
+        *kept[i] = attend_tensor_in(c->rope_buffers[i], 0, ATTEND_F32, 2, given[i]->sizes, NULL);
+    }
+    return ATTEND_OK;
 }
 
 /* ---- creating and releasing ------------------------------------------------------------------ */
@@ -343,7 +357,7 @@ attend_status attend_cache_create(attend_context *context, const attend_cache_de
 }
 
 void attend_cache_release(attend_cache *cache) {
-    if (cache == NULL) return;
+    if (cache == NULL || cache->context->process != attend__process_id()) return;
     attend_context *context = cache->context;
     for (int i = 0; i < 4; i++)
         attend_buffer_release(cache->buffers[i]);

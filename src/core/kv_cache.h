@@ -75,6 +75,10 @@ typedef struct attend__cache_appending {
 /* The check that every use of a cache begins with. */
 attend_status attend__cache_check(const attend_context *context, const attend_cache *cache);
 
+/* Whether `list` is a valid [B] of I32 or I64 in host memory. */
+attend_status attend__cache_list_check(const attend_cache *cache, const char *name,
+                                       const attend_tensor *list);
+
 /* Counts `n` tokens a sample (packed: n in all) in, taking pages: counts NULL = n each. Changes
  * nothing on failure. What follows must end in the steps below, or be undone. */
 attend_status attend__cache_prepare(attend_cache *cache, int64_t n, const attend_tensor *counts,

@@ -124,7 +124,7 @@ static attend_status check_tokens(const attend_cache *cache, const attend_tensor
     *packed = k->rank == 4 && k->sizes[0] == 1 && cache->batch > 1;
     for (int i = 0; i < 2; i++) {
         const attend_tensor *t = both[i].t;
-        if (t->rank == 4 && t->sizes[0] == (*packed ? 1 : cache->batch) &&
+        if (t->rank == 4 && t->sizes[2] >= 0 && t->sizes[0] == (*packed ? 1 : cache->batch) &&
             t->sizes[1] == cache->kv_heads && t->sizes[2] == k->sizes[2] &&
             t->sizes[3] == both[i].size)
             continue;
@@ -245,11 +245,8 @@ static attend_status check_sizes(const attend_cache *cache, const attend_attenti
 /* key_lengths of the caller's: a part of what each sample has. */
 attend_status attend__cache_lengths_check(const attend_cache *cache, const attend_tensor *lengths) {
     if (!attend__given(lengths)) return ATTEND_OK;
-    if (lengths->data == NULL)
-        return attend__fail(ATTEND_INVALID, "key_lengths: must lie in host memory over a cache");
-    if (lengths->rank != 1 || lengths->sizes[0] != cache->batch || lengths->strides[0] < 0 ||
-        (lengths->type != ATTEND_I32 && lengths->type != ATTEND_I64))
-        return ATTEND_OK; /* refused when shapes and types are compared */
+    const attend_status status = attend__cache_list_check(cache, "key_lengths", lengths);
+    if (status != ATTEND_OK) return status;
     for (int64_t b = 0; b < cache->batch; b++) {
         const int64_t length = attend_tensor_index(lengths, b);
         if (length > cache->lengths[b])

@@ -109,26 +109,37 @@ static bool grow(attend_cache *c, int64_t sample, int64_t count) {
     return true;
 }
 
+attend_status attend__cache_list_check(const attend_cache *cache, const char *name,
+                                       const attend_tensor *list) {
+    const attend__field field = {name, 0, ATTEND__INPUT | ATTEND__REQUIRED | ATTEND__INDICES};
+    const attend__fields fields = {sizeof *list, &field, 1};
+    const attend_status status = attend__fields_check(cache->context, &fields, list);
+    if (status != ATTEND_OK) return status;
+    if (list->rank != 1 || list->sizes[0] != cache->batch)
+        return attend__fail(ATTEND_SHAPE, "%s: is not [%lld], one for each sample", name,
+                            (long long)cache->batch);
+    if (list->data == NULL)
+        return attend__fail(ATTEND_INVALID, "%s: must lie in host memory", name);
+    return ATTEND_OK;
+}
+
+/* Memory without a type is refused as a list that is wrong, not taken for none. */
+static bool is_list(const attend_tensor *t) {
+    return t != NULL && (attend__given(t) || t->data != NULL || t->buffer != NULL);
+}
+
 static attend_status read_counts(attend_cache *c, int64_t n, const attend_tensor *counts,
                                  bool packed) {
     int64_t sum = 0;
-    if (counts != NULL && attend__given(counts)) {
-        if (counts->type != ATTEND_I32 && counts->type != ATTEND_I64)
-            return attend__fail(ATTEND_TYPE, "counts: type %s is neither i32 nor i64",
-                                attend_type_text(counts->type));
-        if (counts->rank != 1 || counts->sizes[0] != c->batch)
-            return attend__fail(ATTEND_SHAPE, "counts: is not [%lld], one for each sample",
-                                (long long)c->batch);
-        if (counts->data == NULL || counts->strides[0] < 0)
-            return attend__fail(ATTEND_INVALID, "counts: must lie in host memory");
-        const attend_status status = attend__index_check("counts", counts, 0, n);
+    if (is_list(counts)) {
+        attend_status status = attend__cache_list_check(c, "counts", counts);
+        if (status == ATTEND_OK) status = attend__index_check("counts", counts, 0, n);
         if (status != ATTEND_OK) return status;
     } else if (packed) {
         return attend__fail(ATTEND_NULL_POINTER, "counts: needed for packed tokens");
     }
     for (int64_t b = 0; b < c->batch; b++) {
-        const bool given = counts != NULL && attend__given(counts);
-        const int64_t count = given ? attend_tensor_index(counts, b) : n;
+        const int64_t count = is_list(counts) ? attend_tensor_index(counts, b) : n;
         if (count > c->capacity - c->lengths[b])
             return attend__fail(ATTEND_OUT_OF_RANGE,
                                 "counts: sample %lld has %lld tokens, %lld more exceed the "
@@ -147,11 +158,10 @@ attend_status attend__cache_prepare(attend_cache *c, int64_t n, const attend_ten
                                     bool packed, attend__cache_use *use) {
     const attend_status status = read_counts(c, n, counts, packed);
     if (status != ATTEND_OK) return status;
-    const bool given = counts != NULL && attend__given(counts);
     int64_t sum = 0;
     c->copy_count = 0;
     for (int64_t b = 0; b < c->batch; b++) {
-        const int64_t count = given ? attend_tensor_index(counts, b) : n;
+        const int64_t count = is_list(counts) ? attend_tensor_index(counts, b) : n;
         if (!grow(c, b, count)) {
             undo_samples(c, b + 1);
             return attend__fail(ATTEND_OUT_OF_MEMORY,
@@ -175,24 +185,17 @@ static attend_status check_list(const attend_cache *c, const char *name,
                                 const attend_tensor *list) {
     const attend_status status = attend__context_check(c->context);
     if (status != ATTEND_OK) return status;
-    if (list == NULL || !attend__given(list))
-        return attend__fail(ATTEND_NULL_POINTER, "%s: not given", name);
-    if (list->type != ATTEND_I32 && list->type != ATTEND_I64)
-        return attend__fail(ATTEND_TYPE, "%s: type %s is neither i32 nor i64", name,
-                            attend_type_text(list->type));
-    if (list->rank != 1 || list->sizes[0] != c->batch)
-        return attend__fail(ATTEND_SHAPE, "%s: is not [%lld], one for each sample", name,
-                            (long long)c->batch);
-    if (list->data == NULL || list->strides[0] < 0)
-        return attend__fail(ATTEND_INVALID, "%s: must lie in host memory", name);
-    return ATTEND_OK;
+    if (list == NULL) return attend__fail(ATTEND_NULL_POINTER, "%s: is NULL", name);
+    return attend__cache_list_check(c, name, list);
 }
 
+/* What is left of the last append begins where that began. */
 static void shorten(attend_cache *c, int64_t sample, int64_t length) {
     const int64_t had = pages_for(c, c->lengths[sample]);
     for (int64_t i = pages_for(c, length); i < had && c->own_table; i++)
         drop(c, *entry(c, sample, i));
-    c->lengths[sample] = c->before[sample] = c->earlier[sample] = length;
+    c->lengths[sample] = length;
+    if (c->before[sample] > length) c->before[sample] = length;
 }
 
 attend_status attend_cache_truncate(attend_cache *cache, const attend_tensor *lengths) {
@@ -234,6 +237,7 @@ attend_status attend_cache_reorder(attend_cache *cache, const attend_tensor *par
     const size_t row = (size_t)c->pages_each * sizeof(int32_t);
     memcpy(c->table_copy, c->table, (size_t)c->batch * row);
     memcpy(c->counts, c->lengths, (size_t)c->batch * sizeof *c->counts);
+    memcpy(c->earlier, c->before, (size_t)c->batch * sizeof *c->earlier); /* free until an append */
     for (int64_t b = 0; b < c->batch; b++) /* the new users first: no page is free between */
         for (int64_t i = 0, from = attend_tensor_index(parents, b);
              i < pages_for(c, c->counts[from]); i++)
@@ -244,7 +248,8 @@ attend_status attend_cache_reorder(attend_cache *cache, const attend_tensor *par
     for (int64_t b = 0; b < c->batch; b++) {
         const int64_t from = attend_tensor_index(parents, b);
         memcpy(entry(c, b, 0), c->table_copy + from * c->pages_each, row);
-        c->lengths[b] = c->before[b] = c->earlier[b] = c->counts[from];
+        c->lengths[b] = c->counts[from];
+        c->before[b] = c->earlier[from];
     }
     find_longest(c);
     return ATTEND_OK;

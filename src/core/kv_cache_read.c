@@ -58,7 +58,10 @@ static attend_status check_target(const attend_cache *cache, const char *name,
 
 static attend_status check_reading(const attend_cache *cache, const reading *r, int64_t size,
                                    int64_t *count) {
-    if (!attend__given(r->to)) return ATTEND_OK;
+    if (!attend__given(r->to)) {
+        if (!attend__given(r->to_scales)) return ATTEND_OK;
+        return attend__fail(ATTEND_INVALID, "%s: given without %s", r->scales_name, r->name);
+    }
     attend_status status = check_target(cache, r->name, r->to, 3, size);
     if (status != ATTEND_OK) return status;
     const attend_type type = r->to->type;

@@ -13,20 +13,29 @@ static void own(attend__problem *problem, char letter, const char *name, int64_t
     *attend__size(problem, letter) = size;
 }
 
+/* Elements of a vector that can differ, and one more: a stride of 0 makes any number of one. */
+static int64_t distinct(const attend_tensor *t) {
+    return t->strides[0] == 0 && t->sizes[0] > 2 ? 2 : t->sizes[0];
+}
+
+/* No memory bounds the number of samples where they may be empty: their loops must end. */
+static attend_status check_samples(const char *name, int64_t samples) {
+    if (samples <= INT32_MAX) return ATTEND_OK;
+    return attend__fail(ATTEND_OVERFLOW, "%s: %lld samples are more than 2^31 - 1", name,
+                        (long long)samples);
+}
+
 static attend_status check_vector(const char *name, const attend_tensor *cu) {
-    if (cu->rank != 1)
-        return attend__fail(ATTEND_SHAPE, "%s: rank %d, but [B + 1] has rank 1", name,
-                            (int)cu->rank);
-    if (cu->sizes[0] < 1)
-        return attend__fail(ATTEND_SHAPE, "%s: has no element, but [B + 1] has one at least", name);
-    return ATTEND_OK;
+    if (cu->rank != 1 || cu->sizes[0] < 1)
+        return attend__fail(ATTEND_SHAPE, "%s: is not [B + 1], of one element at least", name);
+    return check_samples(name, cu->sizes[0] - 1);
 }
 
 static attend_status check_cumulative(const char *name, const attend_tensor *cu, int64_t rows,
                                       const char *of) {
     if (!attend__given(cu) || cu->data == NULL) return ATTEND_OK;
     int64_t before = 0;
-    for (int64_t b = 0; b < cu->sizes[0]; b++) {
+    for (int64_t b = 0; b < distinct(cu); b++) {
         const int64_t value = attend_tensor_index(cu, b);
         if (b == 0 && value != 0)
             return attend__fail(ATTEND_OUT_OF_RANGE, "%s: element 0 is %lld instead of 0", name,
@@ -46,7 +55,7 @@ static attend_status check_cumulative(const char *name, const attend_tensor *cu,
 /* The longest of the samples; differences of values that were never checked stay within bounds. */
 static int64_t longest_of(const attend_tensor *cu, int64_t most) {
     int64_t longest = 0;
-    for (int64_t b = 0; b + 1 < cu->sizes[0]; b++) {
+    for (int64_t b = 0; b + 1 < distinct(cu); b++) {
         const int64_t from = attend_tensor_index(cu, b), to = attend_tensor_index(cu, b + 1);
         if (from < 0 || to < from || to > most) continue; /* changed since they were checked */
         longest = to - from > longest ? to - from : longest;
@@ -59,8 +68,7 @@ static int64_t packed_rows(const attend_tensor *t) {
     return attend__given(t) && t->rank == 4 ? t->sizes[2] : 0;
 }
 
-/* What one list of cumulative lengths is of: `rows` packed rows, and the L or S of padded arrays.
- */
+/* What cumulative lengths are of: `rows` packed rows, and the L or S of padded arrays. */
 typedef struct packed_side {
     const char *name, *length_name, *of;
     const attend_tensor *cu, *t; /* t: not given for the softmax alone */
@@ -84,7 +92,9 @@ static attend_status size_packed(const packed_side *side, const attend__problem 
         return attend__fail(ATTEND_INVALID,
                             "%s: must be set, as the cumulative lengths lie in a buffer",
                             side->length_name);
-    if (asked && cu->data != NULL && *side->length < longest)
+    /* of a step they may come out of a buffer: then they are clamped */
+    const bool host = cu->data != NULL && (!problem->values_checked || problem->without_memory);
+    if (asked && host && *side->length < longest)
         return attend__fail(ATTEND_OUT_OF_RANGE, "%s: %lld is less than the longest sample's %lld",
                             side->length_name, (long long)*side->length, (long long)longest);
     if (!asked) *side->length = longest;
@@ -102,8 +112,9 @@ static attend_status size_queries(attend_attention *a, attend__problem *problem)
                         .t = t,
                         .rows = packed_rows(t),
                         .length = &a->max_query_length};
-    if (problem->operation == ATTEND_OP_SOFTMAX) { /* padded on all sides */
-        side.rows = INT64_MAX;
+    if (problem->operation == ATTEND_OP_SOFTMAX) { /* padded on all sides but lse */
+        side.rows = a->lse.rank == 3 ? a->lse.sizes[2] : INT64_MAX;
+        side.of = "lse";
         a->max_query_length = packed_rows(&a->scores);
     }
     const attend_status status = size_packed(&side, problem);
@@ -124,23 +135,20 @@ static attend_status size_pages(attend_attention *a, attend__problem *problem) {
     const int64_t most =
         tokens > 0 && pages > (INT64_C(1) << 60) / tokens ? INT64_C(1) << 60 : pages * tokens;
     const attend_tensor *lengths = &a->key_lengths;
-    int64_t longest = most;
-    if (lengths->data != NULL && lengths->rank == 1) {
-        longest = 0;
-        for (int64_t b = 0; b < lengths->sizes[0]; b++) {
-            const int64_t length = attend_tensor_index(lengths, b);
-            longest = length > longest ? length : longest;
-        }
+    const bool known = lengths->data != NULL && lengths->rank == 1;
+    int64_t longest = known ? 0 : most;
+    for (int64_t b = 0; known && b < distinct(lengths); b++) {
+        const int64_t length = attend_tensor_index(lengths, b);
+        longest = length > longest ? length : longest;
     }
-    if (longest > most)
+    if (longest > most && problem->values_checked) longest = most; /* out of a buffer: clamped */
+    const int64_t largest = longest > most ? longest : a->max_key_length;
+    if (largest > most)
         return attend__fail(ATTEND_OUT_OF_RANGE,
-                            "key_lengths: %lld is more than %lld pages of %lld tokens hold",
-                            (long long)longest, (long long)pages, (long long)tokens);
+                            "%s: %lld is more than %lld pages of %lld tokens hold",
+                            longest > most ? "key_lengths" : "max_key_length", (long long)largest,
+                            (long long)pages, (long long)tokens);
     if (a->max_key_length == 0) a->max_key_length = longest;
-    if (a->max_key_length > most)
-        return attend__fail(ATTEND_OUT_OF_RANGE,
-                            "max_key_length: %lld is more than %lld pages of %lld tokens hold",
-                            (long long)a->max_key_length, (long long)pages, (long long)tokens);
     own(problem, 'S', "max_key_length", a->max_key_length);
     return ATTEND_OK;
 }
@@ -174,22 +182,24 @@ static attend_status size_keys(attend_attention *a, attend__problem *problem) {
 static attend_status check_together(const attend_attention *a) {
     const bool queries = attend__given(&a->cu_query_lengths),
                keys = attend__given(&a->cu_key_lengths), pages = attend__given(&a->page_table);
-    if (a->max_query_length < 0)
-        return attend__fail(ATTEND_INVALID, "max_query_length: %lld is negative",
-                            (long long)a->max_query_length);
-    if (a->max_key_length < 0)
-        return attend__fail(ATTEND_INVALID, "max_key_length: %lld is negative",
-                            (long long)a->max_key_length);
-    if (keys && pages)
-        return attend__fail(ATTEND_INVALID, "cu_key_lengths: given beside a page_table or a cache");
-    if (keys && !queries)
-        return attend__fail(ATTEND_INVALID, "cu_key_lengths: must be given with cu_query_lengths");
-    if (queries && !keys && !pages && attend__given(&a->k))
-        return attend__fail(ATTEND_INVALID, "cu_query_lengths: must be given with cu_key_lengths");
-    if (queries && attend__given(&a->query_lengths))
-        return attend__fail(ATTEND_INVALID, "cu_query_lengths: excludes query_lengths");
-    if (keys && attend__given(&a->key_lengths))
-        return attend__fail(ATTEND_INVALID, "cu_key_lengths: excludes key_lengths");
+    const int64_t least =
+        a->max_query_length < a->max_key_length ? a->max_query_length : a->max_key_length;
+    if (least < 0)
+        return attend__fail(ATTEND_INVALID, "%s: %lld is negative",
+                            least == a->max_query_length ? "max_query_length" : "max_key_length",
+                            (long long)least);
+    const struct {
+        bool wrong;
+        const char *sentence;
+    } rules[] = {
+        {keys && pages, "cu_key_lengths: given beside a page_table or a cache"},
+        {keys && !queries, "cu_key_lengths: must be given with cu_query_lengths"},
+        {queries && !keys && !pages && (attend__given(&a->k) || attend__given(&a->v)),
+         "cu_query_lengths: must be given with cu_key_lengths"},
+        {queries && attend__given(&a->query_lengths), "cu_query_lengths: excludes query_lengths"},
+        {keys && attend__given(&a->key_lengths), "cu_key_lengths: excludes key_lengths"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].wrong) return attend__fail(ATTEND_INVALID, "%s", rules[i].sentence);
     return ATTEND_OK;
 }
 
@@ -225,6 +235,7 @@ static attend_status check_longest(const char *name, int64_t asked, int64_t size
 /* Entries first .. last of sample b name pages. */
 static attend_status check_entries(const attend_tensor *table, int64_t b, int64_t first,
                                    int64_t last, int64_t pages) {
+    if (table->strides[1] == 0) last = first;
     for (int64_t i = first; i <= last; i++) {
         const int64_t page = attend__table_value(table, b, i);
         if (page < 0 || page >= pages)
@@ -245,7 +256,8 @@ attend_status attend__validate_serving_values(const attend_attention *a,
     const attend_tensor *table = &a->page_table, *lengths = &a->key_lengths;
     if (!attend__given(table) || table->data == NULL || lengths->data == NULL) return status;
     const int64_t tokens = attend__size_of(problem, 'C'), pages = attend__size_of(problem, 'P');
-    for (int64_t b = 0; b < table->sizes[0] && status == ATTEND_OK; b++) {
+    const int64_t samples = table->strides[0] == 0 ? distinct(lengths) : table->sizes[0];
+    for (int64_t b = 0; b < samples && status == ATTEND_OK; b++) {
         const int64_t length = attend_tensor_index(lengths, b);
         if (length > 0) status = check_entries(table, b, 0, (length - 1) / tokens, pages);
     }
@@ -325,7 +337,9 @@ static attend_status check_append_values(const attend_append *d, const attend__p
         status = attend__index_check("counts", &d->counts, 0, rows);
     const attend_tensor *counts = attend__given(&d->cu_counts) ? &d->cu_counts : &d->counts;
     if (counts->data == NULL || d->starts.data == NULL) return status;
-    for (int64_t b = 0; b < d->starts.sizes[0] && status == ATTEND_OK; b++)
+    const bool repeats = counts->strides[0] == 0 && d->page_table.strides[0] == 0;
+    const int64_t samples = repeats ? distinct(&d->starts) : d->starts.sizes[0];
+    for (int64_t b = 0; b < samples && status == ATTEND_OK; b++)
         status = check_places(d, problem, b);
     return status;
 }
@@ -364,7 +378,8 @@ attend_status attend__validate_append(attend_append *d, attend__problem *problem
         return attend__fail(ATTEND_SHAPE,
                             "page_table: not given, but %lld samples are not %lld pages",
                             (long long)samples, (long long)pages);
-    if (!problem->values_checked) status = check_append_values(d, problem);
+    status = check_samples("starts", samples);
+    if (status == ATTEND_OK && !problem->values_checked) status = check_append_values(d, problem);
     problem->settings = (uint32_t)d->interleaved;
     problem->empty =
         samples == 0 || attend__size_of(problem, 'L') == 0 || attend__size_of(problem, 'G') == 0;
