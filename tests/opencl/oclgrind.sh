@@ -41,5 +41,10 @@ for family in rows tile plain; do
         watch $family "$bin/attend" check --backend opencl "$file"
     done
 done
+if [ "$quick" != --quick ]; then # appending and caches, in one family: their kernels are the same in all
+    export ATTEND_BACKEND=opencl
+    [ ! -x "$bin/example-generation" ] || watch tile "$bin/example-generation"
+    [ ! -x "$bin/test_cache_bytes" ] || watch tile "$bin/test_cache_bytes" opencl
+fi
 [ $faults -eq 0 ] && echo "oclgrind: rows, tile and plain: nothing to say"
 exit $((faults > 0))
