@@ -188,6 +188,18 @@ attend_tensor serving_meaning(problem *p, const attend_tensor *x, attend_type ty
 
 /* ---- caches ---------------------------------------------------------------------------------- */
 
+attend_cache_desc serving_cache(problem_sizes sizes, attend_type type, int64_t page_size) {
+    attend_cache_desc d = attend_cache_desc_default();
+    d.batch = sizes.B;
+    d.kv_heads = sizes.G;
+    d.head_size = sizes.D;
+    d.value_size = sizes.E;
+    d.capacity = sizes.S;
+    d.page_size = page_size;
+    d.type = type;
+    return d;
+}
+
 void serving_succeeds(attend_status status) {
     if (status) fail_msg("%s: %s", attend_status_name(status), attend_error_text());
 }

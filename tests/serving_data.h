@@ -46,6 +46,8 @@ attend_tensor serving_meaning(problem *p, const attend_tensor *x, attend_type ty
 
 /* ---- caches ---------------------------------------------------------------------------------- */
 
+/* B, G, D and E of the sizes; S is the capacity. */
+attend_cache_desc serving_cache(problem_sizes sizes, attend_type type, int64_t page_size);
 /* Asserts success, with the sentence of a failure. */
 void serving_succeeds(attend_status status);
 /* A copy of the tensor in a buffer of problem_context; *buffer must be released. */

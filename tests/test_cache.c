@@ -24,15 +24,8 @@ typedef struct life {
 } life;
 
 static attend_cache_desc desc_of(attend_type type, int64_t page_size) {
-    attend_cache_desc d = attend_cache_desc_default();
-    d.batch = B;
-    d.kv_heads = G;
-    d.head_size = D;
-    d.value_size = E;
-    d.capacity = CAPACITY;
-    d.page_size = page_size;
-    d.type = type;
-    return d;
+    return serving_cache((problem_sizes){.B = B, .G = G, .S = CAPACITY, .D = D, .E = E}, type,
+                         page_size);
 }
 
 static life begin(const attend_cache_desc *d, uint64_t seed) {

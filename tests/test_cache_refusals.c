@@ -34,15 +34,7 @@ static attend_tensor vector(int64_t x, int64_t y, int64_t z) {
 /* ---- valid descriptions ---------------------------------------------------------------------- */
 
 static attend_cache_desc desc_of(attend_type type) {
-    attend_cache_desc d = attend_cache_desc_default();
-    d.batch = B;
-    d.kv_heads = G;
-    d.head_size = D;
-    d.value_size = E;
-    d.capacity = CAPACITY;
-    d.page_size = C;
-    d.type = type;
-    return d;
+    return serving_cache((problem_sizes){.B = B, .G = G, .S = CAPACITY, .D = D, .E = E}, type, C);
 }
 
 /* Pages of the application's, in buffers; the table is good for 9 tokens each. */

@@ -150,15 +150,7 @@ static void paged(problem *p, attend_type type) {
 /* ---- caches ---------------------------------------------------------------------------------- */
 
 static attend_cache_desc desc_of(attend_type type, int64_t page_size) {
-    attend_cache_desc d = attend_cache_desc_default();
-    d.batch = B;
-    d.kv_heads = G;
-    d.head_size = D;
-    d.value_size = E;
-    d.capacity = S;
-    d.page_size = page_size;
-    d.type = type;
-    return d;
+    return serving_cache((problem_sizes){.B = B, .G = G, .S = S, .D = D, .E = E}, type, page_size);
 }
 
 static void over_cache(problem *p, attend_cache *cache, const char *what, int64_t n) {

@@ -287,15 +287,9 @@ static void test_wild_append(void **state) {
 enum { STEPS = 12 };
 
 static attend_cache *make_cache(attend_type type, int64_t page_size) {
-    attend_cache_desc d = attend_cache_desc_default();
+    const attend_cache_desc d =
+        serving_cache((problem_sizes){.B = B, .G = G, .S = S, .D = D, .E = E}, type, page_size);
     attend_cache *cache;
-    d.batch = B;
-    d.kv_heads = G;
-    d.head_size = D;
-    d.value_size = E;
-    d.capacity = S;
-    d.page_size = page_size;
-    d.type = type;
     serving_succeeds(attend_cache_create(problem_context, &d, &cache));
     return cache;
 }
