@@ -176,6 +176,20 @@ static void test_repeated_lists(void **state) {
     refused(attend_append_run(context, &p), ATTEND_OVERFLOW, "starts: ");
 }
 
+/* Rows up to the longest length were looked at, packed or not: for hours. */
+static void test_longest_beyond_rows(void **state) {
+    (void)state;
+    static const int32_t cu[B + 1] = {0, 1, 2};
+    attend_attention a = attend_attention_default();
+    a.q = attend_tensor_4d(q, ATTEND_F32, 1, 1, 2, D);
+    a.k = a.v = attend_tensor_4d(k, ATTEND_F32, 1, 1, 2, D);
+    a.out = attend_tensor_4d(out, ATTEND_F32, 1, 1, 2, D);
+    a.cu_query_lengths = a.cu_key_lengths = attend_tensor_1d(cu, ATTEND_I32, B + 1);
+    a.max_query_length = INT64_C(1) << 59;
+    succeeds(attend_run(context, &a));
+    assert_memory_equal(out, k, 2 * D * sizeof *out); /* one key each */
+}
+
 /* The softmax alone took cumulative lengths beyond the rows of lse; the mix alone took packed
  * queries over keys that are not. */
 static void test_steps_of_packed_batches(void **state) {
@@ -249,6 +263,7 @@ int main(void) {
                                        cmocka_unit_test(test_page_beyond_memory),
                                        cmocka_unit_test(test_bad_lists),
                                        cmocka_unit_test(test_repeated_lists),
+                                       cmocka_unit_test(test_longest_beyond_rows),
                                        cmocka_unit_test(test_steps_of_packed_batches),
                                        cmocka_unit_test(test_position_of_last_append),
                                        cmocka_unit_test(test_scales_alone)};

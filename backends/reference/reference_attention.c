@@ -155,9 +155,17 @@ static int64_t attention_scratch(const void *description) {
     return 2 * a->max_key_length + a->q.sizes[3] + a->out.sizes[3];
 }
 
+/* Rows of a sample: the longest may be said to be longer than all that are packed, which counts
+ * only where padded outputs have as many. */
+static int64_t rows_each(const attend_attention *a) {
+    const bool padded = !given(&a->cu_query_lengths) || given(&a->weights) ||
+                        given(&a->weights_mean) || given(&a->scores);
+    return padded ? a->max_query_length : clamped(a->q.sizes[2], 0, a->max_query_length);
+}
+
 static int64_t attention_items(const void *description) {
     const attend_attention *const a = description;
-    return attend_attention_samples(a) * a->max_query_length;
+    return attend_attention_samples(a) * rows_each(a);
 }
 
 static void attention_compute(const void *description, int64_t item, double *scratch) {
@@ -165,7 +173,7 @@ static void attention_compute(const void *description, int64_t item, double *scr
     const int64_t S = a->max_key_length, heads = a->q.sizes[1];
     double *const s = scratch, *const mean = s + S, *const q = mean + S;
     double *const sum = q + a->q.sizes[3];
-    const row_shape shape = {a->max_query_length, S, &a->q, &a->k};
+    const row_shape shape = {rows_each(a), S, &a->q, &a->k};
     const row of_any_head = attend__reference_row(a, item, &shape);
     clear(mean, S);
     for (int64_t h = 0; h < heads; h++) {
@@ -192,7 +200,7 @@ static int64_t scores_scratch(const void *description) {
 
 static void scores_compute(const void *description, int64_t item, double *scratch) {
     const attend_attention *const a = description;
-    const row_shape shape = {a->max_query_length, a->max_key_length, &a->q, &a->k};
+    const row_shape shape = {rows_each(a), a->max_key_length, &a->q, &a->k};
     row r = attend__reference_row(a, item, &shape);
     for (r.h = 0; r.h < a->q.sizes[1]; r.h++) {
         read_query(&r, scratch);
