@@ -60,6 +60,7 @@ static void widen_keys(clblast_block_run *b) {
                       .limit = b->p.a.table_at < 0 ? -1 : TABLE_KEYS,
                       .R = 1,
                       .n = (i32)b->n.keys,
+                      .first = b->p.first,
                       .rows = (i32)b->n.keys,
                       .pitch = (i32)b->n.operand_pitch};
     if (b->n.keys > 0) widen(b, &keys, &p);
@@ -75,6 +76,7 @@ static void widen_values(clblast_block_run *b) {
                       .planes = b->p.planes,
                       .R = 1,
                       .n = (i32)b->n.keys,
+                      .first = b->p.first,
                       .rows = (i32)b->n.keys,
                       .pitch = (i32)b->n.value_pitch};
     ocl_launch launch = attend__ocl_begin(b->r.run, b->plan->clear);
@@ -152,7 +154,8 @@ static void take_given(clblast_block_run *b, const attend_tensor *t, ocl_memory 
 /* The next block of planes or of rows; false behind the last. */
 static bool next_planes(clblast_block_run *b) {
     b->p.plane += b->p.planes;
-    const int64_t left = b->n.all_planes - b->p.plane;
+    const clblast_samples *const s = &b->samples;
+    const int64_t left = (s->first + s->count) * b->sizes.G - b->p.plane;
     b->p.planes = (i32)(left < b->n.planes ? left : b->n.planes);
     b->p.row = b->p.rows = 0;
     return left > 0 && b->r.run->status == ATTEND_OK;
@@ -164,27 +167,39 @@ static bool next_rows(clblast_block_run *b) {
     return left > 0 && b->r.run->status == ATTEND_OK;
 }
 
+static void attend_planes(clblast_block_run *b) {
+    widen_keys(b);
+    widen_values(b);
+    while (next_rows(b)) {
+        widen_queries(b);
+        attend__clblast_scores(b);
+        weigh(b);
+        attend__clblast_mix(b);
+        finish(b);
+    }
+}
+
+static void mix_planes(clblast_block_run *b) {
+    widen_values(b);
+    while (next_rows(b)) {
+        take_weights(b);
+        attend__clblast_mix(b);
+        finish(b);
+    }
+}
+
 static void record_attention(ocl_run *run, const void *description) {
     const attend_attention *const a = description;
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, a);
     const bool weights = attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean);
     clblast_block_run b = {0};
     attend__ocl_attention_start(&b.r, run, a);
-    attend__clblast_blocks_start(&b, run);
     if (weights) b.r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
-    b.p.a.row_sums_at = b.r.p.row_sums_at;
+    attend__clblast_blocks_start(&b, run);
     take_out(&b);
-    while (next_planes(&b)) {
-        widen_keys(&b);
-        widen_values(&b);
-        while (next_rows(&b)) {
-            widen_queries(&b);
-            attend__clblast_scores(&b);
-            weigh(&b);
-            attend__clblast_mix(&b);
-            finish(&b);
-        }
-    }
+    while (attend__clblast_next_samples(&b))
+        while (next_planes(&b))
+            attend_planes(&b);
     if (!weights && !attend__ocl_given(&a->scores)) return;
     attend__ocl_pack_queries(&b.r);
     attend__ocl_pack_keys(&b.r);
@@ -198,6 +213,7 @@ static void record_scores(ocl_run *run, const void *description) {
     clblast_block_run b = {0};
     attend__ocl_attention_start(&b.r, run, a);
     attend__clblast_blocks_start(&b, run);
+    attend__clblast_all_samples(&b); /* all are written */
     take_given(&b, &a->scores, attend__ocl_output(run, &a->scores));
     b.p.stage = (i32)a->scores_stage;
     while (next_planes(&b)) {
@@ -217,14 +233,9 @@ static void record_mix(ocl_run *run, const void *description) {
     attend__clblast_blocks_start(&b, run);
     take_given(&b, &a->weights, attend__ocl_input(run, &a->weights));
     take_out(&b);
-    while (next_planes(&b)) {
-        widen_values(&b);
-        while (next_rows(&b)) {
-            take_weights(&b);
-            attend__clblast_mix(&b);
-            finish(&b);
-        }
-    }
+    while (attend__clblast_next_samples(&b))
+        while (next_planes(&b))
+            mix_planes(&b);
 }
 
 /* The products of the first block, on whatever scratch holds. */
@@ -235,6 +246,7 @@ static void record_warm_up(ocl_run *run, const void *description) {
     b.r.a = description;
     b.r.plan = (const ocl_attention_plan *)run->plan;
     attend__clblast_blocks_start(&b, run);
+    attend__clblast_all_samples(&b); /* lengths are not known yet */
     (void)next_planes(&b);
     (void)next_rows(&b);
     if (operation != ATTEND_OP_MIX) attend__clblast_scores(&b);

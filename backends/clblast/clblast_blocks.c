@@ -92,16 +92,26 @@ static int64_t room(ocl_run *run, int64_t floats) {
     return attend__ocl_scratch(run, (size_t)floats * sizeof(float)) / (int64_t)sizeof(float);
 }
 
-void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
+/* The block's matrices, in the place of those of the samples before. */
+static void take_room(clblast_block_run *b) {
+    ocl_run *const run = b->r.run;
     const attend_operation operation = run->plan->operation;
-    const ocl_attention_sizes sizes = attend__ocl_attention_sizes(operation, b->r.a);
+    const clblast_samples *const s = &b->samples;
+    ocl_attention_sizes sizes = b->sizes;
+    sizes.B = s->count;
+    sizes.L = s->queries;
+    sizes.S = s->end - s->begin;
     const clblast_blocks n = attend__clblast_blocks(&sizes);
-    b->plan = (const clblast_attention_plan *)run->plan;
     b->n = n;
-    b->p.a = b->r.p;
+    b->p.a.L = (i32)s->queries;
+    b->p.a.SP = (i32)(s->begin + n.keys);
+    b->p.first = (i32)s->begin;
+    b->p.plane = (i32)(s->first * sizes.G);
+    b->p.planes = 0;
     b->p.scores_pitch = (i32)n.scores_pitch;
     b->p.sums_pitch = (i32)n.value_pitch;
     b->p.parts = (i32)n.parts;
+    run->scratch_used = b->scratch_used;
     b->p.scores_at = room(run, n.planes * n.rows * n.scores_pitch);
     if (operation != ATTEND_OP_MIX) {
         b->keys_at = room(run, n.planes * n.keys * n.operand_pitch);
@@ -112,6 +122,61 @@ void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
         b->p.sums_at = room(run, n.planes * n.parts * n.rows * n.value_pitch);
         b->p.flags_at = room(run, n.planes);
     }
+}
+
+void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run) {
+    b->plan = (const clblast_attention_plan *)run->plan;
+    b->sizes = attend__ocl_attention_sizes(run->plan->operation, b->r.a);
+    b->scratch_used = run->scratch_used;
+    b->p.a = b->r.p;
+}
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+/* Of sample i, where host memory tells now; else as many as there can be. */
+static int64_t length_of(const attend_tensor *cumulative, const attend_tensor *lengths, int64_t i,
+                         int64_t length) {
+    if (cumulative->data)
+        return least(length,
+                     attend_tensor_index(cumulative, i + 1) - attend_tensor_index(cumulative, i));
+    return lengths->data ? least(length, attend_tensor_index(lengths, i)) : length;
+}
+
+/* Padded queries all have rows to write. */
+static int64_t queries_of(const clblast_block_run *b, int64_t i) {
+    const attend_tensor none = {0};
+    return length_of(&b->r.a->cu_query_lengths, &none, i, b->sizes.L);
+}
+
+static int64_t keys_of(const clblast_block_run *b, int64_t i) {
+    const int64_t keys = length_of(&b->r.a->cu_key_lengths, &b->r.a->key_lengths, i, b->sizes.S);
+    return least(keys, b->p.a.key_end);
+}
+
+void attend__clblast_all_samples(clblast_block_run *b) {
+    b->samples = (clblast_samples){.count = b->sizes.B, .queries = b->sizes.L, .end = b->sizes.S};
+    take_room(b);
+}
+
+/* Neighbours of equal sizes: a sample's products follow from its own lengths, with nothing padded
+ * but its keys, to 32. */
+bool attend__clblast_next_samples(clblast_block_run *b) {
+    clblast_samples s = {.first = b->samples.first + b->samples.count, .count = 1};
+    while (s.first < b->sizes.B && queries_of(b, s.first) == 0)
+        s.first++;
+    if (s.first >= b->sizes.B || b->r.run->status != ATTEND_OK) return false;
+    s.queries = queries_of(b, s.first);
+    s.end = keys_of(b, s.first);
+    for (; s.first + s.count < b->sizes.B; s.count++) {
+        const int64_t i = s.first + s.count, keys = keys_of(b, i);
+        if (queries_of(b, i) != s.queries || rounded(keys, 32) != rounded(s.end, 32)) break;
+        s.end = most(s.end, keys);
+    }
+    const int64_t from = b->p.a.key_begin;
+    s.begin = from < s.end ? from / KEYS * KEYS : s.end;
+    b->samples = s;
+    take_room(b);
+    return true;
 }
 
 /* ---- products -------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ typedef struct clblast_attention_plan {
  * block follows from one sample's sizes alone: a sample gives the same bits alone and in a batch.
  */
 typedef struct clblast_blocks {
-    int64_t all_planes, all_rows, keys; /* of the call; keys: SP */
+    int64_t all_planes, all_rows, keys; /* of the samples; keys: rounded up to 32 */
     int64_t planes, rows;               /* of a block, at most */
     int64_t parts; /* of the keys that have sums of their own; 1 = all in one */
     int64_t operand_columns, value_columns;           /* D and E, rounded up */
@@ -33,10 +33,19 @@ size_t attend__clblast_blocks_bytes(attend_operation operation, const ocl_attent
 attend_status attend__clblast_blocks_check(const attend_device *device,
                                            const ocl_attention_sizes *n);
 
+/* Samples that go through blocks together; keys from `begin`, where a chunk of 256 begins. */
+typedef struct clblast_samples {
+    int64_t first, count;
+    int64_t queries, begin, end;
+} clblast_samples;
+
 /* One call on its way through its blocks. Places in scratch in floats. */
 typedef struct clblast_block_run {
     ocl_attention_run r;
     const clblast_attention_plan *plan;
+    ocl_attention_sizes sizes; /* of the call */
+    size_t scratch_used;       /* before the blocks */
+    clblast_samples samples;
     clblast_blocks n;
     block_params p;
     int64_t keys_at, values_at, queries_at;
@@ -44,8 +53,11 @@ typedef struct clblast_block_run {
     int64_t v_at;
 } clblast_block_run;
 
-/* Takes scratch for the operation's matrices. */
 void attend__clblast_blocks_start(clblast_block_run *b, ocl_run *run);
+/* Takes scratch for the matrices of samples: of all with all their keys, or of the next ones with
+ * queries, with the keys that they may use; false behind the last. */
+void attend__clblast_all_samples(clblast_block_run *b);
+bool attend__clblast_next_samples(clblast_block_run *b);
 /* Products of the block's queries and keys; of its weights and values. */
 void attend__clblast_scores(clblast_block_run *b);
 void attend__clblast_mix(clblast_block_run *b);

@@ -29,7 +29,7 @@ __kernel void widen(const widen_params p, __global const uchar *x, __global cons
     const int column = 16 * (int)get_global_id(0), y = get_global_id(1), plane = get_global_id(2);
     if (column >= p.pitch || y >= p.rows || plane >= p.planes) return;
     const int z = p.plane + plane, b = z / p.G, row = p.row + y;
-    const int h = z % p.G * p.R + row / p.n, i = row % p.n;
+    const int h = z % p.G * p.R + row / p.n, i = p.first + row % p.n;
     __global const i64 *const sample =
         p.table_at < 0 ? 0 : (__global const i64 *)scratch + p.table_at + TABLE_COLUMNS * b;
     const int end = p.limit < 0 ? p.end : min(p.end, (int)sample[p.limit]);
@@ -54,8 +54,9 @@ static row_info block_row(const block_params *p, const inputs *in, int plane, in
     return row_make(in, z / p->a.G, z % p->a.G * p->a.R + row / p->a.L, row % p->a.L);
 }
 
+/* Where the score of key 0 would be. */
 static i64 scores_of(const block_params *p, int plane, int y) {
-    return p->scores_at + ((i64)plane * p->rows + y) * p->scores_pitch;
+    return p->scores_at + ((i64)plane * p->rows + y) * p->scores_pitch - p->first;
 }
 
 /* Where the row lies in the caller's tensor. */
@@ -75,8 +76,10 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
     const int plane = get_global_id(2), row = min(y, p.rows - 1); /* no return before a barrier */
     const row_info r = block_row(&p, &in, plane, row);
     __global float *const s = scratch + scores_of(&p, plane, row);
+    /* the keys of a work-item are the same wherever a block begins */
+    const int from = p.first + ((16 * mine - p.first) & (16 * GROUP - 1));
     float16 tops = (float16)(-INFINITY);
-    for (int j0 = 16 * mine; j0 < p.a.SP && y < p.rows; j0 += 16 * GROUP) {
+    for (int j0 = from; j0 < p.a.SP && y < p.rows; j0 += 16 * GROUP) {
         float16 x = (float16)(-INFINITY);
         if (j0 + 16 > r.first && j0 < r.end)
             x = masked_keys(&in, &r, j0, vload16(0, s + j0), STAGE_RAW);
@@ -95,7 +98,7 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
     top = sink > top ? sink : top;
     const float base = anchor(top);
     float16 sums = (float16)(0.0f);
-    for (int j0 = 16 * mine; j0 < p.a.SP && y < p.rows; j0 += 16 * GROUP) {
+    for (int j0 = from; j0 < p.a.SP && y < p.rows; j0 += 16 * GROUP) {
         const float16 x = vload16(0, s + j0);
         const float16 w =
             select(exponential16(x - base), (float16)(-0.0f), isequal(x, (float16)(-INFINITY)));
@@ -112,7 +115,7 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
 #endif
     if (y >= p.rows) return;
     if (sink != -INFINITY) sum += exponential(sink - base);
-    for (int j0 = 16 * mine; j0 < p.a.SP; j0 += 16 * GROUP) {
+    for (int j0 = from; j0 < p.a.SP; j0 += 16 * GROUP) {
         const float16 w = vload16(0, s + j0);
         vstore16(select(w / (float16)(sum), w, as_uint16(w) == EXCLUDED), 0, s + j0);
     }
@@ -132,7 +135,8 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
 __kernel void take_weights(const block_params p, __global const uchar *mask,
                            __global const uchar *bias, __global const uchar *key_mask,
                            __global const uchar *weights, __global float *scratch) {
-    const int j0 = 16 * (int)get_global_id(0), y = get_global_id(1), plane = get_global_id(2);
+    const int j0 = p.first + 16 * (int)get_global_id(0);
+    const int y = get_global_id(1), plane = get_global_id(2);
     if (j0 >= p.a.SP || y >= p.rows || plane >= p.planes) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, 0, scratch);
     const row_info r = block_row(&p, &in, plane, y);
@@ -192,7 +196,7 @@ __kernel void finish(const block_params p, __global const uchar *v, __global con
     const row_info r = block_row(&p, &in, plane, y);
     if (p.a.packed && !r.live) return;
     float16 x = (float16)(0.0f);
-    for (int part = 0; part < p.parts && p.a.S > 0; part++)
+    for (int part = 0; part < p.parts && p.a.SP > p.first; part++)
         x += vload16(0, scratch + p.sums_at + column +
                             (((i64)plane * p.parts + part) * p.rows + y) * p.sums_pitch);
     if (((__global const int *)scratch)[p.flags_at + plane]) {

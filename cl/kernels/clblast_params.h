@@ -3,8 +3,9 @@
  * What the kernels around CLBlast's products are told, by value. Attention goes through blocks: of
  * some planes (sample and key/value head) at once, and of some rows of each, counted as in
  * attention_params.h. A block's matrices lie in scratch, float32, places (`_at`) in floats:
- *   queries [planes][rows][pitch]    scores [planes][rows][scores_pitch], in place the weights
- *   keys, values [planes][SP][pitch] sums   [planes][parts][rows][sums_pitch]
+ *   queries [planes][rows][pitch]      scores [planes][rows][scores_pitch], in place the weights
+ *   keys, values [planes][keys][pitch] sums   [planes][parts][rows][sums_pitch]
+ * with the keys from `first` on and before a.SP; a.L is the query length of the block's samples.
  * Every pitch is larger than the rows it holds: backends/clblast/clblast_gemm.h says why. */
 #ifndef ATTEND_CL_CLBLAST_PARAMS_H
 #define ATTEND_CL_CLBLAST_PARAMS_H
@@ -23,7 +24,7 @@ typedef struct widen_params {
     i32 begin, end; /* rows that are read */
     i32 limit;      /* column of the table of samples with the row behind the last; -1 = none */
     i32 plane, planes, row, rows, pitch;
-    i32 unused;
+    i32 first; /* row of the tensor that is row 0 of a head */
 } widen_params;
 
 typedef struct block_params {
@@ -33,6 +34,7 @@ typedef struct block_params {
     i64 scores_at, sums_at, flags_at;
     i32 type, stage;
     i32 plane, planes, row, rows;
+    i32 first; /* key in the first column of scores: where a chunk of keys begins */
     i32 parts; /* of the keys that have sums of their own */
     i32 scores_pitch, sums_pitch;
 } block_params;
