@@ -190,6 +190,24 @@ static void test_longest_beyond_rows(void **state) {
     assert_memory_equal(out, k, 2 * D * sizeof *out); /* one key each */
 }
 
+/* A plan needs no memory, so that nobody looked at that of lengths before they were read. */
+static void test_plan_of_bad_lengths(void **state) {
+    (void)state;
+    static const int32_t cu[B + 2] = {0, 1, 2};
+    attend_plan *plan = NULL;
+    attend_attention a = attend_attention_default();
+    a.q = attend_tensor_4d(NULL, ATTEND_F32, 1, 1, 2, D);
+    a.k = a.v = a.out = a.q;
+    a.cu_query_lengths = a.cu_key_lengths = attend_tensor_1d(cu, ATTEND_I32, B + 1);
+    succeeds(attend_plan_create(context, &a, &plan));
+    attend_plan_release(plan);
+    a.cu_key_lengths.data = (char *)a.cu_key_lengths.data + 1;
+    refused(attend_plan_create(context, &a, &plan), ATTEND_INVALID, "cu_key_lengths: memory is");
+    a.cu_key_lengths = a.cu_query_lengths;
+    a.cu_key_lengths.strides[0] = INT64_MAX;
+    refused(attend_plan_create(context, &a, &plan), ATTEND_OVERFLOW, "cu_key_lengths: ");
+}
+
 /* The softmax alone took cumulative lengths beyond the rows of lse; the mix alone took packed
  * queries over keys that are not. */
 static void test_steps_of_packed_batches(void **state) {
@@ -264,6 +282,7 @@ int main(void) {
                                        cmocka_unit_test(test_bad_lists),
                                        cmocka_unit_test(test_repeated_lists),
                                        cmocka_unit_test(test_longest_beyond_rows),
+                                       cmocka_unit_test(test_plan_of_bad_lengths),
                                        cmocka_unit_test(test_steps_of_packed_batches),
                                        cmocka_unit_test(test_position_of_last_append),
                                        cmocka_unit_test(test_scales_alone)};

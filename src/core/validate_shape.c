@@ -212,6 +212,22 @@ static bool writes_nothing(const attend__fields *fields, void *description) {
     return true;
 }
 
+/* Where no tensor needs memory, lengths that have some still say how long the samples are. */
+static attend_status check_lengths(attend_context *context, const attend__fields *fields,
+                                   void *description) {
+    attend_status status = ATTEND_OK;
+    for (size_t i = 0; i < fields->count && status == ATTEND_OK; i++) {
+        const attend__field *field = &fields->list[i];
+        const attend_tensor *t = attend__field_tensor(description, field);
+        const bool index = (field->role & ~(unsigned)ATTEND__REQUIRED) ==
+                           (ATTEND__INPUT | ATTEND__SMALL | ATTEND__INDICES);
+        if (!index || !attend__given(t) || t->data == NULL) continue;
+        const attend__fields one = {fields->size, field, 1};
+        status = attend__fields_check(context, &one, description);
+    }
+    return status;
+}
+
 attend_status attend__validate(attend_context *context, attend_operation operation,
                                void *description, attend__problem *problem) {
     const bool of_attention = operation <= ATTEND_OP_MIX;
@@ -226,6 +242,8 @@ attend_status attend__validate(attend_context *context, attend_operation operati
     if (status == ATTEND_OK)
         status = problem->without_memory ? attend__forms_check(context, fields, description)
                                          : attend__fields_check(context, fields, description);
+    if (status == ATTEND_OK && problem->without_memory)
+        status = check_lengths(context, fields, description);
     if (status == ATTEND_OK && of_attention)
         status = attend__validate_serving(description, problem);
     if (status == ATTEND_OK) status = attend__validate_shapes(operation, description, problem);
