@@ -57,7 +57,9 @@ static int64_t take_number(source *s) {
 /* ---- operations ------------------------------------------------------------------------------ */
 
 typedef struct member {
-    const char *dims; /* letters; '#': indices, '?': truths, '1': float32 only */
+    /* letters; '#': indices, '+': they never fall, '!': int32, '?': truths, '1': float32 only,
+     * '8': int8 or the trial's type, '9': float32, where '8' is int8 */
+    const char *dims;
     size_t offset;
     bool needed;
 } member;
@@ -91,13 +93,71 @@ static const member attention_members[] = {IN("BHLD", q),
                                            MAY("1H", alibi_slopes),
                                            MAY("1H", sinks),
                                            MAY("#B", cu_query_lengths)};
-static const scalar attention_scalars[] = {
-    {offsetof(TYPE, scale), REAL},          {offsetof(TYPE, has_scale), WORD},
-    {offsetof(TYPE, causal), WORD},         {offsetof(TYPE, softcap), REAL},
-    {offsetof(TYPE, window_left), LONG},    {offsetof(TYPE, window_right), LONG},
-    {offsetof(TYPE, position), WORD},       {offsetof(TYPE, precision), WORD},
-    {offsetof(TYPE, query_offset), LONG},   {offsetof(TYPE, scores_stage), WORD},
-    {offsetof(TYPE, reserved_flags), WORD}, {offsetof(TYPE, size), LONG}};
+static const scalar attention_scalars[] = {{offsetof(TYPE, scale), REAL},
+                                           {offsetof(TYPE, has_scale), WORD},
+                                           {offsetof(TYPE, causal), WORD},
+                                           {offsetof(TYPE, softcap), REAL},
+                                           {offsetof(TYPE, window_left), LONG},
+                                           {offsetof(TYPE, window_right), LONG},
+                                           {offsetof(TYPE, position), WORD},
+                                           {offsetof(TYPE, precision), WORD},
+                                           {offsetof(TYPE, query_offset), LONG},
+                                           {offsetof(TYPE, scores_stage), WORD},
+                                           {offsetof(TYPE, max_query_length), LONG},
+                                           {offsetof(TYPE, max_key_length), LONG},
+                                           {offsetof(TYPE, key_begin), LONG},
+                                           {offsetof(TYPE, key_end), LONG},
+                                           {offsetof(TYPE, reserved_flags), WORD},
+                                           {offsetof(TYPE, size), LONG}};
+static const member packed_members[] = {IN("AHUD", q),
+                                        IN("8AGVD", k),
+                                        IN("8AGVE", v),
+                                        IN("AHUE", out),
+                                        MAY("BHLS", weights),
+                                        MAY("BLS", weights_mean),
+                                        MAY("BHLS", scores),
+                                        MAY("1AHU", lse),
+                                        IN("+N", cu_query_lengths),
+                                        IN("+N", cu_key_lengths),
+                                        IN("9AGV", k_scales),
+                                        IN("9AGV", v_scales),
+                                        MAY("#B", query_offsets),
+                                        MAY("?HLS", mask)};
+static const member paged_members[] = {IN("BHLD", q),
+                                       IN("8PGCD", k),
+                                       IN("8PGCE", v),
+                                       IN("BHLE", out),
+                                       MAY("BHLS", weights),
+                                       MAY("BLS", weights_mean),
+                                       MAY("BHLS", scores),
+                                       MAY("1BHL", lse),
+                                       IN("!BW", page_table),
+                                       IN("#B", key_lengths),
+                                       IN("9PGC", k_scales),
+                                       IN("9PGC", v_scales),
+                                       MAY("#B", query_lengths),
+                                       MAY("?BS", key_mask)};
+#define packed_scalars attention_scalars
+#define paged_scalars attention_scalars
+#undef TYPE
+#define TYPE attend_append
+#define PAGES                                                                                      \
+    IN("8PGCD", k_pages), IN("8PGCE", v_pages), IN("9PGC", k_scales), IN("9PGC", v_scales),        \
+        IN("#B", starts), MAY("!BW", page_table), MAY("1ZT", rope_cos), MAY("1ZT", rope_sin)
+static const member append_members[] = {PAGES, IN("BGLD", k), IN("BGLE", v), MAY("#B", counts)};
+static const member append_packed_members[] = {PAGES, IN("AGUD", k), IN("AGUE", v),
+                                               IN("+N", cu_counts)};
+#define append_packed_scalars append_scalars
+static const scalar append_scalars[] = {{offsetof(TYPE, rotary_dim), LONG},
+                                        {offsetof(TYPE, interleaved), WORD},
+                                        {offsetof(TYPE, reserved_flags), WORD},
+                                        {offsetof(TYPE, size), LONG}};
+#undef TYPE
+#define TYPE attend_merging
+static const member join_members[] = {IN("PBHLE", parts), IN("1PBHL", part_lse), MAY("1H", sinks),
+                                      IN("BHLE", out), MAY("1BHL", lse)};
+static const scalar join_scalars[] = {{offsetof(TYPE, reserved_flags), LONG},
+                                      {offsetof(TYPE, size), LONG}};
 #undef TYPE
 #define TYPE attend_projection
 static const member project_members[] = {IN("BLD", x),         IN("ED", w),
@@ -156,6 +216,8 @@ typedef union room {
     attend_elementwise elementwise;
     attend_rope rope;
     attend_embedding embedding;
+    attend_append append;
+    attend_merging join;
     unsigned char bytes[sizeof(attend_attention) + 256];
 } room;
 
@@ -181,6 +243,8 @@ FORMS(norm, norm, attend_norm_run, attend_norm_enqueue)
 FORMS(activate, elementwise, attend_activate, attend_activate_enqueue)
 FORMS(rope, rope, attend_rope_run, attend_rope_enqueue)
 FORMS(embed, embedding, attend_embed, attend_embed_enqueue)
+FORMS(append, append, attend_append_run, attend_append_enqueue)
+FORMS(join, join, attend_merge, attend_merge_enqueue)
 
 typedef struct operation {
     const member *members;
@@ -206,6 +270,16 @@ static const operation operations[] = {
               OUT | WEIGHTS | MEAN | SCORES | LSE),
     OPERATION(attention, attention, attend_attention, attend_attention_init,
               OUT | WEIGHTS | MEAN | SCORES | LSE),
+    OPERATION(attention, packed, attend_attention, attend_attention_init,
+              OUT | WEIGHTS | MEAN | SCORES | LSE),
+    OPERATION(attention, paged, attend_attention, attend_attention_init,
+              OUT | WEIGHTS | MEAN | SCORES | LSE),
+    OPERATION(softmax, packed, attend_attention, attend_attention_init, WEIGHTS | MEAN | LSE),
+    OPERATION(mix, packed, attend_attention, attend_attention_init, OUT),
+    OPERATION(mix, paged, attend_attention, attend_attention_init, OUT),
+    OPERATION(append, append, attend_append, attend_append_init, 15),
+    OPERATION(append, append_packed, attend_append, attend_append_init, 15),
+    OPERATION(join, join, attend_merging, attend_merging_init, 3 << 3),
     OPERATION(scores, attention, attend_attention, attend_attention_init, SCORES),
     OPERATION(softmax, attention, attend_attention, attend_attention_init, WEIGHTS | MEAN | LSE),
     OPERATION(mix, attention, attend_attention, attend_attention_init, OUT),
@@ -229,8 +303,9 @@ typedef struct trial {
     room d;
     int backend;
     int64_t sizes[26];
-    size_t used;   /* bytes of the arena */
-    uint32_t seed; /* of the values */
+    size_t used;        /* bytes of the arena */
+    uint32_t seed;      /* of the values */
+    attend_type stored; /* '8' */
 } trial;
 
 static uint32_t next(trial *t) { /* xorshift32 (Marsaglia 2003) */
@@ -254,17 +329,37 @@ static void fill(trial *t, unsigned char *to, attend_type type, size_t count) {
         if (type == ATTEND_F16) memcpy(to + 2 * i, &half, 2);
         if (type == ATTEND_I32) memcpy(to + 4 * i, &word, 4);
         if (type == ATTEND_I64) memcpy(to + 8 * i, &wide, 8);
+        if (type == ATTEND_I8) to[i] = (uint8_t)r;
         if (type == ATTEND_BOOL) to[i] = (uint8_t)(word != 0);
+    }
+}
+
+/* Cumulative lengths: numbers of 0 to 3 are added up. */
+static void accumulate(const attend_tensor *t) {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < t->sizes[0]; i++) {
+        int64_t *const wide = (int64_t *)t->data + i;
+        int32_t *const word = (int32_t *)t->data + i;
+        const int64_t own = t->type == ATTEND_I64 ? *wide : *word;
+        if (i > 0) sum += own;
+        if (t->type == ATTEND_I64)
+            *wide = sum;
+        else
+            *word = (int32_t)sum;
     }
 }
 
 static void place(trial *t, const member *m, attend_type type) {
     const char *dims = m->dims;
-    if (*dims == '#') type = next(t) % 2 ? ATTEND_I32 : ATTEND_I64;
+    if (*dims == '9' && t->stored != ATTEND_I8) return;
+    if (*dims == '#' || *dims == '+') type = next(t) % 2 ? ATTEND_I32 : ATTEND_I64;
+    if (*dims == '!') type = ATTEND_I32;
+    if (*dims == '8') type = t->stored;
+    if (*dims == '9') type = ATTEND_F32;
     if (*dims == '?') type = ATTEND_BOOL;
     if (*dims == '1') type = ATTEND_F32;
     if (*dims < 'A') dims++;
-    int64_t sizes[4] = {0}, count = 1;
+    int64_t sizes[ATTEND_MAX_RANK] = {0}, count = 1;
     const int32_t rank = (int32_t)strlen(dims);
     for (int32_t i = 0; i < rank; i++)
         count *= sizes[i] = t->sizes[dims[i] - 'A'];
@@ -272,7 +367,21 @@ static void place(trial *t, const member *m, attend_type type) {
     if ((size_t)count * each > ARENA - t->used) return; /* stays "not given" */
     *tensor_of(&t->d, m) = attend_tensor_nd(arena + t->used, type, rank, sizes);
     fill(t, arena + t->used, type, (size_t)count);
+    if (*m->dims == '+') accumulate(tensor_of(&t->d, m));
     t->used += ((size_t)count * each + 63) / 64 * 64;
+}
+
+/* Of packed batches and pages: room for all that accumulate may add up to, four pages. */
+static void serving_sizes(trial *t, source *s) {
+    int64_t *const n = t->sizes;
+    n['A' - 'A'] = 1;
+    n['N' - 'A'] = n['B' - 'A'] + 1;
+    n['U' - 'A'] = n['V' - 'A'] = 3 * n['B' - 'A'] + (int64_t)take(s, 2);
+    n['C' - 'A'] = 1 + (int64_t)take(s, 5);
+    n['P' - 'A'] = take(s, 4) ? 4 : n['B' - 'A'];
+    n['W' - 'A'] = (n['S' - 'A'] + n['C' - 'A'] - 1) / n['C' - 'A'];
+    n['Z' - 'A'] = 8;
+    n['T' - 'A'] = n['D' - 'A'] / 2;
 }
 
 static void build(trial *t, source *s) {
@@ -292,6 +401,8 @@ static void build(trial *t, source *s) {
     t->sizes['X' - 'A'] = t->sizes['H' - 'A'] * t->sizes['D' - 'A'];
     static const attend_type types[] = {ATTEND_F32, ATTEND_F16, ATTEND_BF16};
     const attend_type type = types[take(s, 3)];
+    t->stored = take(s, 2) ? ATTEND_I8 : type;
+    serving_sizes(t, s);
     memset(&t->d, 0, sizeof t->d);
     t->op->init(t->d.bytes, t->op->size);
     t->used = 0;
@@ -299,6 +410,9 @@ static void build(trial *t, source *s) {
         const member *m = &t->op->members[i];
         if (m->needed || take(s, 4) == 3) place(t, m, type);
     }
+    if (t->op->members != packed_members && t->op->members != paged_members) return;
+    t->d.attention.max_key_length = t->sizes['S' - 'A'];
+    if (t->op->members == packed_members) t->d.attention.max_query_length = t->sizes['L' - 'A'];
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
@@ -311,10 +425,22 @@ static void swap_dimensions(attend_tensor *t, unsigned a, unsigned b) {
     t->strides[b] = stride;
 }
 
+/* An index anywhere, in a view as it was built. */
+static void change_value(const attend_tensor *x, source *s) {
+    const unsigned i = take(s, 8);
+    const int64_t wide = take_number(s);
+    const int32_t word = (int32_t)wide;
+    const bool ours = (unsigned char *)x->data >= arena &&
+                      (unsigned char *)x->data < arena + ARENA - 8 * sizeof wide;
+    if (!ours || x->sizes[0] <= (int64_t)i) return;
+    if (x->type == ATTEND_I64) memcpy((char *)x->data + i * sizeof wide, &wide, sizeof wide);
+    if (x->type == ATTEND_I32) memcpy((char *)x->data + i * sizeof word, &word, sizeof word);
+}
+
 static void change_tensor(trial *t, source *s) {
     attend_tensor *const x =
         tensor_of(&t->d, &t->op->members[take(s, (unsigned)t->op->member_count)]);
-    const unsigned what = take(s, 16), d = take(s, ATTEND_MAX_RANK);
+    const unsigned what = take(s, 20), d = take(s, ATTEND_MAX_RANK);
     if (what == 0) x->type = (attend_type)(take(s, 12) - 1);
     if (what == 1) x->rank = (int32_t)take_number(s);
     if (what == 2 || what == 3) x->sizes[d] = take_number(s);
@@ -329,6 +455,7 @@ static void change_tensor(trial *t, source *s) {
     if (what == 13) x->reserved[d % 2] = take_number(s);
     if (what == 14) x->strides[d] = 0;
     if (what == 15 && x->sizes[d] > 1) x->sizes[d]--;
+    if (what > 15) change_value(x, s);
 }
 
 static void change_scalar(trial *t, source *s) {
