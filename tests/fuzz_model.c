@@ -237,9 +237,10 @@ bool fuzz_create(void) {
     d->capacity = capacities[fuzz_take(7)];
     d->page_size = tokens[fuzz_take(7)];
     d->type = types[fuzz_take(4)];
-    if (fuzz_take(3) == 2) d->page_count = 1 + fuzz_take(40);
     describe_rope(d);
     import_pages(d);
+    if (d->page_size != 0 && d->k.type == ATTEND_NO_TYPE && fuzz_take(3) == 2)
+        d->page_count = 1 + fuzz_take(40);
     const bool spoiled = fuzz_take(8) == 7;
     if (spoiled) spoil_description(d);
     if (spoiled && fuzz_take(4) == 3) spoil_description(d);

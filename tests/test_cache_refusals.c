@@ -119,6 +119,8 @@ static attend_status view(const attend_cache_view *d) {
     X(create, desc_of(ATTEND_F32), TYPE, "type", x->type = ATTEND_NO_TYPE)                         \
     X(create, desc_of(ATTEND_F32), INVALID, "reserved_flags", x->reserved_flags = 1)               \
     X(create, desc_of(ATTEND_F32), INVALID, "reserved", x->reserved_options = 1)                   \
+    X(create, desc_of(ATTEND_F32), INVALID, "page_count", x->page_size = 0; x->page_count = 4)     \
+    X(create, import_desc(), INVALID, "page_count", x->page_count = P)                             \
     X(create, desc_of(ATTEND_F32), INVALID, "", x->size = 0)                                       \
     X(create, desc_of(ATTEND_F32), OVERFLOW, "", x->capacity = INT64_MAX)                          \
     X(create, desc_of(ATTEND_F32), INVALID, "v", x->v = import_desc().v)                           \

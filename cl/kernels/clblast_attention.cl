@@ -95,7 +95,6 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
     barrier(CLK_LOCAL_MEM_FENCE);
 #endif
     const float sink = sinks && r.live ? sinks[p.a.sink_at + r.h * p.a.sink_stride] : -INFINITY;
-    top = sink > top ? sink : top;
     const float base = anchor(top);
     float16 sums = (float16)(0.0f);
     for (int j0 = from; j0 < p.a.SP && y < p.rows; j0 += 16 * GROUP) {
@@ -114,16 +113,25 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
         sum += shared[n];
 #endif
     if (y >= p.rows) return;
-    if (sink != -INFINITY) sum += exponential(sink - base);
+    /* weights count from the highest key: below a high sink all of them would be 0 */
+    float share = 1.0f;
+    if (sink != -INFINITY) {
+        const float keys = top;
+        top = sink > top ? sink : top;
+        const float factor = exponential(keys - anchor(top));
+        sum = FMA(sum, factor, exponential(sink - anchor(top)));
+        share = factor / sum;
+    }
     for (int j0 = from; j0 < p.a.SP; j0 += 16 * GROUP) {
         const float16 w = vload16(0, s + j0);
-        vstore16(select(w / (float16)(sum), w, as_uint16(w) == EXCLUDED), 0, s + j0);
+        const float16 weight = sink == -INFINITY ? w / (float16)(sum) : w * share;
+        vstore16(select(weight, w, as_uint16(w) == EXCLUDED), 0, s + j0);
     }
     if (mine != 0) return;
     if (p.a.packed && !r.live) return; /* such a row has no number and no place */
     if (p.a.row_sums_at >= 0) {
         __global float *const to = scratch + p.a.row_sums_at + 2 * r.number;
-        to[0] = base;
+        to[0] = anchor(top);
         to[1] = sum;
     }
     if (lse)

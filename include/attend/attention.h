@@ -46,9 +46,10 @@ typedef enum attend_position {
     ATTEND_POSITION_UNSET = 0,
     ATTEND_TOP_LEFT = 1,     /* offset 0 */
     ATTEND_BOTTOM_RIGHT = 2, /* key length - query length of each sample; may be negative */
-    ATTEND_AFTER_CACHE = 3, /* tokens in the cache before the last append: query i is the i-th token
-                               of that append */
-    ATTEND_AT_OFFSETS = 4,  /* query_offset, plus query_offsets[b] where given */
+    /* Tokens in the cache before the last append: query i is the i-th token of that append. A
+     * truncate behind it caps this, a reorder takes it over from the parent. */
+    ATTEND_AFTER_CACHE = 3,
+    ATTEND_AT_OFFSETS = 4, /* query_offset, plus query_offsets[b] where given */
     ATTEND_POSITION_FORCE_32_BITS = 0x7fffffff
 } attend_position;
 

@@ -12,8 +12,9 @@
  * Threads: any number of threads may attend over a cache at once; a call that changes it (append,
  * truncate, reset, reorder, a layer that appends) must be alone. Enqueued work: lengths change when
  * the call returns, contents when the work is done; work that reads what other enqueued work writes
- * must wait for its event, as with any buffer. If enqueued work fails late, the tokens it was to
- * write are undefined. */
+ * must wait for its event, as with any buffer, and so must an append that may take pages which
+ * truncate, reset or reorder gave back while enqueued work still reads them. If enqueued work fails
+ * late, the tokens it was to write are undefined. */
 #ifndef ATTEND_CACHE_H
 #define ATTEND_CACHE_H
 
@@ -75,7 +76,9 @@ typedef struct attend_cache_desc {
     attend_type type;       /* F32, F16, BF16, I8 (a scale per token and head) */
     int32_t reserved_flags; /* must be 0 */
 
-    int64_t page_count; /* pages of all samples together; 0 = enough for every sample's capacity */
+    /* Pages of all samples together; 0 = enough for every sample's capacity, and so for one block
+     * and for memory of the application's. */
+    int64_t page_count;
 
     /* Rotation of k while it is appended; copied. Not given = none. [R, n] F32, R >= capacity. */
     attend_tensor rope_cos, rope_sin;

@@ -50,6 +50,8 @@ static attend_status check_sizes(const attend_cache_desc *d) {
             return attend__fail(ATTEND_OVERFLOW, "%s: %lld is beyond 2^40", sizes[i].name,
                                 (long long)sizes[i].size);
     }
+    if (d->page_count != 0 && (d->page_size == 0 || attend__given(&d->k)))
+        return attend__fail(ATTEND_INVALID, "page_count: only for pages of the cache's own");
     if (d->reserved_flags != 0 || d->reserved_options != 0)
         return attend__fail(ATTEND_INVALID, "reserved_flags and reserved_options: must be 0");
     return ATTEND_OK;
@@ -226,8 +228,7 @@ static attend_status choose_layout(attend_cache *c, const attend_cache_desc *d,
     if (c->pages_each > INT32_MAX / d->batch)
         return attend__fail(ATTEND_OVERFLOW, "page_size: %lld samples of %lld pages are too many",
                             (long long)d->batch, (long long)c->pages_each);
-    c->page_count =
-        d->page_count != 0 && d->page_size != 0 ? d->page_count : d->batch * c->pages_each;
+    c->page_count = d->page_count != 0 ? d->page_count : d->batch * c->pages_each;
     if (import && d->k.rank == 4) c->page_count = d->k.sizes[0];
     if (c->page_count < 1 || c->page_count > INT32_MAX)
         return attend__fail(ATTEND_OVERFLOW, "page_count: %lld is not in 1..2^31 - 1",
