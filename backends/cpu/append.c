@@ -25,10 +25,6 @@ typedef struct token {
     int64_t position, page, slot;
 } token;
 
-static int64_t between(int64_t x, int64_t low, int64_t high) {
-    return x < low ? low : x > high ? high : x;
-}
-
 /* The sample of a packed row, searched from `hint` on; -1 for rows behind the last. */
 static int64_t sample_of(const append_job *job, int64_t row, int64_t hint) {
     const attend_tensor *const cu = &job->d->cu_counts;
@@ -53,11 +49,11 @@ static bool token_at(const append_job *job, int64_t index, int64_t *sample, toke
         if (b < 0) return false;
         *sample = b;
         t->batch = 0;
-        nth = i - between(attend_tensor_index(&d->cu_counts, b), 0, job->tokens);
+        nth = i - attend__between(attend_tensor_index(&d->cu_counts, b), 0, job->tokens);
     } else if (i >= attend_tensor_index(&d->counts, b)) {
         return false;
     }
-    t->position = between(attend_tensor_index(&d->starts, b), 0, INT64_MAX / 2) + nth;
+    t->position = attend__between(attend_tensor_index(&d->starts, b), 0, INT64_MAX / 2) + nth;
     if (pages == 0 || size == 0) return false;
     const int64_t entry = t->position / size;
     t->slot = t->position % size;
@@ -65,7 +61,7 @@ static bool token_at(const append_job *job, int64_t index, int64_t *sample, toke
     if (!attend__given(table)) return entry == 0;
     if (entry >= table->sizes[1]) return false;
     const int64_t at = table->offset + b * table->strides[0] + entry * table->strides[1];
-    t->page = between(((const int32_t *)table->data)[at], 0, pages - 1);
+    t->page = attend__between(((const int32_t *)table->data)[at], 0, pages - 1);
     return true;
 }
 
@@ -75,7 +71,7 @@ static void turn(const append_job *job, int64_t position, float *x) {
     const attend__rows cos_rows = attend__rows_of(&d->rope_cos);
     const attend__rows sin_rows = attend__rows_of(&d->rope_sin);
     const int64_t pairs = (d->rotary_dim > 0 ? d->rotary_dim : d->k.sizes[3]) / 2;
-    const int64_t row = between(position, 0, d->rope_cos.sizes[0] - 1);
+    const int64_t row = attend__between(position, 0, d->rope_cos.sizes[0] - 1);
     const int64_t step = d->interleaved ? 2 : 1, second = d->interleaved ? 1 : pairs;
     float c[CHUNK], s[CHUNK];
     for (int64_t begin = 0; begin < pairs; begin += CHUNK) {

@@ -10,20 +10,17 @@
 
 #include <string.h>
 
-static int64_t between(int64_t x, int64_t low, int64_t high) {
-    return x < low ? low : x > high ? high : x;
-}
-
 /* ---- samples -------------------------------------------------------------------------------- */
 
 static int64_t length_of(const attend_tensor *lengths, int64_t batch, int64_t most) {
-    return attend__given(lengths) ? between(attend_tensor_index(lengths, batch), 0, most) : most;
+    return attend__given(lengths) ? attend__between(attend_tensor_index(lengths, batch), 0, most)
+                                  : most;
 }
 
 static int64_t segment_length(const attend_tensor *cu, int64_t batch, int64_t total, int64_t most) {
-    const int64_t first = between(attend_tensor_index(cu, batch), 0, total);
+    const int64_t first = attend__between(attend_tensor_index(cu, batch), 0, total);
     const int64_t room = total - first < most ? total - first : most;
-    return between(attend_tensor_index(cu, batch + 1), first, first + room) - first;
+    return attend__between(attend_tensor_index(cu, batch + 1), first, first + room) - first;
 }
 
 int64_t attend__key_length(const attend__call *call, int64_t batch) {
@@ -60,8 +57,8 @@ attend__place attend__place_of(const attend__call *call, int64_t batch, int64_t 
     attend__place place = {batch, query};
     if (!call->packed) return place;
     place.batch = 0;
-    place.row +=
-        between(attend_tensor_index(&call->a->cu_query_lengths, batch), 0, call->query_rows);
+    place.row += attend__between(attend_tensor_index(&call->a->cu_query_lengths, batch), 0,
+                                 call->query_rows);
     return place;
 }
 
@@ -89,13 +86,14 @@ static run run_at(const attend__call *call, const attend_tensor *t, const attend
     run r = {.count = most};
     if (call->packed_keys) {
         place.batch = 0;
-        place.row += between(attend_tensor_index(&a->cu_key_lengths, batch), 0, call->key_rows);
+        place.row +=
+            attend__between(attend_tensor_index(&a->cu_key_lengths, batch), 0, call->key_rows);
     } else if (call->paged) {
         const attend_tensor *const table = &a->page_table;
         const int64_t size = t->sizes[2], at = table->offset + batch * table->strides[0] +
                                                key / size * table->strides[1];
         const int32_t *entry = (const int32_t *)table->data + at;
-        place.batch = between(*entry, 0, t->sizes[0] - 1);
+        place.batch = attend__between(*entry, 0, t->sizes[0] - 1);
         place.row = key % size;
         /* pages that follow one another are one run where their rows do, too */
         const bool joins = t->type != ATTEND_I8 && t->strides[0] == size * t->strides[2];

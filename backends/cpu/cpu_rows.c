@@ -12,10 +12,6 @@ static float clamped(double x, double low, double high) {
     return (float)(x < low ? low : x > high ? high : x);
 }
 
-static int64_t between(int64_t x, int64_t low, int64_t high) {
-    return x < low ? low : x > high ? high : x;
-}
-
 /* Samples, lengths and rows where they are not those of q and k. */
 static void set_layout(attend__call *call, attend_operation operation) {
     const attend_attention *const a = call->a;
@@ -35,7 +31,7 @@ static void set_layout(attend__call *call, attend_operation operation) {
     call->key_rows = call->packed_keys ? softmax ? none : keys->sizes[2] : call->keys;
     if (call->paged) {
         const int64_t pages = keys->sizes[0] > 0 ? a->page_table.sizes[1] : 0;
-        call->key_rows = between(pages * keys->sizes[2], 0, call->keys);
+        call->key_rows = attend__between(pages * keys->sizes[2], 0, call->keys);
     }
     call->gathers = operation != ATTEND_OP_SOFTMAX && (call->paged || keys->type == ATTEND_I8);
 }
@@ -83,7 +79,7 @@ static int64_t position_of(const attend__call *call, int64_t batch, int64_t quer
                         << 60; /* no key is so far away; sums of two such do not overflow */
     const int64_t each =
         attend__given(&a->query_offsets) ? attend_tensor_index(&a->query_offsets, batch) : 0;
-    return query + between(a->query_offset, -far, far) + between(each, -far, far);
+    return query + attend__between(a->query_offset, -far, far) + attend__between(each, -far, far);
 }
 
 attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,

@@ -17,10 +17,6 @@ typedef struct rope_job {
     int64_t heads, length, pairs;
 } rope_job;
 
-static int64_t between(int64_t x, int64_t low, int64_t high) {
-    return x < low ? low : x > high ? high : x;
-}
-
 /* The row of the tables for position i of batch b. Ids and offsets that lay in a buffer were not
  * checked by the host, hence the clamp. */
 static int64_t table_row(const rope_job *job, int64_t b, int64_t i) {
@@ -34,9 +30,9 @@ static int64_t table_row(const rope_job *job, int64_t b, int64_t i) {
         row = ids->type == ATTEND_I64 ? ((const int64_t *)ids->data)[at]
                                       : ((const int32_t *)ids->data)[at];
     } else if (attend__given(offsets)) {
-        row += between(attend_tensor_index(offsets, b), 0, rows);
+        row += attend__between(attend_tensor_index(offsets, b), 0, rows);
     }
-    return between(row, 0, rows - 1);
+    return attend__between(row, 0, rows - 1);
 }
 
 /* Element `column` .. of a row, every `step`-th. */

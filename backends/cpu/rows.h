@@ -25,6 +25,10 @@ static inline int64_t attend__element_bytes(attend_type type) {
     }
 }
 
+static inline int64_t attend__between(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 static inline bool attend__given(const attend_tensor *t) {
     return t->type != ATTEND_NO_TYPE;
 }

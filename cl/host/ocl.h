@@ -219,6 +219,10 @@ typedef struct ocl_memory {
 static inline bool attend__ocl_given(const attend_tensor *t) {
     return t->type != ATTEND_NO_TYPE;
 }
+static inline void attend__ocl_strides(int64_t *to, const attend_tensor *from, int count) {
+    for (int i = 0; i < count; i++)
+        to[i] = from->strides[i];
+}
 /* 1 for an unknown type. */
 size_t attend__ocl_element_bytes(attend_type type);
 /* A tensor of a description; `output`: refuses memory the device may not write. */

@@ -43,11 +43,6 @@ void attend__ocl_cache_layout(attend_device *device, const attend_cache_desc *de
 
 /* ---- appending ------------------------------------------------------------------------------- */
 
-static void copy_strides(i64 *to, const attend_tensor *from, int count) {
-    for (int i = 0; i < count; i++)
-        to[i] = from->strides[i];
-}
-
 /* The small arrays and tables of a call. */
 typedef struct append_run {
     ocl_run *run;
@@ -114,11 +109,11 @@ static void append_one(const append_run *r, const attend_tensor *x, const attend
     a.x_type = (i32)x->type;
     a.to_type = (i32)pages->type;
     a.columns = (i32)x->sizes[3];
-    copy_strides(a.x_strides, x, 4);
-    copy_strides(a.to_strides, pages, 4);
-    copy_strides(a.scale_strides, scales, 3);
-    copy_strides(a.cos_strides, cosines, 2);
-    copy_strides(a.sin_strides, sines, 2);
+    attend__ocl_strides(a.x_strides, x, 4);
+    attend__ocl_strides(a.to_strides, pages, 4);
+    attend__ocl_strides(a.scale_strides, scales, 3);
+    attend__ocl_strides(a.cos_strides, cosines, 2);
+    attend__ocl_strides(a.sin_strides, sines, 2);
     if (turned) {
         a.pairs = (i32)((d->rotary_dim > 0 ? d->rotary_dim : x->sizes[3]) / 2);
         a.positions = cosines->sizes[0];

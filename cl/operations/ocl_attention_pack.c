@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static void copy_strides(i64 *to, const attend_tensor *from, int count) {
-    for (int i = 0; i < count; i++)
-        to[i] = from->strides[i];
-}
-
 /* ---- operands as the caller has them --------------------------------------------------------- */
 
 static ocl_operand operand_of(const ocl_attention_run *r, const attend_tensor *t, bool packed,
@@ -20,7 +15,7 @@ static ocl_operand operand_of(const ocl_attention_run *r, const attend_tensor *t
                            .first = packed ? first : -1,
                            .size = (i32)t->sizes[3],
                            .type = (i32)t->type};
-    copy_strides(o.x.strides, t, 4);
+    attend__ocl_strides(o.x.strides, t, 4);
     if (packed) o.x.strides[0] = 0;
     return o;
 }
@@ -37,7 +32,7 @@ static ocl_operand cached_of(const ocl_attention_run *r, const attend_tensor *t,
         const ocl_memory memory = attend__ocl_input(r->run, scales);
         o.scales = memory.memory;
         o.x.scales_at = memory.offset;
-        copy_strides(o.x.scale_strides, scales, 3);
+        attend__ocl_strides(o.x.scale_strides, scales, 3);
         if (packed) o.x.scale_strides[0] = 0;
     }
     if (r->pages == NULL) return o;
@@ -45,7 +40,7 @@ static ocl_operand cached_of(const ocl_attention_run *r, const attend_tensor *t,
     o.x.page_size = (i32)(t->sizes[2] < INT32_MAX ? t->sizes[2] : INT32_MAX);
     o.x.page_count = (i32)(t->sizes[0] < INT32_MAX ? t->sizes[0] : INT32_MAX);
     o.x.pages_at = r->page_table.offset;
-    copy_strides(o.x.page_strides, &r->page_table, 2);
+    attend__ocl_strides(o.x.page_strides, &r->page_table, 2);
     return o;
 }
 

@@ -6,11 +6,6 @@
 #include <float.h>
 #include <string.h>
 
-static void copy_strides(i64 *to, const attend_tensor *from, int count) {
-    for (int i = 0; i < count; i++)
-        to[i] = from->strides[i];
-}
-
 static void fill_masks(ocl_attention_run *r) {
     const attend_attention *const a = r->a;
     attention_params *const p = &r->p;
@@ -23,9 +18,9 @@ static void fill_masks(ocl_attention_run *r) {
     p->mask_at = mask.offset;
     p->bias_at = bias.offset;
     p->key_mask_at = key_mask.offset;
-    if (attend__ocl_given(&a->mask)) copy_strides(p->mask_strides, &a->mask, 4);
-    if (attend__ocl_given(&a->bias)) copy_strides(p->bias_strides, &a->bias, 4);
-    if (attend__ocl_given(&a->key_mask)) copy_strides(p->key_mask_strides, &a->key_mask, 2);
+    if (attend__ocl_given(&a->mask)) attend__ocl_strides(p->mask_strides, &a->mask, 4);
+    if (attend__ocl_given(&a->bias)) attend__ocl_strides(p->bias_strides, &a->bias, 4);
+    if (attend__ocl_given(&a->key_mask)) attend__ocl_strides(p->key_mask_strides, &a->key_mask, 2);
     p->mask_keys = attend__ocl_given(&a->mask) ? (i32)a->mask.sizes[3] : 0;
     p->bias_keys = attend__ocl_given(&a->bias) ? (i32)a->bias.sizes[3] : 0;
     p->bias_type = (i32)a->bias.type;
@@ -36,7 +31,7 @@ static void fill_small(ocl_attention_run *r) {
     const ocl_memory slopes = attend__ocl_small(r->run, &r->a->alibi_slopes, &packed);
     r->slopes = slopes.memory;
     r->p.slope_at = slopes.offset;
-    copy_strides(r->p.slope_strides, &packed, 2);
+    attend__ocl_strides(r->p.slope_strides, &packed, 2);
     const ocl_memory sinks = attend__ocl_small(r->run, &r->a->sinks, &packed);
     r->sinks = sinks.memory;
     r->p.sink_at = sinks.offset;
@@ -44,7 +39,7 @@ static void fill_small(ocl_attention_run *r) {
     const ocl_memory lse = attend__ocl_output(r->run, &r->a->lse);
     r->lse = lse.memory;
     r->p.lse_at = lse.offset;
-    copy_strides(r->p.lse_strides, &r->a->lse, 3);
+    attend__ocl_strides(r->p.lse_strides, &r->a->lse, 3);
     if (r->p.packed) r->p.lse_strides[0] = 0;
 }
 
@@ -188,7 +183,7 @@ cl_mem attend__ocl_attention_out(ocl_run *run, const attend_tensor *out, attenti
     const ocl_memory memory = attend__ocl_output(run, out);
     p->out_at = memory.offset;
     p->out_type = (i32)out->type;
-    copy_strides(p->out_strides, out, 4);
+    attend__ocl_strides(p->out_strides, out, 4);
     if (p->packed) p->out_strides[0] = 0;
     return memory.memory;
 }

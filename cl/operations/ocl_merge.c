@@ -8,11 +8,6 @@
 
 extern const ocl_source attend__ocl_source_merge;
 
-static void copy_strides(i64 *to, const attend_tensor *from, int count) {
-    for (int i = 0; i < count; i++)
-        to[i] = from->strides[i];
-}
-
 static void record(ocl_run *run, const void *description) {
     const attend_merging *const d = description;
     attend_tensor packed;
@@ -33,10 +28,10 @@ static void record(ocl_run *run, const void *description) {
                          .columns = (i32)d->out.sizes[3],
                          .type = (i32)d->parts.type,
                          .out_type = (i32)d->out.type};
-    copy_strides(a.parts_strides, &d->parts, 5);
-    copy_strides(a.part_lse_strides, &d->part_lse, 4);
-    copy_strides(a.out_strides, &d->out, 4);
-    copy_strides(a.lse_strides, &d->lse, 3);
+    attend__ocl_strides(a.parts_strides, &d->parts, 5);
+    attend__ocl_strides(a.part_lse_strides, &d->part_lse, 4);
+    attend__ocl_strides(a.out_strides, &d->out, 4);
+    attend__ocl_strides(a.lse_strides, &d->lse, 3);
     ocl_launch launch = attend__ocl_begin(run, 0);
     attend__ocl_memory(&launch, parts.memory);
     attend__ocl_memory(&launch, part_lse.memory);
