@@ -31,7 +31,7 @@ struct attend_context {
     struct attend__plan_cache *plans;
     struct attend__retired *retired;
     attend__recycler calls; /* memory of events and of enqueued calls */
-    attend__mutex lock; /* guards worker, retired and their creation */
+    attend__mutex lock;     /* guards worker, retired and their creation */
     char *backend_name, *device_name, *reason, *refused; /* of the decision record */
 };
 

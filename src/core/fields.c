@@ -22,8 +22,8 @@ enum {
     PLACE = ATTEND__IN_PLACE,
     WORK = ATTEND__OUTPUT | ATTEND__SCRATCH,
     PARTLY = ATTEND__OUTPUT | ATTEND__KEEP,
-    STORED = ATTEND__FLOATS | 1 << ATTEND_I8 << ATTEND__TYPES_SHIFT, /* as keys and values may be */
-    TABLE = 1 << ATTEND_I32 << ATTEND__TYPES_SHIFT
+    STORED = ATTEND__STORED,
+    TABLE = ATTEND__ONLY_I32
 };
 
 /* What all steps of attention share: who may take part. */
@@ -228,33 +228,44 @@ const attend__fields *attend__operation_fields(attend_operation operation) {
     return rows[operation].fields;
 }
 
-/* What differs from the lists above: members of one of these descriptions, by the name of each. */
+/* What differs from the lists above in packed batches and in pages. */
 static const struct {
-    const char *name, *packed, *paged; /* NULL: as in the list */
+    size_t offset;
+    const char *packed, *paged; /* NULL: as in the list */
 } other_dims[] = {
-    {"q", "AHUD", NULL},        {"out", "AHUE", NULL}, {"lse", "AHU", NULL},
-    {"k", "AGVD", "PGCD"},      {"v", "AGVE", "PGCE"}, {"k_scales", "AGV", "PGC"},
-    {"v_scales", "AGV", "PGC"},
+    {offsetof(attend_attention, q), "AHUD", NULL},
+    {offsetof(attend_attention, out), "AHUE", NULL},
+    {offsetof(attend_attention, lse), "AHU", NULL},
+    {offsetof(attend_attention, k), "AGVD", "PGCD"},
+    {offsetof(attend_attention, v), "AGVE", "PGCE"},
+    {offsetof(attend_attention, k_scales), "AGV", "PGC"},
+    {offsetof(attend_attention, v_scales), "AGV", "PGC"},
 };
 
-static const char *dims_of_attention(const char *name, const attend_attention *a) {
+static const char *dims_of_attention(size_t offset, const attend_attention *a) {
+    const bool queries = attend__given(&a->cu_query_lengths), pages = attend__given(&a->page_table);
+    if (!queries && !pages) return NULL; /* every dense call comes here for each of its tensors */
     for (size_t i = 0; i < sizeof other_dims / sizeof *other_dims; i++) {
-        if (strcmp(other_dims[i].name, name) != 0) continue;
+        if (other_dims[i].offset != offset) continue;
         const bool of_keys = other_dims[i].paged != NULL;
-        if (of_keys && attend__given(&a->page_table)) return other_dims[i].paged;
-        if (attend__given(of_keys ? &a->cu_key_lengths : &a->cu_query_lengths))
-            return other_dims[i].packed;
+        if (of_keys && pages) return other_dims[i].paged;
+        if (of_keys ? attend__given(&a->cu_key_lengths) : queries) return other_dims[i].packed;
     }
     return NULL;
 }
 
+static const char *dims_of_append(size_t offset, const attend_append *d) {
+    if (!attend__given(&d->cu_counts)) return NULL;
+    if (offset == offsetof(attend_append, k)) return "AGLD";
+    return offset == offsetof(attend_append, v) ? "AGLE" : NULL;
+}
+
 const char *attend__operation_dims_of(attend_operation operation, size_t field,
                                       const void *description) {
-    const char *name = rows[operation].fields->list[field].name, *other = NULL;
-    if (operation <= ATTEND_OP_MIX) other = dims_of_attention(name, description);
-    if (operation == ATTEND_OP_APPEND &&
-        attend__given(&((const attend_append *)description)->cu_counts))
-        other = strcmp(name, "k") == 0 ? "AGLD" : strcmp(name, "v") == 0 ? "AGLE" : NULL;
+    const size_t offset = rows[operation].fields->list[field].offset;
+    const char *other = NULL;
+    if (operation <= ATTEND_OP_MIX) other = dims_of_attention(offset, description);
+    if (operation == ATTEND_OP_APPEND) other = dims_of_append(offset, description);
     return other != NULL ? other : rows[operation].dims[field];
 }
 

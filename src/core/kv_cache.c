@@ -13,22 +13,16 @@
 
 #include <string.h>
 
-/* Keys and values may be in any of these, k and v of one. */
-enum { STORED = ATTEND__FLOATS | 1 << ATTEND_I8 << ATTEND__TYPES_SHIFT };
-
-#define MEMBER(member, role)                                                                       \
-    { #member, offsetof(attend_cache_desc, member), role }
 static const attend__field desc_list[] = {
-    MEMBER(rope_cos, ATTEND__INPUT | ATTEND__ONLY_F32),
-    MEMBER(rope_sin, ATTEND__INPUT | ATTEND__ONLY_F32),
-    MEMBER(k, ATTEND__OUTPUT | STORED),
-    MEMBER(v, ATTEND__OUTPUT | STORED),
-    MEMBER(k_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
-    MEMBER(v_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
-    MEMBER(page_table, ATTEND__INPUT | 1 << ATTEND_I32 << ATTEND__TYPES_SHIFT),
-    MEMBER(lengths, ATTEND__INPUT | ATTEND__INDICES),
+    ATTEND__MEMBER(attend_cache_desc, rope_cos, ATTEND__INPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_desc, rope_sin, ATTEND__INPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_desc, k, ATTEND__OUTPUT | ATTEND__STORED),
+    ATTEND__MEMBER(attend_cache_desc, v, ATTEND__OUTPUT | ATTEND__STORED),
+    ATTEND__MEMBER(attend_cache_desc, k_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_desc, v_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_desc, page_table, ATTEND__INPUT | ATTEND__ONLY_I32),
+    ATTEND__MEMBER(attend_cache_desc, lengths, ATTEND__INPUT | ATTEND__INDICES),
 };
-#undef MEMBER
 static const attend__fields desc_fields = {sizeof(attend_cache_desc), desc_list,
                                            sizeof desc_list / sizeof *desc_list};
 
@@ -268,11 +262,8 @@ static attend_status make_arrays(attend_cache *c, const attend_cache_desc *d) {
 /* Tokens that lie in imported memory already: sample b's pages follow one another from b * W on. */
 static attend_status count_in(attend_cache *c, const attend_tensor *lengths) {
     if (!attend__given(lengths)) return ATTEND_OK;
-    if (lengths->rank != 1 || lengths->sizes[0] != c->batch)
-        return attend__fail(ATTEND_SHAPE, "lengths: is not [batch]");
-    if (lengths->data == NULL)
-        return attend__fail(ATTEND_INVALID, "lengths: must lie in host memory");
-    attend_status status = attend__index_check("lengths", lengths, 0, c->capacity);
+    attend_status status = attend__cache_list_check(c, "lengths", lengths);
+    if (status == ATTEND_OK) status = attend__index_check("lengths", lengths, 0, c->capacity);
     if (status != ATTEND_OK) return status;
     for (int64_t b = 0; b < c->batch; b++) {
         c->lengths[b] = c->before[b] = c->earlier[b] = attend_tensor_index(lengths, b);

@@ -179,17 +179,14 @@ static attend_status read_tokens(const attend_cache *cache, const reading *r,
     return status;
 }
 
-#define MEMBER(member, role)                                                                       \
-    { #member, offsetof(attend_cache_view, member), role }
 static const attend__field view_list[] = {
-    MEMBER(k, ATTEND__OUTPUT),
-    MEMBER(v, ATTEND__OUTPUT),
-    MEMBER(k_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
-    MEMBER(v_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_view, k, ATTEND__OUTPUT),
+    ATTEND__MEMBER(attend_cache_view, v, ATTEND__OUTPUT),
+    ATTEND__MEMBER(attend_cache_view, k_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
+    ATTEND__MEMBER(attend_cache_view, v_scales, ATTEND__OUTPUT | ATTEND__ONLY_F32),
 };
 static const attend__fields view_fields = {sizeof(attend_cache_view), view_list,
                                            sizeof view_list / sizeof *view_list};
-#undef MEMBER
 
 attend_status attend_cache_read(const attend_cache *cache, const attend_cache_view *view) {
     if (cache == NULL) return attend__fail(ATTEND_NULL_POINTER, "cache: is NULL");

@@ -31,7 +31,9 @@ enum {
        any. */
     ATTEND__TYPES_SHIFT = 8,
     ATTEND__FLOATS = (1 << ATTEND_F32 | 1 << ATTEND_F16 | 1 << ATTEND_BF16) << ATTEND__TYPES_SHIFT,
+    ATTEND__STORED = ATTEND__FLOATS | 1 << ATTEND_I8 << ATTEND__TYPES_SHIFT, /* keys and values */
     ATTEND__ONLY_F32 = 1 << ATTEND_F32 << ATTEND__TYPES_SHIFT,
+    ATTEND__ONLY_I32 = 1 << ATTEND_I32 << ATTEND__TYPES_SHIFT,
     ATTEND__INDICES = (1 << ATTEND_I32 | 1 << ATTEND_I64) << ATTEND__TYPES_SHIFT,
     ATTEND__TRUTHS = (1 << ATTEND_BOOL | 1 << ATTEND_U8) << ATTEND__TYPES_SHIFT
 };
@@ -40,6 +42,8 @@ typedef struct attend__field {
     size_t offset;
     unsigned role;
 } attend__field;
+#define ATTEND__MEMBER(type, member, role)                                                         \
+    { #member, offsetof(type, member), (unsigned)(role) }
 
 typedef struct attend__fields {
     size_t size; /* of the description type */

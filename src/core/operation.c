@@ -92,8 +92,7 @@ attend_status attend__operation_call(attend_context *context, attend_operation o
 
     held needs = {.context = context, .plan = plan, .weights = problem.weights};
     attend__call call = {.context = context, .fields = fields, .body = execute, .object = &needs};
-    /* rows behind the last sample of a packed batch are nobody's */
-    call.keep_outputs = (problem.options & ATTEND_OPTION_PACKED) != 0;
+    call.keep_outputs = problem.rows_behind;
     if (enqueueing != NULL)
         status = enqueue(&call, &needs, &completed, enqueueing);
     else if (plan != NULL)

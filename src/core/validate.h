@@ -41,6 +41,7 @@ typedef struct attend__problem {
     int64_t rows[ATTEND_MAX_RANK];
     attend_type query_type;  /* of steps that do not use q, for the types they may write */
     attend_weights *weights; /* of a projection: what the completed description points into */
+    bool rows_behind;        /* packed: `out` and `lse` may have rows behind the last sample's */
     bool empty; /* no output has an element: the call succeeds without reaching the device */
     /* Set by the caller: */
     bool values_checked; /* arrays of lengths and indices need no reading */
@@ -87,7 +88,6 @@ attend_status attend__validate_serving(attend_attention *a, attend__problem *pro
 attend_status attend__validate_serving_values(const attend_attention *a,
                                               const attend__problem *problem);
 attend_status attend__validate_append(attend_append *d, attend__problem *problem);
-attend_status attend__validate_merge(attend_merging *d, attend__problem *problem);
 attend_status attend__validate_stage(void *description, attend__problem *problem);
 /* UNSUPPORTED, naming what the device lacks (support.c). */
 attend_status attend__validate_support(attend_context *context, void *description,

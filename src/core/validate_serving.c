@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What serving adds to attention: packed batches, pages, 8-bit keys and values. The sizes that no
- * tensor shows, and the values of cumulative lengths and page tables in host memory; then the two
- * operations around it, appending to pages and merging parts. */
+ * tensor shows, and the values of cumulative lengths and page tables in host memory; then appending
+ * to pages. */
 #include "error.h"
 #include "validate.h"
 
@@ -122,6 +122,8 @@ static attend_status size_queries(attend_attention *a, attend__problem *problem)
     own(problem, 'B', "cu_query_lengths", cu->sizes[0] - 1);
     own(problem, 'L', "cu_query_lengths", a->max_query_length);
     own(problem, 'A', "a packed batch", 1);
+    problem->rows_behind =
+        cu->data == NULL || attend_tensor_index(cu, cu->sizes[0] - 1) < side.rows;
     return ATTEND_OK;
 }
 
@@ -345,23 +347,23 @@ static attend_status check_append_values(const attend_append *d, const attend__p
 }
 
 static attend_status complete_counts(attend_append *d, attend__problem *problem) {
+    const int64_t samples = attend__size_of(problem, 'B'), batch = attend__size_of(problem, 'A');
     if (attend__given(&d->cu_counts) && attend__given(&d->counts))
         return attend__fail(ATTEND_INVALID, "counts: given beside cu_counts");
     if (attend__given(&d->cu_counts)) {
         const attend_status status = check_vector("cu_counts", &d->cu_counts);
         if (status != ATTEND_OK) return status;
-        if (attend__size_of(problem, 'A') != 1)
+        if (batch != 1)
             return attend__fail(ATTEND_SHAPE, "k: batch %lld, but packed tokens have 1",
-                                (long long)attend__size_of(problem, 'A'));
-        if (d->cu_counts.sizes[0] - 1 != attend__size_of(problem, 'B'))
+                                (long long)batch);
+        if (d->cu_counts.sizes[0] - 1 != samples)
             return attend__fail(ATTEND_SHAPE, "cu_counts: %lld elements for starts's %lld samples",
-                                (long long)d->cu_counts.sizes[0],
-                                (long long)attend__size_of(problem, 'B'));
+                                (long long)d->cu_counts.sizes[0], (long long)samples);
         return ATTEND_OK;
     }
     if (attend__given(&d->counts)) return ATTEND_OK;
     problem->each_count = attend__size_of(problem, 'L');
-    d->counts = attend_tensor_1d(&problem->each_count, ATTEND_I64, attend__size_of(problem, 'B'));
+    d->counts = attend_tensor_1d(&problem->each_count, ATTEND_I64, samples);
     d->counts.strides[0] = 0;
     return ATTEND_OK;
 }
@@ -384,17 +386,4 @@ attend_status attend__validate_append(attend_append *d, attend__problem *problem
     problem->empty =
         samples == 0 || attend__size_of(problem, 'L') == 0 || attend__size_of(problem, 'G') == 0;
     return status;
-}
-
-/* ---- merge ----------------------------------------------------------------------------------- */
-
-attend_status attend__validate_merge(attend_merging *d, attend__problem *problem) {
-    (void)problem;
-    if (d->reserved_flags != 0)
-        return attend__fail(ATTEND_INVALID, "reserved_flags: %lld is not 0",
-                            (long long)d->reserved_flags);
-    if (d->out.type != ATTEND_F32 && d->out.type != d->parts.type)
-        return attend__fail(ATTEND_TYPE, "out: type %s is neither f32 nor that of parts",
-                            attend_type_text(d->out.type));
-    return ATTEND_OK;
 }

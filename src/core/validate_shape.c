@@ -153,8 +153,9 @@ attend_status attend__validate_shapes(attend_operation operation, void *descript
     const attend__fields *fields = attend__operation_fields(operation);
     for (size_t i = 0; i < fields->count; i++) {
         attend_tensor *t = attend__field_tensor(description, &fields->list[i]);
+        if (!attend__given(t)) continue;
         const char *dims = attend__operation_dims_of(operation, i, description);
-        if (!attend__given(t) || dims[0] == '?') continue;
+        if (dims[0] == '?') continue;
         attend_status status;
         if (dims[0] == '*' || dims[0] == '+')
             status = expand(fields->list[i].name, dims, t, problem);

@@ -230,6 +230,19 @@ static attend_status check_embedding(const attend_embedding *e, attend__problem 
     return ATTEND_OK;
 }
 
+/* ---- merging parts of the keys ----------------------------------------------------------------
+ */
+
+static attend_status check_merge(const attend_merging *d) {
+    if (d->reserved_flags != 0)
+        return attend__fail(ATTEND_INVALID, "reserved_flags: %lld is not 0",
+                            (long long)d->reserved_flags);
+    if (d->out.type != ATTEND_F32 && d->out.type != d->parts.type)
+        return attend__fail(ATTEND_TYPE, "out: type %s is neither f32 nor that of parts",
+                            attend_type_text(d->out.type));
+    return ATTEND_OK;
+}
+
 attend_status attend__validate_stage(void *description, attend__problem *problem) {
     switch (problem->operation) {
     case ATTEND_OP_PROJECT:
@@ -247,7 +260,7 @@ attend_status attend__validate_stage(void *description, attend__problem *problem
     case ATTEND_OP_APPEND:
         return attend__validate_append(description, problem);
     case ATTEND_OP_MERGE:
-        return attend__validate_merge(description, problem);
+        return check_merge(description);
     default:
         return attend__fail(ATTEND_INTERNAL, "operation %d is no stage", (int)problem->operation);
     }

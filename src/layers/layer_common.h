@@ -19,8 +19,6 @@ enum {
     ATTEND__ASKED_F32 = ATTEND__OUTPUT | ATTEND__ONLY_F32,
     ATTEND__RESULT = ATTEND__ASKED | ATTEND__REQUIRED
 };
-#define ATTEND__MEMBER(type, member, role)                                                         \
-    { #member, offsetof(type, member), (unsigned)(role) }
 
 /* First member of each layer. */
 typedef struct attend__layer {
