@@ -4,6 +4,8 @@
  * after the first, whatever the cache's type and pages, with a plan and without; on backends that
  * work on host memory (a device gets copies of it). The backend is the program's argument, cpu
  * without one; "reference" takes 1,000 steps, because its definitions are slow. */
+#include "counting.h"
+
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -22,27 +24,10 @@ static const char *backend = "cpu";
 static float q[B * H * D], k[B * G * D], v[B * G * D], out[B * H * D], cosines[MOST * D / 2],
     sines[MOST * D / 2];
 
-/* ---- an allocator that counts ---------------------------------------------------------------- */
-
-static atomic_size_t allocations;
-
-static void *allocate(void *user, size_t bytes, size_t alignment) {
-    (void)user;
-    atomic_fetch_add(&allocations, 1);
-    const size_t aligned = alignment < 64 ? 64 : alignment;
-    return aligned_alloc(aligned, (bytes + aligned) / aligned * aligned);
-}
-
-static void give_back(void *user, void *memory) {
-    (void)user;
-    free(memory);
-}
-
 static int open(void **state) {
     (void)state;
-    static const attend_allocator allocator = {allocate, give_back, NULL};
     attend_options options = attend_options_default();
-    options.allocator = &allocator;
+    options.allocator = &counting_allocator;
     options.backend = backend;
     options.threads = 2;
     for (int i = 0; i < B * H * D; i++)
@@ -109,10 +94,10 @@ static void decode(attend_type type, int64_t page_size, int planned) {
         succeeds(attend_plan_create(context, &largest, &plan));
     }
     one_step(cache, plan);
-    const size_t before = atomic_load(&allocations);
+    const size_t before = atomic_load(&counted_allocations);
     for (int64_t step = 1; step < steps; step++) {
         one_step(cache, plan);
-        if (atomic_load(&allocations) != before)
+        if (atomic_load(&counted_allocations) != before)
             fail_msg("%s, pages of %d: step %d allocated", attend_type_text(type), (int)page_size,
                      (int)step);
     }

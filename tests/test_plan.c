@@ -3,6 +3,8 @@
  * Plans: smaller calls give the bits of a call without a plan, larger ones and unplanned options
  * are refused, running allocates nothing, any number of threads may run one; and the cache behind
  * calls without a plan. */
+#include "counting.h"
+
 #include <attend/attend.h>
 
 #include <setjmp.h>
@@ -23,27 +25,10 @@ static float values[MOST];
 static const int32_t lengths[B] = {7, 5};
 static const attend_tensor none;
 
-/* ---- an allocator that counts ---------------------------------------------------------------- */
-
-static atomic_size_t allocations;
-
-static void *allocate(void *user, size_t bytes, size_t alignment) {
-    (void)user;
-    atomic_fetch_add(&allocations, 1);
-    const size_t aligned = alignment < 64 ? 64 : alignment;
-    return aligned_alloc(aligned, (bytes + aligned) / aligned * aligned);
-}
-
-static void give_back(void *user, void *memory) {
-    (void)user;
-    free(memory);
-}
-
 static int open(void **state) {
     (void)state;
-    static const attend_allocator allocator = {allocate, give_back, NULL};
     attend_options options = attend_options_default();
-    options.allocator = &allocator;
+    options.allocator = &counting_allocator;
     for (int i = 0; i < MOST; i++)
         values[i] = (float)(i * 37 % 101 - 50) / 32;
     return attend_open(&options, &context) == ATTEND_OK ? 0 : -1;
@@ -253,21 +238,21 @@ static void test_allocates_nothing(void **state) {
     const attend_attention a = call_of(largest, out),
                            smaller = call_of((sizes){1, 2, 1, 3, 5, D, E}, out);
     assert_int_equal(attend_plan_run(plan, &a), ATTEND_OK); /* the first run may start threads */
-    size_t before = atomic_load(&allocations);
+    size_t before = atomic_load(&counted_allocations);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(attend_plan_run(plan, &a), ATTEND_OK);
         assert_int_equal(attend_plan_run(plan, &smaller), ATTEND_OK);
     }
-    assert_int_equal(atomic_load(&allocations), before);
+    assert_int_equal(atomic_load(&counted_allocations), before);
     attend_plan_release(plan);
 
     assert_int_equal(attend_run(context, &a), ATTEND_OK);
-    before = atomic_load(&allocations);
+    before = atomic_load(&counted_allocations);
     for (int64_t keys = S; keys > S / 2 + 2; keys--) { /* one kind: up to 16 keys */
         const attend_attention x = call_of((sizes){B, H, G, L, keys, D, E}, out);
         assert_int_equal(attend_run(context, &x), ATTEND_OK);
     }
-    assert_int_equal(atomic_load(&allocations), before);
+    assert_int_equal(atomic_load(&counted_allocations), before);
 }
 
 enum { THREADS = 6, ROUNDS = 60 };

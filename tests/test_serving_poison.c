@@ -166,15 +166,8 @@ static void test_key_range(void **state) {
 /* ---- caches ---------------------------------------------------------------------------------- */
 
 static attend_cache_desc desc_of(attend_type type, int64_t page_size, int64_t capacity) {
-    attend_cache_desc d = attend_cache_desc_default();
-    d.batch = B;
-    d.kv_heads = G;
-    d.head_size = D;
-    d.value_size = E;
-    d.capacity = capacity;
-    d.page_size = page_size;
-    d.type = type;
-    return d;
+    return serving_cache((problem_sizes){.B = B, .G = G, .S = capacity, .D = D, .E = E}, type,
+                         page_size);
 }
 
 static void append(attend_cache *cache, attend_tensor k, attend_tensor v, int64_t first,

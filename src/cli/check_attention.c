@@ -25,12 +25,7 @@ static void set_position(check_case *c, attend_attention *a) {
     if (!name) return;
     if (a->query_offsets.type || check_has_attribute(c, "query_offset"))
         check_damaged(c, "position and query_offset exclude each other");
-    if (!strcmp(name, "top_left"))
-        a->position = ATTEND_TOP_LEFT;
-    else if (!strcmp(name, "bottom_right"))
-        a->position = ATTEND_BOTTOM_RIGHT;
-    else
-        check_damaged(c, "position '%s' is not known", name);
+    a->position = check_position(c);
 }
 
 static void set_options(check_case *c, attend_attention *a) {

@@ -53,6 +53,15 @@ const char *check_string(check_case *c, const char *name, const char *otherwise)
     return json_is_string(value) ? json_string_value(value) : otherwise;
 }
 
+attend_position check_position(check_case *c) {
+    const char *const name = check_string(c, "position", NULL);
+    if (!name) return ATTEND_POSITION_UNSET;
+    if (!strcmp(name, "top_left")) return ATTEND_TOP_LEFT;
+    if (!strcmp(name, "bottom_right")) return ATTEND_BOTTOM_RIGHT;
+    check_damaged(c, "position '%s' is not known", name);
+    return ATTEND_POSITION_UNSET;
+}
+
 /* ---- memory ---- */
 
 /* A block behind a link to the one before. The link is as wide as the strictest alignment of an

@@ -61,6 +61,8 @@ bool check_flag(check_case *c, const char *name, bool otherwise);
 int64_t check_integer(check_case *c, const char *name, int64_t otherwise);
 double check_number(check_case *c, const char *name, double otherwise);
 const char *check_string(check_case *c, const char *name, const char *otherwise);
+/* The attribute `position`; UNSET where absent. */
+attend_position check_position(check_case *c);
 
 /* Tensors. An input that the case lacks is "not given", and so is the output for a role that it
  * does not expect. An output starts as NaN (integers: all bits set), so that what is not written is

@@ -27,17 +27,6 @@ static attend_tensor heads_first(check_case *c, const char *role, attend_tensor 
     return view;
 }
 
-static void set_packed_position(check_case *c, attend_attention *a) {
-    const char *const name = check_string(c, "position", NULL);
-    if (!name) return;
-    if (!strcmp(name, "top_left"))
-        a->position = ATTEND_TOP_LEFT;
-    else if (!strcmp(name, "bottom_right"))
-        a->position = ATTEND_BOTTOM_RIGHT;
-    else
-        check_damaged(c, "position '%s' is not known", name);
-}
-
 static void run_packed(check_case *c) {
     attend_attention a = attend_attention_default();
     a.q = heads_first(c, "q", check_input(c, "q"), 3);
@@ -46,7 +35,7 @@ static void run_packed(check_case *c) {
     a.cu_query_lengths = check_input(c, "cu_q");
     a.cu_key_lengths = check_input(c, "cu_k");
     a.causal = check_flag(c, "causal", false);
-    set_packed_position(c, &a);
+    a.position = check_position(c);
     a.out = heads_first(c, "y", check_output(c, "y"), 3);
     a.lse = heads_first(c, "lse", check_output(c, "lse"), 2);
     if (check_ready(c)) check_called(c, attend_run(c->context, &a));
