@@ -4,10 +4,7 @@
  * and layers prepared once, tensors in buffers of the device. */
 #include "attend_case.h"
 
-#include "attend/attend.h"
-#include "bench_values.h"
-
-#include "base/half.h"
+#include "attention_case.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +13,13 @@
 typedef struct state {
     attend_context *context;
     bench_case c;
-    attend_buffer *inputs[BENCH_ROLE_COUNT];
+    attend_inputs *shared;
+    attend_buffer *inputs[BENCH_ROLE_COUNT]; /* of all operations but attention; and its output */
     attend_buffer *output;
-    attend_plan *plan;
+    attention_case attention;
     attend_weights *weights;
     attend_multihead *layer;
-    attend_attention attention; /* softmax's, too */
+    attend_attention softmax;
     attend_projection projection;
     attend_multihead_args arguments;
     attend_copy copy;
@@ -37,38 +35,26 @@ static worker_verdict failed(attend_status status, char *reason) {
 
 static void release(void *object) {
     state *const s = object;
-    attend_plan_release(s->plan);
+    attention_case_release(&s->attention);
     attend_weights_release(s->weights);
     attend_multihead_release(s->layer);
     for (int i = 0; i < BENCH_ROLE_COUNT; ++i)
-        attend_buffer_release(s->inputs[i]);
+        attend_inputs_drop(s->shared, s->inputs[i]);
     attend_buffer_release(s->output);
     free(s);
 }
 
 /* ---- tensors ---- */
 
-static attend_status fill(state *s, bench_role role, void *elements, size_t bytes) {
-    bench_input_fill(&s->c, role, s->c.type, elements);
-    const attend_status status = attend_buffer_create(s->context, bytes, &s->inputs[role]);
-    return status ? status : attend_buffer_write(s->inputs[role], 0, elements, bytes);
-}
-
 static attend_status make_inputs(state *s) {
-    const size_t size = attend_type_bytes(s->c.type);
     for (int role = 0; role < BENCH_ROLE_COUNT; ++role) {
-        const int64_t count = bench_input_count(&s->c, (bench_role)role);
-        if (count == 0) continue;
-        if ((uint64_t)count > SIZE_MAX / size)
-            return attend_error_set(ATTEND_OVERFLOW, "the sizes exceed the address space");
-        void *const elements = malloc((size_t)count * size);
-        if (!elements) return attend_error_set(ATTEND_OUT_OF_MEMORY, "no memory for the inputs");
-        const attend_status status = fill(s, (bench_role)role, elements, (size_t)count * size);
-        free(elements);
+        const attend_status status =
+            attend_inputs_get(s->shared, &s->c, (bench_role)role, &s->inputs[role]);
         if (status) return status;
     }
     const uint64_t count = (uint64_t)bench_case_rows(&s->c) * (uint64_t)bench_case_width(&s->c);
-    return attend_buffer_create(s->context, (size_t)count * size, &s->output);
+    return attend_buffer_create(s->context, (size_t)count * attend_type_bytes(s->c.type),
+                                &s->output);
 }
 
 static attend_tensor view(attend_buffer *buffer, const state *s, int32_t rank,
@@ -79,23 +65,12 @@ static attend_tensor view(attend_buffer *buffer, const state *s, int32_t rank,
 /* ---- operations ---- */
 
 static attend_status call_attention(state *s) {
-    return attend_plan_run(s->plan, &s->attention);
+    return attend_plan_run(s->attention.plan, &s->attention.call);
 }
 
 static attend_status make_attention(state *s) {
-    const bench_case *const c = &s->c;
-    const int64_t q[] = {c->batch, c->heads, c->queries, c->head_size},
-                  k[] = {c->batch, c->kv_heads, c->keys, c->head_size};
-    attend_attention *const a = &s->attention;
-    *a = attend_attention_default();
-    a->q = view(s->inputs[BENCH_Q], s, 4, q);
-    a->k = view(s->inputs[BENCH_K], s, 4, k);
-    a->v = view(s->inputs[BENCH_V], s, 4, k);
-    a->out = view(s->output, s, 4, q);
-    a->causal = c->causal;
-    a->position = ATTEND_TOP_LEFT;
     s->call = call_attention;
-    return attend_plan_create(s->context, a, &s->plan);
+    return attention_case_make(&s->attention, s->shared, &s->c);
 }
 
 static attend_status call_layer(state *s) {
@@ -142,13 +117,13 @@ static attend_status make_project(state *s) {
 }
 
 static attend_status call_softmax(state *s) {
-    return attend_softmax(s->context, &s->attention);
+    return attend_softmax(s->context, &s->softmax);
 }
 
 static attend_status make_softmax(state *s) {
     const bench_case *const c = &s->c;
     const int64_t sizes[] = {c->batch, c->heads, c->queries, c->keys};
-    attend_attention *const a = &s->attention;
+    attend_attention *const a = &s->softmax;
     *a = attend_attention_default();
     a->scores = view(s->inputs[BENCH_Q], s, 4, sizes);
     a->weights = view(s->output, s, 4, sizes);
@@ -195,32 +170,23 @@ static bool run(void *object, char *reason) {
     return true;
 }
 
-static float widen(attend_type type, const unsigned char *element) {
-    uint16_t half;
-    float x;
-    memcpy(&half, element, sizeof half);
-    if (type == ATTEND_F16) return attend__f16_to_f32(half);
-    if (type == ATTEND_BF16) return attend__bf16_to_f32(half);
-    memcpy(&x, element, sizeof x);
-    return x;
+static attend_status read_row(const state *s, int64_t row, float *values) {
+    const int64_t width = bench_case_width(&s->c);
+    if (s->c.op == BENCH_ATTENTION) return attention_case_row(&s->attention, row, values);
+    return attend_read_floats(s->output, s->c.type, row * width, (size_t)width, values);
 }
 
 static bool rows(void *object, const int64_t *wanted, size_t count, float *values, char *reason) {
-    state *const s = object;
-    const size_t size = attend_type_bytes(s->c.type), width = (size_t)bench_case_width(&s->c);
-    unsigned char *const row = malloc(width * size);
-    attend_status status = row ? ATTEND_OK : attend_error_set(ATTEND_OUT_OF_MEMORY, "no memory");
-    for (size_t i = 0; i < count && !status; ++i) {
-        status = attend_buffer_read(s->output, (size_t)wanted[i] * width * size, row, width * size);
-        for (size_t j = 0; j < width && !status; ++j)
-            values[i * width + j] = widen(s->c.type, row + j * size);
-    }
-    free(row);
+    const state *const s = object;
+    const size_t width = (size_t)bench_case_width(&s->c);
+    attend_status status = ATTEND_OK;
+    for (size_t i = 0; i < count && !status; ++i)
+        status = read_row(s, wanted[i], values + i * width);
     if (status) snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
     return status == ATTEND_OK;
 }
 
-worker_verdict attend_case_prepare(attend_context *context, const bench_case *c, worker_call *call,
+worker_verdict attend_case_prepare(attend_inputs *inputs, const bench_case *c, worker_call *call,
                                    char *reason) {
     static attend_status (*const makers[])(state *) = {
         [BENCH_ATTENTION] = make_attention, [BENCH_LAYER] = make_layer,
@@ -232,9 +198,10 @@ worker_verdict attend_case_prepare(attend_context *context, const bench_case *c,
         snprintf(reason, WORKER_TEXT, "out of memory");
         return WORKER_ERROR;
     }
-    s->context = context;
+    s->context = inputs->context;
+    s->shared = inputs;
     s->c = *c;
-    attend_status status = make_inputs(s);
+    attend_status status = c->op == BENCH_ATTENTION ? ATTEND_OK : make_inputs(s);
     if (!status) status = makers[c->op](s);
     if (status) {
         const worker_verdict verdict = failed(status, reason);

@@ -4,10 +4,11 @@
 #ifndef ATTEND_BENCH_ATTEND_CASE_H
 #define ATTEND_BENCH_ATTEND_CASE_H
 
+#include "attend_inputs.h"
 #include "worker_loop.h"
 
-/* Fills *call for any operation but KERNEL. The context must outlive the call. */
-worker_verdict attend_case_prepare(attend_context *context, const bench_case *c, worker_call *call,
+/* Fills *call for any operation but KERNEL. The inputs and their context must outlive the call. */
+worker_verdict attend_case_prepare(attend_inputs *inputs, const bench_case *c, worker_call *call,
                                    char *reason);
 
 #endif

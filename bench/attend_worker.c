@@ -13,6 +13,7 @@
 typedef struct party {
     const char *backend, *device;
     attend_context *context;
+    attend_inputs inputs; /* of all cases; dropped by their calls */
     int32_t threads;
     bool on_cpu; /* the host's processor computes */
 } party;
@@ -53,6 +54,7 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
         const unsigned v = (unsigned)attend_version();
         snprintf(version, sizeof version, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
         answer = describe(p, list, &d);
+        p->inputs.context = p->context;
         p->on_cpu = json_is_true(json_object_get(answer, "on_cpu"));
         json_object_set_new(answer, "name", json_string(d.backend));
         json_object_set_new(answer, "version", json_string(version));
@@ -69,7 +71,7 @@ static worker_verdict prepare(void *state, const bench_case *c, worker_call *cal
         snprintf(reason, WORKER_TEXT, "hello comes first");
         return WORKER_ERROR;
     }
-    if (c->op != BENCH_KERNEL) return attend_case_prepare(p->context, c, call, reason);
+    if (c->op != BENCH_KERNEL) return attend_case_prepare(&p->inputs, c, call, reason);
     if (p->on_cpu) return peak_prepare(c->name, p->threads, call, reason);
     snprintf(reason, WORKER_TEXT, "nothing here measures the peak of such a device");
     return WORKER_UNSUPPORTED;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench_case.h: cases as JSON, as texts, and what they cost. One table of letters serves them all.
- */
-#include "bench_case.h"
+ * bench_case.h: cases as JSON and as texts. One table of letters serves both; options are words
+ * (bench_words.h). */
+#include "bench_words.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -39,6 +39,8 @@ enum { LETTER_COUNT = sizeof letters / sizeof letters[0] };
 static const attend_type types[] = {ATTEND_F32, ATTEND_F16, ATTEND_BF16};
 enum { TYPE_COUNT = sizeof types / sizeof types[0] };
 
+enum { OPTION_TEXT = 48 }; /* bytes of an option's value, its end included */
+
 const char *bench_op_text(bench_op op) {
     return operations[op].text;
 }
@@ -49,6 +51,10 @@ const char *bench_op_letters(bench_op op) {
 
 bool bench_op_has_causal(bench_op op) {
     return operations[op].causal;
+}
+
+attend_type bench_kv_type(const bench_case *c) {
+    return c->kv_type ? c->kv_type : c->type;
 }
 
 bool bench_op_find(const char *text, bench_op *op) {
@@ -112,11 +118,7 @@ bool bench_case_check(const bench_case *c, char *reason, size_t bytes) {
                  (long long)c->heads);
         return false;
     }
-    if (c->causal && !operations[c->op].causal) {
-        snprintf(reason, bytes, "%s knows no causal", operations[c->op].text);
-        return false;
-    }
-    return true;
+    return bench_words_check(c, reason, bytes);
 }
 
 /* ---- JSON ---- */
@@ -138,17 +140,27 @@ static bool read_sizes(const json_t *object, bench_case *c, char *reason, size_t
         }
         *bench_case_size(c, *at) = json_integer_value(value);
     }
-    const json_t *const causal = json_object_get(object, "causal");
-    if (causal && !json_is_boolean(causal)) {
-        snprintf(reason, bytes, "causal: true or false is wanted");
-        return false;
+    return true;
+}
+
+/* true, or the value's text; false is as if it were not there. */
+static bool read_options(const json_t *object, bench_case *c, char *reason, size_t bytes) {
+    for (int i = 0; bench_word_text(i); ++i) {
+        const json_t *const value = json_object_get(object, bench_word_text(i));
+        if (!value || json_is_false(value)) continue;
+        const char *const text = json_is_true(value) ? "" : json_string_value(value);
+        if (!text) {
+            snprintf(reason, bytes, "%s: true, false or a text is wanted", bench_word_text(i));
+            return false;
+        }
+        if (!bench_word_read(i, text, c, reason, bytes)) return false;
     }
-    c->causal = json_is_true(causal);
     return true;
 }
 
 static bool known(const bench_case *c, const char *key) {
-    static const char *const common[] = {"name", "op", "dtype", "causal"};
+    static const char *const common[] = {"name", "op", "dtype"};
+    if (bench_word_find(key, strlen(key)) >= 0) return true;
     for (size_t i = 0; i < sizeof common / sizeof common[0]; ++i)
         if (!strcmp(key, common[i])) return true;
     for (const char *at = operations[c->op].letters; *at; ++at)
@@ -176,7 +188,8 @@ bool bench_case_read(const json_t *object, bench_case *c, char *reason, size_t b
         snprintf(reason, bytes, "dtype: '%s' is not f32, f16 or bf16", type);
         return false;
     }
-    if (!read_sizes(object, c, reason, bytes)) return false;
+    if (!read_sizes(object, c, reason, bytes) || !read_options(object, c, reason, bytes))
+        return false;
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, key, value) {
@@ -194,6 +207,12 @@ json_t *bench_case_sizes(const bench_case *c) {
         faults |= json_object_set_new(object, find_letter(*at)->key, json_integer(size_of(c, *at)));
     if (operations[c->op].causal)
         faults |= json_object_set_new(object, "causal", json_boolean(c->causal));
+    for (int i = 0; bench_word_text(i); ++i) {
+        char value[OPTION_TEXT];
+        if (!bench_word_write(i, c, value, sizeof value)) continue;
+        faults |= json_object_set_new(object, bench_word_text(i),
+                                      *value ? json_string(value) : json_true());
+    }
     if (!faults) return object;
     json_decref(object);
     return NULL;
@@ -219,7 +238,12 @@ void bench_case_text(const bench_case *c, char *text, size_t bytes) {
     for (const char *l = operations[c->op].letters; *l && at < bytes; ++l)
         at += (size_t)snprintf(text + at, bytes - at, "%c%lld ", *l, (long long)size_of(c, *l));
     if (at < bytes) at += (size_t)snprintf(text + at, bytes - at, "%s", attend_type_text(c->type));
-    if (c->causal && at < bytes) snprintf(text + at, bytes - at, " causal");
+    for (int i = 0; bench_word_text(i) && at < bytes; ++i) {
+        char value[OPTION_TEXT];
+        if (bench_word_write(i, c, value, sizeof value))
+            at += (size_t)snprintf(text + at, bytes - at, " %s%s%s", bench_word_text(i),
+                                   *value ? "=" : "", value);
+    }
 }
 
 /* "E64": values as wide as keys is all that cases have. */
@@ -236,13 +260,10 @@ static bool read_size(const char *word, bench_case *c, int64_t *value_size, char
     return true;
 }
 
+/* Operation, types and sizes. */
 static bool read_word(const char *word, bench_case *c, int64_t *value_size, char *reason,
                       size_t bytes) {
     if (bench_op_find(word, &c->op) || bench_type_find(word, &c->type)) return true;
-    if (!strcmp(word, "causal")) {
-        c->causal = true;
-        return true;
-    }
     return read_size(word, c, value_size, reason, bytes);
 }
 
@@ -266,11 +287,12 @@ static bool complete(bench_case *c, int64_t value_size, char *reason, size_t byt
     return true;
 }
 
-bool bench_case_parse(const char *text, bench_case *c, char *reason, size_t bytes) {
-    memset(c, 0, sizeof *c);
-    int64_t value_size = 0;
+/* One pass over the words of a text: options, whose values may be shares of sizes, or all others.
+ */
+static bool read_words(const char *text, bool options, bench_case *c, int64_t *value_size,
+                       char *reason, size_t bytes) {
     while (*text) {
-        char word[32];
+        char word[OPTION_TEXT];
         const size_t length = strcspn(text, " ");
         if (length >= sizeof word) {
             snprintf(reason, bytes, "'%.*s' is no size, type or option", (int)sizeof word, text);
@@ -278,84 +300,22 @@ bool bench_case_parse(const char *text, bench_case *c, char *reason, size_t byte
         }
         memcpy(word, text, length);
         word[length] = 0;
-        if (length && !read_word(word, c, &value_size, reason, bytes)) return false;
         text += length + (text[length] == ' ');
+        const size_t name = strcspn(word, "=");
+        const int option = bench_word_find(word, name);
+        const char *const value = word + name + (word[name] == '=');
+        if (!length || (option >= 0) != options) continue;
+        if (options ? !bench_word_read(option, value, c, reason, bytes)
+                    : !read_word(word, c, value_size, reason, bytes))
+            return false;
     }
-    return complete(c, value_size, reason, bytes);
+    return true;
 }
 
-/* ---- what a case costs ---- */
-
-double bench_case_flops(const bench_case *c) {
-    const double b = (double)c->batch, h = (double)c->heads, l = (double)c->queries,
-                 s = (double)c->keys, d = (double)c->head_size, m = (double)c->model_size;
-    switch (c->op) {
-    case BENCH_ATTENTION:
-        return 4 * b * h * l * s * d * (c->causal ? 0.5 : 1);
-    case BENCH_LAYER:
-        return 8 * b * l * m * m + 4 * b * l * l * m * (c->causal ? 0.5 : 1);
-    case BENCH_PROJECT:
-        return 2 * (double)c->rows * (double)c->out * (double)c->in;
-    case BENCH_SOFTMAX:
-        return 5 * b * h * l * s * (c->causal ? 0.5 : 1);
-    default:
-        return 0;
-    }
-}
-
-static double elements(const bench_case *c) {
-    const double b = (double)c->batch, h = (double)c->heads, g = (double)c->kv_heads,
-                 l = (double)c->queries, s = (double)c->keys, d = (double)c->head_size,
-                 m = (double)c->model_size;
-    switch (c->op) {
-    case BENCH_ATTENTION:
-        return 2 * b * h * l * d + 2 * b * g * s * d;
-    case BENCH_LAYER:
-        return 2 * b * l * m + 4 * m * m + 4 * m;
-    case BENCH_PROJECT:
-        return (double)c->rows * (double)c->in + (double)c->out * (double)c->in +
-               (double)c->rows * (double)c->out + (double)c->out;
-    case BENCH_SOFTMAX:
-        return 2 * b * h * l * s;
-    case BENCH_MERGE:
-        return 2 * b * h * l * d;
-    default:
-        return 0;
-    }
-}
-
-double bench_case_bytes(const bench_case *c) {
-    return elements(c) * (double)attend_type_bytes(c->type);
-}
-
-int64_t bench_case_rows(const bench_case *c) {
-    switch (c->op) {
-    case BENCH_ATTENTION:
-    case BENCH_SOFTMAX:
-        return c->batch * c->heads * c->queries;
-    case BENCH_LAYER:
-    case BENCH_MERGE:
-        return c->batch * c->queries;
-    case BENCH_PROJECT:
-        return c->rows;
-    default:
-        return 0;
-    }
-}
-
-int64_t bench_case_width(const bench_case *c) {
-    switch (c->op) {
-    case BENCH_ATTENTION:
-        return c->head_size;
-    case BENCH_SOFTMAX:
-        return c->keys;
-    case BENCH_LAYER:
-        return c->model_size;
-    case BENCH_MERGE:
-        return c->heads * c->head_size;
-    case BENCH_PROJECT:
-        return c->out;
-    default:
-        return 0;
-    }
+bool bench_case_parse(const char *text, bench_case *c, char *reason, size_t bytes) {
+    memset(c, 0, sizeof *c);
+    int64_t value_size = 0;
+    return read_words(text, false, c, &value_size, reason, bytes) &&
+           read_words(text, true, c, &value_size, reason, bytes) &&
+           complete(c, value_size, reason, bytes);
 }

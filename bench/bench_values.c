@@ -4,7 +4,9 @@
 #include "bench_values.h"
 
 #include "base/half.h"
+#include "bench_keys.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct source {
@@ -24,6 +26,8 @@ static source source_of(const bench_case *c, bench_role role) {
         return (source){2, 0.0625f};
     case BENCH_BIAS:
         return (source){3, 1.0f};
+    case BENCH_SCORE_BIAS:
+        return (source){11, 1.0f};
     default:
         if (role < BENCH_B_Q) return (source){2u + (uint32_t)(role - BENCH_W_Q), 0.0625f};
         return (source){6u + (uint32_t)(role - BENCH_B_Q), 1.0f};
@@ -32,15 +36,22 @@ static source source_of(const bench_case *c, bench_role role) {
 
 static int64_t layer_count(const bench_case *c, bench_role role) {
     if (role == BENCH_Q) return c->batch * c->queries * c->model_size;
+    if (role == BENCH_SCORE_BIAS) return 0;
     if (role >= BENCH_B_Q) return c->model_size;
     return role >= BENCH_W_Q ? c->model_size * c->model_size : 0;
+}
+
+static int64_t attention_count(const bench_case *c, bench_role role) {
+    const int64_t rows = c->packed ? bench_packed_rows(c) : c->batch * c->keys;
+    if (role == BENCH_Q) return bench_case_rows(c) * c->head_size;
+    if (role <= BENCH_V) return rows * c->kv_heads * c->head_size;
+    return role == BENCH_SCORE_BIAS && c->bias ? c->heads * c->queries * c->keys : 0;
 }
 
 int64_t bench_input_count(const bench_case *c, bench_role role) {
     switch (c->op) {
     case BENCH_ATTENTION:
-        if (role == BENCH_Q) return c->batch * c->heads * c->queries * c->head_size;
-        return role <= BENCH_V ? c->batch * c->kv_heads * c->keys * c->head_size : 0;
+        return attention_count(c, role);
     case BENCH_LAYER:
         return layer_count(c, role);
     case BENCH_PROJECT:
@@ -55,14 +66,19 @@ int64_t bench_input_count(const bench_case *c, bench_role role) {
     }
 }
 
+attend_type bench_input_type(const bench_case *c, bench_role role) {
+    return role == BENCH_K || role == BENCH_V ? bench_kv_type(c) : c->type;
+}
+
+bool bench_same_input(const bench_case *a, const bench_case *b, bench_role role) {
+    const source x = source_of(a, role), y = source_of(b, role);
+    const int64_t count = bench_input_count(a, role);
+    return count && count == bench_input_count(b, role) && x.seed == y.seed &&
+           x.amplitude == y.amplitude && bench_input_type(a, role) == bench_input_type(b, role);
+}
+
 static float value(uint32_t n, source s) {
-    uint32_t h = n + s.seed * 0x9E3779B9u;
-    h ^= h >> 16;
-    h *= 0x7FEB352Du;
-    h ^= h >> 15;
-    h *= 0x846CA68Bu;
-    h ^= h >> 16;
-    return s.amplitude * ((float)(h >> 8) * 0x1p-23f - 1.0f);
+    return s.amplitude * ((float)(bench_hash(n, s.seed) >> 8) * 0x1p-23f - 1.0f);
 }
 
 void bench_input_fill(const bench_case *c, bench_role role, attend_type type, void *elements) {
@@ -81,4 +97,13 @@ void bench_input_fill(const bench_case *c, bench_role role, attend_type type, vo
 float bench_round(attend_type type, float x) {
     if (type == ATTEND_F16) return attend__f16_to_f32(attend__f32_to_f16(x));
     return type == ATTEND_BF16 ? attend__bf16_to_f32(attend__f32_to_bf16(x)) : x;
+}
+
+void bench_round_token(float *elements, int64_t count) {
+    float largest = 0;
+    for (int64_t i = 0; i < count; ++i)
+        largest = fmaxf(largest, fabsf(elements[i]));
+    const float scale = largest / 127;
+    for (int64_t i = 0; i < count; ++i)
+        elements[i] = scale > 0 ? rintf(elements[i] / scale) * scale : 0;
 }

@@ -45,8 +45,9 @@ static void choose_rows(const bench_case *c, oracle *o) {
 void oracle_compare(const oracle *o, size_t row, const float *got, oracle_difference *d) {
     const double *const want = o->want + row * o->width, *const bound = o->bound + row * o->width;
     for (size_t i = 0; i < o->width; ++i) {
-        const double error = fabs((double)got[i] - want[i]);
-        const double ratio = isfinite(got[i]) ? error / bound[i] : INFINITY;
+        const bool equal = (double)got[i] == want[i]; /* -inf, too: a row without keys */
+        const double error = equal ? 0 : fabs((double)got[i] - want[i]);
+        const double ratio = equal ? 0 : isfinite(got[i]) ? error / bound[i] : INFINITY;
         if (!isnan(d->max_error) && !(error <= d->max_error)) d->max_error = error;
         if (!(ratio <= d->error_ratio)) d->error_ratio = ratio;
     }
@@ -55,11 +56,11 @@ void oracle_compare(const oracle *o, size_t row, const float *got, oracle_differ
 double oracle_largest(const oracle *o) {
     double largest = 0;
     for (size_t i = 0; i < o->row_count * o->width; ++i)
-        largest = fmax(largest, fabs(o->want[i]));
+        if (isfinite(o->want[i])) largest = fmax(largest, fabs(o->want[i]));
     return largest;
 }
 
-bool oracle_create(const bench_case *c, oracle *o) {
+bool oracle_create(const bench_case *c, oracle_memory *memory, oracle *o) {
     memset(o, 0, sizeof *o);
     o->width = (size_t)bench_case_width(c);
     o->rows = calloc(ORACLE_MOST_ROWS, sizeof *o->rows);
@@ -68,9 +69,15 @@ bool oracle_create(const bench_case *c, oracle *o) {
         o->want = calloc(o->row_count * o->width, sizeof *o->want);
         o->bound = calloc(o->row_count * o->width, sizeof *o->bound);
     }
-    if (o->want && o->bound && oracle_fill(c, o)) return true;
+    if (o->want && o->bound && oracle_fill(c, memory, o)) return true;
     oracle_release(o);
     return false;
+}
+
+void oracle_forget(oracle_memory *memory) {
+    for (int role = 0; role < BENCH_ROLE_COUNT; ++role)
+        free(memory->values[role]);
+    memset(memory, 0, sizeof *memory);
 }
 
 void oracle_release(oracle *o) {

@@ -6,7 +6,7 @@
 #ifndef ATTEND_BENCH_ORACLE_H
 #define ATTEND_BENCH_ORACLE_H
 
-#include "bench_case.h"
+#include "bench_values.h"
 
 enum { ORACLE_MOST_ROWS = 64, ORACLE_MOST_VALUES = 1 << 18 };
 
@@ -16,9 +16,17 @@ typedef struct oracle {
     double *want, *bound; /* [row_count, width] */
 } oracle;
 
+/* The inputs of the last case: those that the next one shares are not made again. Zeroed before its
+ * first use. */
+typedef struct oracle_memory {
+    double *values[BENCH_ROLE_COUNT];
+    bench_case c[BENCH_ROLE_COUNT]; /* whose they are */
+} oracle_memory;
+void oracle_forget(oracle_memory *memory);
+
 /* Chooses the rows (first, last, the rest spread without a pattern) and computes them. False
  * without memory; nothing is left behind then. */
-bool oracle_create(const bench_case *c, oracle *o);
+bool oracle_create(const bench_case *c, oracle_memory *memory, oracle *o);
 void oracle_release(oracle *o);
 
 typedef struct oracle_difference {

@@ -4,7 +4,7 @@
  * threads. */
 #include "oracle_rows.h"
 
-#include "bench_values.h"
+#include "oracle_attention.h"
 
 #include "base/thread.h"
 #include "base/thread_pool.h"
@@ -14,104 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double unit = 0x1p-24; /* u of docs/numerics.md */
-static const double tiny = 1e-37;
-
 typedef struct work {
     const bench_case *c;
     oracle *o;
-    double *inputs[BENCH_ROLE_COUNT];
+    double *const *inputs;
     double *keys, *values; /* layer: of the samples that rows come from, [2, L, M] */
     bool rounded;          /* layer: every intermediate result in the storage type */
     atomic_bool failed;    /* a task found no memory */
 } work;
-
-static double dot(const double *a, const double *b, int64_t n) {
-    double sums[4] = {0};
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int lane = 0; lane < 4; ++lane)
-            sums[lane] += a[i + lane] * b[i + lane];
-    for (; i < n; ++i)
-        sums[0] += a[i] * b[i];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-static double absolute_dot(const double *a, const double *b, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; ++i)
-        sum += fabs(a[i] * b[i]);
-    return sum;
-}
-
-/* Half a unit in the last place of a 16-bit result; 0 for float32, whose rounding the bounds hold.
- */
-static double half_unit(attend_type type, double y) {
-    if (type == ATTEND_F32) return 0;
-    int exponent = 0;
-    frexp(y, &exponent);
-    return type == ATTEND_BF16 ? ldexp(1, exponent - 9) : fmax(ldexp(1, exponent - 12), 0x1p-25);
-}
-
-/* ---- softmax and attention ---- */
-
-typedef struct keys {
-    const double *k, *v; /* rows of them, `stride` apart */
-    int64_t stride, count;
-} keys;
-
-/* weights[j] of the allowed keys from their scores; returns the log of the sum of exp. */
-static double softmax(const double *scores, int64_t count, double *weights) {
-    double largest = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < count; ++j)
-        largest = fmax(largest, scores[j]);
-    for (int64_t j = 0; j < count; ++j)
-        sum += weights[j] = exp(scores[j] - largest);
-    for (int64_t j = 0; j < count; ++j)
-        weights[j] /= sum;
-    return largest + log(sum);
-}
-
-/* errors[j] = e_j; returns m. */
-static double score_errors(double *errors, const double *scores, const double *weights,
-                           int64_t count, double lse, double head_size) {
-    double mean = 0;
-    for (int64_t j = 0; j < count; ++j) {
-        errors[j] = unit * ((2 * sqrt(head_size) + 8) * errors[j] + fabs(scores[j]) + fabs(lse));
-        mean += weights[j] * errors[j];
-    }
-    return mean;
-}
-
-static double sum_term(int64_t key_count) {
-    return unit * (fmax(sqrt((double)key_count), 64) + 8);
-}
-
-/* out [d] and, where asked for, its bound. scratch: 3 * count doubles. */
-static void attend_row(const double *q, const keys *k, int64_t d, attend_type type, double *scratch,
-                       double *out, double *bound) {
-    double *const scores = scratch, *const weights = scratch + k->count,
-                  *const errors = scratch + 2 * k->count;
-    const double scale = 1 / sqrt((double)d);
-    for (int64_t j = 0; j < k->count; ++j) {
-        scores[j] = scale * dot(q, k->k + j * k->stride, d);
-        if (bound) errors[j] = scale * absolute_dot(q, k->k + j * k->stride, d);
-    }
-    const double lse = softmax(scores, k->count, weights);
-    memset(out, 0, (size_t)d * sizeof *out);
-    for (int64_t j = 0; j < k->count; ++j)
-        for (int64_t i = 0; i < d; ++i)
-            out[i] += weights[j] * k->v[j * k->stride + i];
-    if (!bound) return;
-    const double m = score_errors(errors, scores, weights, k->count, lse, (double)d);
-    memset(bound, 0, (size_t)d * sizeof *bound);
-    for (int64_t j = 0; j < k->count; ++j)
-        for (int64_t i = 0; i < d; ++i)
-            bound[i] +=
-                weights[j] * fabs(k->v[j * k->stride + i]) * (errors[j] + m + sum_term(k->count));
-    for (int64_t i = 0; i < d; ++i)
-        bound[i] += tiny + half_unit(type, out[i]);
-}
 
 static int64_t visible(const bench_case *c, int64_t query, int64_t key_count) {
     return c->causal && query + 1 < key_count ? query + 1 : key_count;
@@ -119,21 +29,10 @@ static int64_t visible(const bench_case *c, int64_t query, int64_t key_count) {
 
 static void attention_task(void *argument, int32_t index) {
     work *const w = argument;
-    const bench_case *const c = w->c;
-    const int64_t row = w->o->rows[index], query = row % c->queries,
-                  head = row / c->queries % c->heads, sample = row / c->queries / c->heads;
-    const int64_t group = sample * c->kv_heads + head / (c->heads / c->kv_heads);
-    const keys k = {w->inputs[BENCH_K] + group * c->keys * c->head_size,
-                    w->inputs[BENCH_V] + group * c->keys * c->head_size, c->head_size,
-                    visible(c, query, c->keys)};
-    double *const scratch = calloc((size_t)k.count, 3 * sizeof *scratch);
     const size_t at = (size_t)index * w->o->width;
-    if (scratch)
-        attend_row(w->inputs[BENCH_Q] + row * c->head_size, &k, c->head_size, c->type, scratch,
-                   w->o->want + at, w->o->bound + at);
-    else
+    if (!oracle_attention_row(w->c, w->inputs, w->o->rows[index], w->o->want + at,
+                              w->o->bound + at))
         atomic_store(&w->failed, true);
-    free(scratch);
 }
 
 /* ---- softmax, projection, merge ---- */
@@ -155,12 +54,13 @@ static void softmax_task(void *argument, int32_t index) {
         scores[j] = w->inputs[BENCH_Q][row * c->keys + j] / 8;
         errors[j] = fabs(scores[j]);
     }
-    const double lse = softmax(scores, count, want);
-    const double m = score_errors(errors, scores, want, count, lse, 1);
+    const double lse = oracle_softmax(scores, count, want);
+    const double m = oracle_score_errors(errors, scores, want, count, lse, 1);
     for (int64_t j = 0; j < count; ++j)
-        bound[j] = want[j] * (errors[j] + m + sum_term(count)) + tiny + half_unit(c->type, want[j]);
+        bound[j] = want[j] * (errors[j] + m + oracle_sum_term(count)) + oracle_tiny +
+                   oracle_half_unit(c->type, want[j]);
     for (int64_t j = count; j < c->keys; ++j)
-        bound[j] = tiny;
+        bound[j] = oracle_tiny;
     free(scores);
 }
 
@@ -170,12 +70,12 @@ static void project_task(void *argument, int32_t index) {
     const double *const x = w->inputs[BENCH_Q] + w->o->rows[index] * c->in;
     for (int64_t i = 0; i < c->out; ++i) {
         const double *const row = w->inputs[BENCH_W] + i * c->in;
-        const double bias = w->inputs[BENCH_BIAS][i], y = dot(x, row, c->in) + bias;
-        const double terms = absolute_dot(x, row, c->in) + fabs(bias);
+        const double bias = w->inputs[BENCH_BIAS][i], y = oracle_dot(x, row, c->in) + bias;
+        const double terms = oracle_absolute_dot(x, row, c->in) + fabs(bias);
         const size_t at = (size_t)index * w->o->width + (size_t)i;
         w->o->want[at] = y;
-        w->o->bound[at] = unit * (2 * sqrt((double)c->in) + 8) * terms + 8 * unit * fabs(y) + tiny +
-                          half_unit(c->type, y);
+        w->o->bound[at] = oracle_unit * (2 * sqrt((double)c->in) + 8) * terms +
+                          8 * oracle_unit * fabs(y) + oracle_tiny + oracle_half_unit(c->type, y);
     }
 }
 
@@ -188,7 +88,7 @@ static void merge_task(void *argument, int32_t index) {
         const size_t at = (size_t)index * w->o->width + (size_t)i;
         w->o->want[at] =
             w->inputs[BENCH_Q][(head * c->queries + query) * c->head_size + i % c->head_size];
-        w->o->bound[at] = tiny;
+        w->o->bound[at] = oracle_tiny;
     }
 }
 
@@ -201,7 +101,7 @@ static double stored(const work *w, double x) {
 static void linear(const work *w, const double *x, int part, double *out) {
     const int64_t m = w->c->model_size;
     for (int64_t i = 0; i < m; ++i)
-        out[i] = stored(w, dot(x, w->inputs[BENCH_W_Q + part] + i * m, m) +
+        out[i] = stored(w, oracle_dot(x, w->inputs[BENCH_W_Q + part] + i * m, m) +
                                w->inputs[BENCH_B_Q + part][i]);
 }
 
@@ -228,9 +128,13 @@ static void layer_heads(const work *w, int64_t row, const double *q, double *scr
     const int64_t d = c->model_size / c->heads;
     const int64_t start = slot(c, row / c->queries) * c->queries * c->model_size;
     for (int64_t h = 0; h < c->heads; ++h) {
-        const keys k = {w->keys + start + h * d, w->values + start + h * d, c->model_size,
-                        visible(c, row % c->queries, c->queries)};
-        attend_row(q + h * d, &k, d, ATTEND_F32, scratch, merged + h * d, NULL);
+        const oracle_query a = {.q = q + h * d,
+                                .k = w->keys + start + h * d,
+                                .v = w->values + start + h * d,
+                                .stride = c->model_size,
+                                .head_size = d,
+                                .count = visible(c, row % c->queries, c->queries)};
+        oracle_attend(&a, scratch, merged + h * d);
     }
     for (int64_t i = 0; i < c->model_size; ++i)
         merged[i] = stored(w, merged[i]);
@@ -295,42 +199,55 @@ static bool fill_layer(work *w, attend__thread_pool *pool) {
 
 /* ---- all ---- */
 
-static bool make_inputs(work *w) {
-    for (int role = 0; role < BENCH_ROLE_COUNT; ++role) {
-        const int64_t count = bench_input_count(w->c, (bench_role)role);
-        if (!count) continue;
-        float *const exact = malloc((size_t)count * sizeof *exact);
-        w->inputs[role] = malloc((size_t)count * sizeof *w->inputs[role]);
-        if (exact && w->inputs[role]) {
-            bench_input_fill(w->c, (bench_role)role, ATTEND_F32, exact);
-            for (int64_t i = 0; i < count; ++i)
-                w->inputs[role][i] = (double)bench_round(w->c->type, exact[i]);
-        }
-        free(exact);
-        if (!exact || !w->inputs[role]) return false;
+/* What the last case had stays where this one has the same. */
+static bool make_input(oracle_memory *m, const bench_case *c, bench_role role) {
+    const int64_t count = bench_input_count(c, role);
+    if (m->values[role] && bench_same_input(&m->c[role], c, role)) return true;
+    free(m->values[role]);
+    m->values[role] = NULL;
+    if (!count) return true;
+    m->c[role] = *c;
+    const attend_type type = bench_input_type(c, role);
+    float *const exact = malloc((size_t)count * sizeof *exact);
+    double *const values = malloc((size_t)count * sizeof *values);
+    if (exact && values) {
+        bench_input_fill(c, role, ATTEND_F32, exact);
+        for (int64_t i = 0; type == ATTEND_I8 && i < count; i += c->head_size)
+            bench_round_token(exact + i, c->head_size);
+        for (int64_t i = 0; i < count; ++i)
+            values[i] = (double)bench_round(type, exact[i]);
+        m->values[role] = values;
+    } else {
+        free(values);
     }
-    return true;
+    free(exact);
+    return m->values[role] != NULL;
 }
 
-bool oracle_fill(const bench_case *c, oracle *o) {
+static bool make_inputs(oracle_memory *m, const bench_case *c) {
+    bool good = true;
+    for (int role = 0; role < BENCH_ROLE_COUNT && good; ++role)
+        good = make_input(m, c, (bench_role)role);
+    return good;
+}
+
+bool oracle_fill(const bench_case *c, oracle_memory *memory, oracle *o) {
     static void (*const tasks[])(void *, int32_t) = {
         [BENCH_ATTENTION] = attention_task,
         [BENCH_PROJECT] = project_task,
         [BENCH_SOFTMAX] = softmax_task,
         [BENCH_MERGE] = merge_task,
     };
-    work w = {.c = c, .o = o};
+    work w = {.c = c, .o = o, .inputs = memory->values};
     atomic_init(&w.failed, false);
     attend__thread_pool *const pool = attend__thread_pool_create(attend__processor_count());
-    bool done = pool && make_inputs(&w);
+    bool done = pool && make_inputs(memory, c);
     if (done && c->op == BENCH_LAYER) {
         done = fill_layer(&w, pool);
     } else if (done) {
         attend__thread_pool_run(pool, (int32_t)o->row_count, tasks[c->op], &w);
         done = !atomic_load(&w.failed);
     }
-    for (int role = 0; role < BENCH_ROLE_COUNT; ++role)
-        free(w.inputs[role]);
     attend__thread_pool_release(pool);
     return done;
 }

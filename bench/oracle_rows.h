@@ -7,6 +7,6 @@
 #include "oracle.h"
 
 /* Fills o->want and o->bound for o->rows. False without memory. */
-bool oracle_fill(const bench_case *c, oracle *o);
+bool oracle_fill(const bench_case *c, oracle_memory *memory, oracle *o);
 
 #endif

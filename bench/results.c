@@ -63,7 +63,7 @@ static void write_peak(json_t *object, const entry *e, double median, peak p, do
 /* ---- an element of results ---- */
 
 static json_t *identity(const entry *e) {
-    char shape[160];
+    char shape[BENCH_NAME];
     bench_case_text(e->c, shape, sizeof shape);
     return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "case", e->c->name, "op",
                      bench_op_text(e->c->op), "sizes", bench_case_sizes(e->c), "shape",

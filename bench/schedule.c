@@ -17,8 +17,9 @@ typedef struct schedule {
     const bench_plan *plan;
     json_t *document;
     entry_list peaks, entries; /* of the whole run; of the block */
-    bench_case *kernels;       /* cases that workers listed */
-    runner **kernel_runners;   /* whose they are */
+    oracle_memory memory;
+    bench_case *kernels;     /* cases that workers listed */
+    runner **kernel_runners; /* whose they are */
     size_t kernel_count;
     int64_t next_id;
     size_t prepared, expected; /* entries, over all blocks */
@@ -121,6 +122,17 @@ static bool has_peaks(const schedule *s, const runner *r) {
     return false;
 }
 
+static bool takes(const runner *r, const bench_case *c) {
+    return !r->peaks_only && (!c->threads || c->threads == r->threads);
+}
+
+static size_t own_cases(const bench_plan *plan, const runner *r) {
+    size_t count = 0;
+    for (size_t i = 0; i < plan->case_count; ++i)
+        count += takes(r, &plan->cases[i]);
+    return count;
+}
+
 /* Peaks are measured by our own workers: one for each device and number of threads. */
 static bool start_all(schedule *s) {
     for (size_t i = 0; i < s->plan->runner_count; ++i) {
@@ -133,7 +145,7 @@ static bool start_all(schedule *s) {
             continue;
         }
         if (s->plan->own_kernels) list_kernels(s, r);
-        if (!r->peaks_only) s->expected += s->plan->case_count;
+        s->expected += own_cases(s->plan, r);
         if (r->peer || has_peaks(s, r)) continue;
         for (int k = 0; k < PEAK_COUNT; ++k) {
             entry *const e = add(s, &s->peaks, &peak_cases[k], r);
@@ -150,7 +162,7 @@ static bool start_all(schedule *s) {
 
 static bool prepare_entry(schedule *s, const bench_case *c, runner *r, const oracle *o) {
     const bool takes_ours = !json_object_get(r->about, "cases");
-    if (!r->about || r->peaks_only || takes_ours == (c->op == BENCH_KERNEL)) return true;
+    if (!r->about || !takes(r, c) || takes_ours == (c->op == BENCH_KERNEL)) return true;
     entry *const e = add(s, &s->entries, c, r);
     if (!e) return true;
     tell(s, e, 0);
@@ -164,7 +176,7 @@ static bool prepare_entry(schedule *s, const bench_case *c, runner *r, const ora
 static bool prepare_case(schedule *s, const bench_case *c) {
     oracle o;
     memset(&o, 0, sizeof o);
-    if (s->plan->check && !oracle_create(c, &o)) {
+    if (s->plan->check && !oracle_create(c, &s->memory, &o)) {
         s->no_memory = true;
         return true;
     }
@@ -225,7 +237,11 @@ static size_t end_of_block(const bench_plan *plan, size_t first) {
     double bytes = 0;
     size_t i = first;
     while (i < plan->case_count) {
-        bytes += bench_case_bytes(&plan->cases[i]) * (double)plan->runner_count;
+        const bench_case *const c = &plan->cases[i];
+        const bool shares = i > first && !c->cache && !c[-1].cache && /* keys and values */
+                            bench_same_input(c, c - 1, BENCH_K);
+        const double own = bench_case_bytes(c) - (shares ? bench_case_key_bytes(c) : 0);
+        bytes += own * (double)plan->runner_count;
         if (i > first && bytes > (double)plan->memory_bytes) break;
         ++i;
     }
@@ -251,6 +267,7 @@ bench_end bench_run(const bench_plan *plan, json_t *document) {
     for (size_t i = 0; i < plan->runner_count; ++i)
         runner_end(&plan->runners[i]);
     clear(&s.peaks);
+    oracle_forget(&s.memory);
     free(s.peaks.items);
     free(s.entries.items);
     free(s.kernels);

@@ -69,7 +69,7 @@ static int print_cases(const settings *s) {
     case_list list = {NULL, 0};
     const bool good = make_cases(&all, &list);
     for (size_t i = 0; i < list.count; ++i) {
-        char text[160];
+        char text[BENCH_NAME];
         bench_case_text(&list.items[i], text, sizeof text);
         printf("%-20s  %s\n", list.items[i].name, text);
     }

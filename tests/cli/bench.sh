@@ -72,6 +72,8 @@ wrong() { # SENTENCE ARGUMENT..
 wrong "'nosuch' is no named shape" --case nosuch
 wrong "3 heads cannot share 2" --case 'B1 H3 G2 L4 S4 D8'
 wrong "'Q7' is no size" --case 'B1 Q7 f32'
+wrong "window: '' is no value" --case 'B1 H1 G1 L4 S4 D8 f32 window'
+wrong "project knows no bias" --case 'project R2 N2 K2 f32 bias'
 wrong "project has no size B" --case 'project B1 R2 N2 K2 f32'
 wrong "E9: cases have values as wide as keys" --case 'B1 H1 G1 L4 S4 D8 E9 f32'
 wrong "the matrix has 1000000 cases" --seq 1-1000 --heads 1-1000
