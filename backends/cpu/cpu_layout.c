@@ -4,7 +4,7 @@
  * values, in pages; and how a block of keys or values gets from there to what the kernels read. The
  * same floats reach them whatever the layout, so that it changes no bit of a result. Values that
  * lay in a buffer were not checked by the host: what would lead outside the tensors is clamped. */
-#include "cpu_attention.h"
+#include "cpu_runs.h"
 
 #include "base/checked.h"
 
@@ -70,20 +70,12 @@ attend__span attend__query_span(const attend__call *call, const attend_tensor *t
 
 /* ---- rows of keys ---------------------------------------------------------------------------- */
 
-/* Keys of a sample that lie at one distance from each other. */
-typedef struct run {
-    attend__matrix rows;
-    int64_t count;
-    const float *scales; /* of the first; NULL: not int8 */
-    int64_t scale_stride;
-} run;
-
-/* From key `key` on, at most `most` of them. */
-static run run_at(const attend__call *call, const attend_tensor *t, const attend_tensor *scales,
-                  int64_t batch, int64_t group, int64_t key, int64_t most) {
+attend__run attend__run_at(const attend__call *call, const attend_tensor *t,
+                           const attend_tensor *scales, int64_t batch, int64_t group, int64_t key,
+                           int64_t most) {
     const attend_attention *const a = call->a;
     attend__place place = {batch, key};
-    run r = {.count = most};
+    attend__run r = {.count = most};
     if (call->packed_keys) {
         place.batch = 0;
         place.row +=
@@ -123,9 +115,8 @@ static void multiply_out(const int8_t *x, int64_t stride, int64_t n, float scale
         to[i] = (float)x[i * stride] * scale;
 }
 
-/* The rows of a run as float32, `to_stride` apart, filled up with 0. */
-static void widen_run(const attend__call *call, const run *r, int64_t columns, float *to,
-                      int64_t to_stride) {
+void attend__widen_run(const attend__call *call, const attend__run *r, int64_t columns, float *to,
+                       int64_t to_stride) {
     const int64_t bytes = r->rows.row_stride * attend__element_bytes(r->rows.type);
     for (int64_t i = 0; i < r->count; i++, to += to_stride) {
         char *const first = (char *)(uintptr_t)r->rows.first + i * bytes;
@@ -144,16 +135,15 @@ static void pack_runs(const attend__call *call, const attend__scratch *scratch, 
                       int64_t group, attend__block block) {
     const attend_attention *const a = call->a;
     for (int32_t from = block.from; from < block.to;) {
-        const run r =
-            run_at(call, &a->k, &a->k_scales, batch, group, block.key + from, block.to - from);
+        const attend__run r = attend__run_at(call, &a->k, &a->k_scales, batch, group,
+                                             block.key + from, block.to - from);
         call->kernels->pack_keys(&r.rows, from, from + (int32_t)r.count, call->depth,
                                  scratch->keys);
         from += (int32_t)r.count;
     }
 }
 
-/* Pages that are panels already: as attend__cpu_cache_layout lays them out. */
-static bool holds_panels(const attend__call *call) {
+bool attend__holds_panels(const attend__call *call) {
     const attend_tensor *const k = &call->a->k;
     const int64_t lanes = call->kernels->lanes;
     return call->paged && k->type == ATTEND_F32 && k->sizes[2] == lanes && k->strides[2] == 1 &&
@@ -164,7 +154,8 @@ static void point_at_panels(const attend__call *call, const attend__scratch *scr
                             int64_t group, attend__block block) {
     const int32_t lanes = call->kernels->lanes;
     for (int32_t c = block.from / lanes * lanes; c < block.to; c += lanes) {
-        const run r = run_at(call, &call->a->k, NULL, batch, group, block.key + c, lanes);
+        const attend__run r =
+            attend__run_at(call, &call->a->k, NULL, batch, group, block.key + c, lanes);
         scratch->panels[c / lanes] = (const float *)(const void *)r.rows.first;
     }
 }
@@ -174,7 +165,7 @@ void attend__pack_block_keys(const attend__call *call, const attend__scratch *sc
     const attend_tensor *const k = &call->a->k;
     const bool whole = !call->paged || k->sizes[2] % call->kernels->lanes == 0;
     if (block.from == block.to) return;
-    if (holds_panels(call)) {
+    if (attend__holds_panels(call)) {
         point_at_panels(call, scratch, batch, group, block);
         return;
     }
@@ -186,9 +177,9 @@ void attend__pack_block_keys(const attend__call *call, const attend__scratch *sc
     }
     float *to = scratch->gathered;
     for (int32_t from = block.from; from < block.to;) {
-        const run r =
-            run_at(call, k, &call->a->k_scales, batch, group, block.key + from, block.to - from);
-        widen_run(call, &r, call->depth, to, call->depth);
+        const attend__run r = attend__run_at(call, k, &call->a->k_scales, batch, group,
+                                             block.key + from, block.to - from);
+        attend__widen_run(call, &r, call->depth, to, call->depth);
         to += r.count * call->depth;
         from += (int32_t)r.count;
     }
@@ -202,7 +193,8 @@ attend__values attend__block_values(const attend__call *call, const attend__scra
     const int64_t first = block.key + block.from, count = block.to - block.from;
     const attend__values packed = {scratch->values, call->padded_columns};
     for (int64_t done = 0; done < count;) {
-        const run r = run_at(call, v, scales, batch, group, first + done, count - done);
+        const attend__run r =
+            attend__run_at(call, v, scales, batch, group, first + done, count - done);
         const bool readable = v->type == ATTEND_F32 && r.rows.column_stride == 1 &&
                               call->columns == call->padded_columns;
         if (readable && !copy && r.count == count) {
@@ -212,7 +204,7 @@ attend__values attend__block_values(const attend__call *call, const attend__scra
         }
         float *const to = scratch->values + done * call->padded_columns;
         if (r.scales != NULL)
-            widen_run(call, &r, call->columns, to, call->padded_columns);
+            attend__widen_run(call, &r, call->columns, to, call->padded_columns);
         else
             call->kernels->pack_values(&r.rows, (int32_t)r.count, call->columns, to);
         done += r.count;
