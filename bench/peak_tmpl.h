@@ -23,9 +23,12 @@ enum { FUSED = 0 };
 
 enum {
     LANES = sizeof(vector) / sizeof(float),
-    /* More than latency times pipes (4 * 2 on today's processors), fewer than there are registers.
-     */
+/* More than latency times pipes (4 * 2 on x86, 4 * 4 on large ARM cores), fewer than registers. */
+#if defined(__aarch64__)
+    ACCUMULATORS = 24
+#else
     ACCUMULATORS = 12
+#endif
 };
 
 static double add_up(vector v) {

@@ -5,6 +5,7 @@
 packages_build="gcc libc6-dev make cmake pkg-config libjansson-dev libutf8proc-dev"
 packages_opencl="opencl-headers ocl-icd-libopencl1 pocl-opencl-icd libclblast-dev"
 packages_opencl_full="oclgrind mesa-opencl-icd python3-venv"
+packages_arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 packages_model="python3-minimal python3-pip"
 packages_tests="libcmocka-dev python3-minimal ocl-icd-opencl-dev oclgrind"
 

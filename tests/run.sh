@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs the tests; --full adds the suites of minutes: 3,000 generated
-# cases, sanitizers, fuzzing, the comparison with PyTorch, all OpenCL drivers and Oclgrind. Ends with CTest's summary.
+# cases, sanitizers, fuzzing, the comparison with PyTorch, all OpenCL drivers and Oclgrind, 64-bit ARM. Ends with CTest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/packages.sh
@@ -39,6 +39,7 @@ build_and_test() { # PRESET CTEST-ARGUMENT..
 
 if [ "$full" -eq 1 ]; then
     need_packages "the full tests" clang libclang-rt-14-dev g++ python3-venv libxml2-utils $packages_opencl_full || true
+    need_packages "64-bit ARM" $packages_arm64 || true
     scripts/get_oracles.sh || true
     scripts/get_intel_opencl.sh >/dev/null || true
     # drivers compile in this process and leak, which sanitizers see as ours: what runs on PoCL runs without, and

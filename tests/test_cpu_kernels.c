@@ -17,9 +17,9 @@
 #include "base/half.h"
 #include "cpu_kernels.h"
 #include "guarded.h"
+#include "isas.h"
 
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
-static const attend__cpu_kernels *tables[3];
+static const attend__cpu_kernels *tables[ISA_COUNT];
 static int table_count;
 static uint64_t seed = 20240607, state;
 
@@ -321,7 +321,7 @@ static void test_mix(void **unused) {
 }
 
 static void choose_tables(void) {
-    for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
+    for (size_t i = 0; i < ISA_COUNT; i++) {
         const attend__cpu_kernels *const found = attend__cpu_select(isas[i]);
         if (found != NULL && strcmp(found->isa, isas[i]) == 0)
             tables[table_count++] = found;

@@ -16,10 +16,10 @@
 #include <cmocka.h>
 
 #include "attend/attend.h"
+#include "isas.h"
 
 enum { CASES = 40, SAMPLES = 3 };
 
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
 static const int32_t thread_counts[] = {1, 2, 3, 8};
 
 typedef struct problem {
@@ -189,7 +189,7 @@ static void check_case(attend_context *const *contexts, uint64_t seed, const cha
 
 static void test_same_bits(void **unused) {
     (void)unused;
-    for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
+    for (size_t i = 0; i < ISA_COUNT; i++) {
         attend_context *contexts[4];
         for (size_t t = 0; t < 4; t++)
             contexts[t] = open_cpu(isas[i], thread_counts[t]);

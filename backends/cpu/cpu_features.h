@@ -9,7 +9,7 @@ enum {
     ATTEND__CPU_AVX512 = 2 /* the former, AVX-512 F, BW, VL, DQ and saved ZMM and mask state */
 };
 
-/* Bits of the above; 0 on other machines than x86. Any thread. */
+/* Bits of the above; 0 on other machines than x86: NEON is part of AArch64. Any thread. */
 unsigned attend__cpu_features(void);
 
 /* The processor's own name, "CPU" where it has none. `name` ends in 0. */

@@ -17,7 +17,9 @@
 #include "stage_kernels.h"
 
 /* A block needs its accumulators, a row of weights and one element of x in registers. */
-#if VF_REGISTERS >= 32
+#if VF_LANES == 4
+enum { PANEL_VECTORS = 4, TILE_ROWS = 6, ACCUMULATORS = 24 };
+#elif VF_REGISTERS >= 32
 enum { PANEL_VECTORS = 2, TILE_ROWS = 14, ACCUMULATORS = 28 };
 #elif VF_LANES > 1
 enum { PANEL_VECTORS = 2, TILE_ROWS = 6, ACCUMULATORS = 12 };
@@ -95,7 +97,7 @@ static void multiply(const attend__tile *t) {
         multiply_rows(6, t);
         return;
 #endif
-#if VF_REGISTERS >= 32
+#if VF_REGISTERS >= 32 && VF_LANES > 4
     case 7:
         multiply_rows(7, t);
         return;

@@ -2,7 +2,7 @@
  *
  * The vector verbs for machines without a vector header of their own: vectors of one lane. Kernels
  * are written once over these verbs (the *_tmpl.h files) and compiled once per instruction set.
- * This file is also the contract of the verbs; simd_avx2.h and simd_avx512.h only implement it.
+ * This file is also the contract of the verbs; the other simd_*.h only implement it.
  *
  *   VF_LANES       lanes of a vector, a power of two
  *   VF_REGISTERS   vector registers a kernel may plan with

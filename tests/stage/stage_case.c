@@ -2,6 +2,7 @@
  *
  * The helpers of stage_case.h. */
 #include "stage_case.h"
+#include "isas.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -228,6 +229,8 @@ attend_context *stage_open(const char *isa, int threads) {
 }
 
 const char *const *stage_isas(void) {
-    static const char *const all[] = {"", "avx2", "scalar", NULL}, *const one[] = {"", NULL};
+    static const char *all[ISA_COUNT + 1] = {""}, *const one[] = {"", NULL};
+    for (int i = 0; i + 1 < ISA_COUNT; i++) /* "" is the best of the machine */
+        all[i + 1] = isas[i];
     return strcmp(backend(), "cpu") == 0 ? all : one;
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The kernels for AArch64 Advanced SIMD: verbs, bodies, table. */
+#include "cpu_kernels.h"
+#include "simd_neon.h"
+#include "vec_math.h"
+
+/* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency
+ * of fma: 4 cycles on 4 pipes need 16 of them. */
+enum { STRIP_ROWS = 6 };
+#define STRIP_TILE "6x16"
+#define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4) X(6, 4)
+
+#include "attention_tmpl.h"
+#include "stages_tmpl.h"
+
+static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
+
+const attend__cpu_kernels attend__cpu_kernels_neon = {"neon", &attention_kernels, &stage_kernels};
