@@ -30,6 +30,11 @@ attend_tensor random_mask(int64_t n0, int64_t n1);
 #define EMPTY(type, ...) empty_tensor(type, SIZES(__VA_ARGS__))
 
 void same_bits(const attend_tensor *a, const attend_tensor *b);
+/* The same bits where a backend promises that of its layers, else what a layer may err (float32).
+ */
+void agree(attend_context *context, const attend_tensor *got, const attend_tensor *want);
+/* Tokens at .. at + n - 1 of a tensor whose second dimension is theirs. */
+attend_tensor tokens_of(attend_tensor t, int64_t at, int64_t n);
 void succeeds(attend_status status);
 
 attend_multihead_desc random_heads(attend_type type, int64_t width_k);

@@ -31,31 +31,6 @@ static attend_cache *new_cache(attend_context *context, attend_type type, int64_
     return cache;
 }
 
-/* Products by CLBlast depend on the number of rows. */
-static bool promises_bits(attend_context *context) {
-    attend_decision d = {.size = sizeof d};
-    succeeds(attend_context_decision(context, &d));
-    return strcmp(d.backend, "clblast") != 0;
-}
-
-static void agree(attend_context *context, const attend_tensor *got, const attend_tensor *want) {
-    if (promises_bits(context)) {
-        same_bits(got, want);
-        return;
-    }
-    const float *a = got->data, *b = want->data;
-    for (size_t i = 0; i < count_of(want); i++)
-        if (!(fabsf(a[i] - b[i]) <= 5e-5f + 5e-5f * fabsf(b[i])))
-            fail_msg("element %zu: %g instead of %g", i, (double)a[i], (double)b[i]);
-}
-
-/* Tokens at .. at + n - 1 of a tensor whose second dimension is theirs. */
-static attend_tensor tokens_of(attend_tensor t, int64_t at, int64_t n) {
-    t.offset += at * t.strides[1];
-    t.sizes[1] = n;
-    return t;
-}
-
 static const int64_t splits[][8] = {{4, 1, 1, 5}, {L}, {1, 1, 1, 1, 1, 1, 1, 4}, {9, 2}};
 static const int64_t page_sizes[] = {0, 1, 3, 64};
 

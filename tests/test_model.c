@@ -194,6 +194,65 @@ static void keeps_what_was_asked_for(void **state) {
     attend_encoding_release(all);
 }
 
+/* ---- several texts --------------------------------------------------------------------------- */
+
+/* Enough for several packed runs, the third with what is longer than one of them holds; texts of no
+ * byte among them. */
+static void many_texts_are_as_alone(void **state) {
+    const fixture *const f = *state;
+    enum { COUNT = 24, WORDS = 500 };
+    static char room[COUNT][2 * WORDS + 1];
+    const char *texts[COUNT];
+    size_t sizes[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        const size_t words = i % 4 == 3 ? i / 4 * 80 : i * 7 % 13;
+        for (size_t w = 0; w < words; w++) {
+            room[i][2 * w] = (char)('a' + (w * 5 + i) % 26);
+            room[i][2 * w + 1] = ' ';
+        }
+        texts[i] = room[i];
+        sizes[i] = 2 * words;
+    }
+    attend_encode_options options = attend_encode_options_default();
+    options.layer = -2;
+    attend_encoding *many[COUNT];
+    if (attend_model_encode_many(f->model, COUNT, texts, sizes, &options, many))
+        fail_msg("%s", attend_error_text());
+    for (size_t i = 0; i < COUNT; i++) {
+        attend_encoding *const alone = encode(state, texts[i], &options);
+        const size_t n = attend_encoding_length(alone);
+        assert_int_equal(attend_encoding_length(many[i]), n);
+        assert_memory_equal(attend_encoding_hidden(many[i]), attend_encoding_hidden(alone),
+                            n * MODEL_SIZE * sizeof(float));
+        assert_memory_equal(attend_encoding_embedding(many[i]), attend_encoding_embedding(alone),
+                            MODEL_SIZE * sizeof(float));
+        assert_null(attend_encoding_weights(many[i], 0, 0));
+        attend_encoding_release(alone);
+        attend_encoding_release(many[i]);
+    }
+}
+
+static void many_texts_keep_weights_and_name_the_bad_one(void **state) {
+    const fixture *const f = *state;
+    const char *texts[] = {tired, "a b", "c"};
+    attend_encoding *many[3];
+    assert_int_equal(attend_model_encode_many(f->model, 2, texts, NULL, NULL, many), ATTEND_OK);
+    assert_non_null(attend_encoding_weights(many[1], 5, 11));
+    attend_encoding_release(many[0]);
+    attend_encoding_release(many[1]);
+    texts[1] = "bad \xff";
+    assert_int_equal(attend_model_encode_many(f->model, 3, texts, NULL, NULL, many), ATTEND_FORMAT);
+    assert_true(strncmp(attend_error_text(), "texts[1]: ", 10) == 0);
+    assert_true(many[0] == NULL && many[1] == NULL && many[2] == NULL);
+    texts[1] = NULL;
+    assert_int_equal(attend_model_encode_many(f->model, 3, texts, NULL, NULL, many),
+                     ATTEND_NULL_POINTER);
+    assert_string_equal(attend_error_text(), "texts[1]: text: missing");
+    assert_int_equal(attend_model_encode_many(f->model, 0, NULL, NULL, NULL, NULL), ATTEND_OK);
+    assert_int_equal(attend_model_encode_many(f->model, 1, texts, NULL, NULL, NULL),
+                     ATTEND_NULL_POINTER);
+}
+
 static void gives_the_model_sizes(void **state) {
     const fixture *const f = *state;
     attend_model_info info = {.size = sizeof info};
@@ -241,6 +300,9 @@ int main(void) {
         ON(reference, it_is_the_animal),
         ON(cpu, similar_sentences_are_close),
         ON(cpu, keeps_what_was_asked_for),
+        ON(cpu, many_texts_are_as_alone),
+        ON(reference, many_texts_are_as_alone),
+        ON(cpu, many_texts_keep_weights_and_name_the_bad_one),
         ON(cpu, gives_the_model_sizes),
         ON(cpu, takes_as_many_tokens_as_it_has_positions),
     };

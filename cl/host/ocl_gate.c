@@ -64,7 +64,9 @@ static int small_tensors(attend_operation operation, void *description,
         list[count++] = &a->starts;
         list[count++] = &a->page_table;
     } else if (operation == ATTEND_OP_ROPE) {
-        list[count++] = &((attend_rope *)description)->position_offsets;
+        attend_rope *const r = description;
+        list[count++] = &r->position_ids;
+        list[count++] = &r->position_offsets;
     } else if (operation == ATTEND_OP_MERGE) {
         list[count++] = &((attend_merging *)description)->sinks;
     }

@@ -23,11 +23,12 @@ static cl_mem set_table(ocl_run *run, const attend_tensor *t, i64 *offset, i64 s
 
 static cl_mem set_ids(ocl_run *run, const attend_tensor *ids, rope_arguments *a) {
     if (!attend__ocl_given(ids)) return NULL;
-    const ocl_memory memory = attend__ocl_input(run, ids);
+    attend_tensor packed;
+    const ocl_memory memory = attend__ocl_small(run, ids, &packed);
     a->ids_type = (i32)ids->type;
     a->ids_offset = memory.offset;
-    a->ids_strides[0] = ids->strides[0];
-    a->ids_strides[1] = ids->strides[1];
+    a->ids_strides[0] = packed.strides[0];
+    a->ids_strides[1] = packed.strides[1];
     return memory.memory;
 }
 
@@ -57,6 +58,7 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_row_sizes(&r->x, a.sizes);
     attend_tensor packed;
     const ocl_memory offsets = attend__ocl_small(run, &r->position_offsets, &packed);
+    const cl_mem ids = set_ids(run, &r->position_ids, &a);
     attend__ocl_small_flush(run);
     a.offsets_type = (i32)r->position_offsets.type;
     a.offsets_at = offsets.offset;
@@ -65,7 +67,7 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_memory(&launch, attend__ocl_rows_in(run, &r->x, &a.x));
     attend__ocl_memory(&launch, set_table(run, &r->cos, &a.cos_offset, a.cos_strides, &a.cos_step));
     attend__ocl_memory(&launch, set_table(run, &r->sin, &a.sin_offset, a.sin_strides, &a.sin_step));
-    attend__ocl_memory(&launch, set_ids(run, &r->position_ids, &a));
+    attend__ocl_memory(&launch, ids);
     attend__ocl_memory(&launch, offsets.memory);
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &r->out, &a.out));
     attend__ocl_value(&launch, &a, sizeof a);
@@ -84,6 +86,8 @@ attend_status attend__ocl_plan_rope(attend_device *device, const attend_rope *la
     p->record = record;
     if (attend__ocl_given(&largest->position_offsets))
         p->small_bytes = (size_t)largest->x.sizes[0] * sizeof(i64);
+    if (attend__ocl_given(&largest->position_ids)) /* never with offsets */
+        p->small_bytes = (size_t)largest->x.sizes[0] * (size_t)largest->x.sizes[2] * sizeof(i64);
     (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_rope, attend__ocl_lanes(device),
                                   "rope", &status);
     return attend__ocl_plan_made(device, p, status, plan);

@@ -81,6 +81,20 @@ typedef struct attend_multihead_args {
     attend_tensor lse;          /* [B, H, L] F32 */
     int32_t cache_only;         /* 1: nothing is appended; x_q attends over what the cache holds */
     int32_t reserved_flags;     /* must be 0 */
+
+    /* Packed batches: the samples' rows lie one after another, without padding. x_q [1, U, M], out
+     * and residual [1, U, N], lse [1, H, U]; sample b has rows cu[b] .. cu[b + 1] - 1 and its first
+     * row has position 0, or with a cache its tokens before the call. [B + 1] I32 or I64 in host
+     * memory, from 0 on, never falling, the last at most U; empty samples are allowed. The same for
+     * x_kv and x_v [1, V, .] with cu_key_lengths, which belong to x_kv only: self-attention has
+     * those of its queries, and appends as many tokens to a cache. mask, bias, key_mask, weights
+     * and weights_mean are padded arrays as in attend_attention, L and S those of the longest
+     * sample. Rows of out and lse behind the last sample stay as they were. Excludes query_lengths
+     * and key_lengths (key_lengths not with cache_only). Errors: INVALID (not in host memory, one
+     * without the other, excluded members), SHAPE (no [B + 1], or of another B; x of a batch other
+     * than 1), OUT_OF_RANGE (values). */
+    attend_tensor cu_query_lengths;
+    attend_tensor cu_key_lengths;
 } attend_multihead_args;
 ATTEND_API void attend_multihead_args_init(void *arguments, size_t size);
 static inline attend_multihead_args attend_multihead_args_default(void) {
@@ -188,6 +202,12 @@ typedef struct attend_block_args {
     /* Of the cross-attention: keys and values of `memory` are appended; without `memory` those that
      * were appended before are attended over, so that the encoder's output is projected once. */
     attend_cache *memory_cache;
+
+    /* Packed batches, as in attend_multihead_args: x and out [1, U, M] with cu_query_lengths, which
+     * are those of the self-attention's keys too; memory [1, V, M'] with memory_cu_key_lengths. A
+     * decoder with `memory` needs both or none. */
+    attend_tensor cu_query_lengths;
+    attend_tensor memory_cu_key_lengths;
 } attend_block_args;
 ATTEND_API void attend_block_args_init(void *arguments, size_t size);
 static inline attend_block_args attend_block_args_default(void) {

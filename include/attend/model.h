@@ -54,6 +54,16 @@ ATTEND_API attend_status attend_model_encode_with(const attend_model *model, con
                                                   size_t text_bytes,
                                                   const attend_encode_options *options,
                                                   attend_encoding **encoding);
+/* Several texts at once, each as attend_model_encode_with gives it, to the bit on backends that
+ * have one order for all row counts: the texts run one after another in one packed batch, without
+ * padding. `sizes` are the bytes of each text, NULL = all end with NUL. encodings[count] receives
+ * one encoding for each text, in the order of the texts; all are NULL after a failure, whose
+ * sentence names the text ("texts[3]: .."). Texts whose weights are kept run one by one: keep none
+ * (layer -2) where only embeddings are wanted. Errors as attend_model_encode_with. */
+ATTEND_API attend_status attend_model_encode_many(const attend_model *model, size_t count,
+                                                  const char *const *texts, const size_t *sizes,
+                                                  const attend_encode_options *options,
+                                                  attend_encoding **encodings);
 /* Only the ids, without running the model; no limit on their number. */
 ATTEND_API attend_status attend_model_tokenize(const attend_model *model, const char *text,
                                                size_t text_bytes, attend_encoding **encoding);

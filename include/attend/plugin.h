@@ -155,9 +155,9 @@ typedef struct attend_device_event attend_device_event;
 /* HOST_MEMORY: tensors reach the device as pointers in `data` with offset 0, whatever they were; it
  * must have `run`, and the host makes the asynchronous forms of it. Without it every large tensor
  * reaches the device as `buffer`, which holds an attend_device_buffer, with `offset` in elements;
- * the small host arrays of attend_attention (lengths, offsets, slopes, sinks, cu_*) may be either,
- * host memory then only until enqueue returns; it must have `enqueue` and the buffer and event
- * members. */
+ * the small host arrays of attend_attention (lengths, offsets, slopes, sinks, cu_*) and of
+ * attend_rope (position_ids, position_offsets) may be either, host memory then only until enqueue
+ * returns; it must have `enqueue` and the buffer and event members. */
 typedef enum attend_device_flags {
     ATTEND_DEVICE_HOST_MEMORY = 1,
     ATTEND_DEVICE_FLAGS_FORCE_32_BITS = 0x7fffffff

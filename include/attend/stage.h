@@ -186,8 +186,8 @@ typedef struct attend_rope {
     attend_tensor x;   /* [B, H, L, D] */
     attend_tensor cos; /* [P, n], or [B, L, n] (then no position_ids); F32 or the type of x */
     attend_tensor sin; /* as cos */
-    attend_tensor position_ids; /* [B, L] I32 or I64, each in 0..P-1; host memory is checked,
-                                   buffers clamped */
+    attend_tensor position_ids; /* [B, L] I32 or I64, each in 0..P-1; host memory is checked, and
+                                   copied by the enqueue form; buffers clamped */
     attend_tensor out;          /* [B, H, L, D]; in place */
     int64_t position_offset;    /* >= 0 */
     int64_t rotary_dim;         /* even, <= D; 0 = D */

@@ -113,7 +113,7 @@ enum {
     X(x, NEED | FLOATS | PLACE, "BHLD")                                                            \
     X(cos, NEED | FLOATS, "?")                                                                     \
     X(sin, NEED | FLOATS, "?")                                                                     \
-    X(position_ids, IN | INDEX, "BL")                                                              \
+    X(position_ids, SMALL | INDEX, "BL")                                                           \
     X(position_offsets, SMALL | INDEX, "B")                                                        \
     X(out, MUST | FLOATS, "BHLD")
 

@@ -117,6 +117,11 @@ attend_status attend__fields_check(attend_context *context, const attend__fields
                                    const void *description);
 attend_status attend__operation_check(attend_context *context, attend_operation operation,
                                       const void *description);
+/* Whether `cu` is a vector of cumulative lengths of at most `rows` rows of `of`: from 0 on, never
+ * falling; values in a buffer pass. And the longest sample of one in host memory. */
+attend_status attend__cumulative_check(const char *name, const attend_tensor *cu, int64_t rows,
+                                       const char *of);
+int64_t attend__cumulative_longest(const attend_tensor *cu, int64_t most);
 /* Whether two valid tensors may share memory; whether they are one and the same view. */
 bool attend__tensors_overlap(const attend_tensor *a, const attend_tensor *b);
 bool attend__tensors_same(const attend_tensor *a, const attend_tensor *b);

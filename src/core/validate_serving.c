@@ -52,8 +52,14 @@ static attend_status check_cumulative(const char *name, const attend_tensor *cu,
     return ATTEND_OK;
 }
 
+attend_status attend__cumulative_check(const char *name, const attend_tensor *cu, int64_t rows,
+                                       const char *of) {
+    const attend_status status = check_vector(name, cu);
+    return status != ATTEND_OK ? status : check_cumulative(name, cu, rows, of);
+}
+
 /* The longest of the samples; differences of values that were never checked stay within bounds. */
-static int64_t longest_of(const attend_tensor *cu, int64_t most) {
+int64_t attend__cumulative_longest(const attend_tensor *cu, int64_t most) {
     int64_t longest = 0;
     for (int64_t b = 0; b + 1 < distinct(cu); b++) {
         const int64_t from = attend_tensor_index(cu, b), to = attend_tensor_index(cu, b + 1);
@@ -87,7 +93,7 @@ static attend_status size_packed(const packed_side *side, const attend__problem 
     const bool asked = *side->length != 0;
     int64_t longest = side->rows;
     if (cu->data != NULL)
-        longest = longest_of(cu, side->rows);
+        longest = attend__cumulative_longest(cu, side->rows);
     else if (cu->buffer != NULL && !asked)
         return attend__fail(ATTEND_INVALID,
                             "%s: must be set, as the cumulative lengths lie in a buffer",

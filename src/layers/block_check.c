@@ -4,6 +4,7 @@
 #include "layers/block.h"
 
 #include "core/error.h"
+#include "layers/layer_packed.h"
 
 #include <string.h>
 
@@ -24,6 +25,8 @@ static const attend__field args_fields[] = {
     ATTEND__MEMBER(attend_block_args, weights_mean, ATTEND__ASKED),
     ATTEND__MEMBER(attend_block_args, memory_weights, ATTEND__ASKED),
     ATTEND__MEMBER(attend_block_args, memory_weights_mean, ATTEND__ASKED),
+    ATTEND__MEMBER(attend_block_args, cu_query_lengths, ATTEND__LENGTHS),
+    ATTEND__MEMBER(attend_block_args, memory_cu_key_lengths, ATTEND__LENGTHS),
     /* the rest of attend__block_call */
     ATTEND__CACHE_FIELDS(attend__block_call, self),
     ATTEND__CACHE_FIELDS(attend__block_call, cross),
@@ -44,6 +47,7 @@ attend__multihead_call attend__block_self_call(const attend__block_call *call) {
     a->key_mask = args->key_mask;
     a->query_lengths = args->query_lengths;
     a->key_lengths = args->key_lengths;
+    a->cu_query_lengths = args->cu_query_lengths;
     a->weights = args->weights;
     a->weights_mean = args->weights_mean;
     a->cache = args->cache;
@@ -61,6 +65,8 @@ attend__multihead_call attend__block_cross_call(const attend__block_call *call) 
     a->key_mask = args->memory_key_mask;
     a->query_lengths = args->query_lengths;
     a->key_lengths = args->memory_key_lengths;
+    a->cu_query_lengths = args->cu_query_lengths;
+    a->cu_key_lengths = args->memory_cu_key_lengths;
     a->weights = args->memory_weights;
     a->weights_mean = args->memory_weights_mean;
     a->cache = args->memory_cache;
@@ -89,6 +95,7 @@ static attend_status check_encoder(const attend_block_args *args) {
                    {"memory_bias", &args->memory_bias},
                    {"memory_key_mask", &args->memory_key_mask},
                    {"memory_key_lengths", &args->memory_key_lengths},
+                   {"memory_cu_key_lengths", &args->memory_cu_key_lengths},
                    {"memory_weights", &args->memory_weights},
                    {"memory_weights_mean", &args->memory_weights_mean}};
     if (args->memory_cache != NULL)
@@ -107,6 +114,46 @@ static attend_status check_memory(const attend_block *block, const attend_block_
     if (args->memory_cache == NULL)
         return attend__fail(ATTEND_NULL_POINTER, "memory: not given to a decoder layer");
     return ATTEND_OK;
+}
+
+/* The sentence begins with the attention's name of what is called memory_.. here. */
+static attend_status rename_memory(attend_status status) {
+    static const char *const renamed[] = {
+        "mask:",           "bias:",    "key_mask:",     "key_lengths:",
+        "cu_key_lengths:", "weights:", "weights_mean:", "cache:"};
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+        if (strncmp(attend_error_text(), renamed[i], strlen(renamed[i])) == 0)
+            return attend__prefix_error(status, "memory_");
+    return attend__prefix_error(status, "cross_attention: ");
+}
+
+static attend__packed packed_of(const attend_multihead_args *a) {
+    return (attend__packed){.queries_name = "x",
+                            .keys_name = "memory",
+                            .queries = &a->x_q,
+                            .keys = &a->x_kv,
+                            .cu_queries = &a->cu_query_lengths,
+                            .cu_keys = &a->cu_key_lengths,
+                            .query_lengths = &a->query_lengths,
+                            .key_lengths = &a->key_lengths,
+                            .cache_only = a->cache_only != 0};
+}
+
+static attend_status check_packed(const attend_block *block, attend__block_call *call) {
+    const attend__multihead_call self = attend__block_self_call(call),
+                                 cross = attend__block_cross_call(call);
+    attend__packed packed = packed_of(&self.args);
+    attend_status status = attend__packed_check(&packed);
+    if (status != ATTEND_OK || block->cross == NULL) return status;
+    packed = packed_of(&cross.args);
+    status = attend__packed_check(&packed);
+    return status == ATTEND_OK ? status : rename_memory(status);
+}
+
+static void trim(attend_block_args *args) {
+    attend__packed_trim(&args->cu_query_lengths, 1, &args->x);
+    attend__packed_trim(&args->cu_query_lengths, 1, &args->out);
+    attend__packed_trim(&args->memory_cu_key_lengths, 1, &args->memory);
 }
 
 static attend_status check_args(const attend_block *block, const attend_block_args *args) {
@@ -129,16 +176,6 @@ static attend_status check_args(const attend_block *block, const attend_block_ar
     return status;
 }
 
-/* The sentence begins with the attention's name of what is called memory_.. here. */
-static attend_status rename_memory(attend_status status) {
-    static const char *const renamed[] = {
-        "mask:", "bias:", "key_mask:", "key_lengths:", "weights:", "weights_mean:", "cache:"};
-    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
-        if (strncmp(attend_error_text(), renamed[i], strlen(renamed[i])) == 0)
-            return attend__prefix_error(status, "memory_");
-    return attend__prefix_error(status, "cross_attention: ");
-}
-
 static attend_status begin_parts(const attend_block *block, attend__block_call *call) {
     memset(&call->self, 0, sizeof call->self);
     memset(&call->cross, 0, sizeof call->cross);
@@ -157,9 +194,11 @@ static attend_status begin_parts(const attend_block *block, attend__block_call *
 
 attend_status attend__block_begin(const attend_block *block, attend__block_call *call) {
     attend_status status = check_args(block, &call->args);
+    if (status == ATTEND_OK) status = check_packed(block, call);
+    if (status != ATTEND_OK) return status;
+    trim(&call->args);
     size_t bytes = 0;
-    if (status == ATTEND_OK)
-        status = attend__feedforward_scratch_bytes(block->feedforward, &call->args.x, &bytes);
+    status = attend__feedforward_scratch_bytes(block->feedforward, &call->args.x, &bytes);
     return status == ATTEND_OK ? begin_parts(block, call) : status;
 }
 

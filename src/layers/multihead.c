@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "core/error.h"
+#include "layers/layer_packed.h"
 
 #include <string.h>
 
@@ -42,6 +43,8 @@ static const attend__field args_fields[] = {
     ATTEND__MEMBER(attend_multihead_args, weights, ATTEND__ASKED),
     ATTEND__MEMBER(attend_multihead_args, weights_mean, ATTEND__ASKED),
     ATTEND__MEMBER(attend_multihead_args, lse, ATTEND__ASKED_F32),
+    ATTEND__MEMBER(attend_multihead_args, cu_query_lengths, ATTEND__LENGTHS),
+    ATTEND__MEMBER(attend_multihead_args, cu_key_lengths, ATTEND__LENGTHS),
     /* the rest of attend__multihead_call */
     ATTEND__CACHE_FIELDS(attend__multihead_call, use),
 };
@@ -203,16 +206,29 @@ static attend_status project(attend__sequence *sequence, const project_call *cal
     return attend__step(sequence, ATTEND_OP_PROJECT, &p, NULL);
 }
 
+/* Where the rows stand that are rotated: each sample from `before` on, 0 where not given. */
+typedef struct rotation {
+    const attend_tensor *heads, *cu, *before;
+} rotation;
+
 static attend_status rotate(const attend_multihead *layer, attend__sequence *sequence,
-                            const attend_tensor *heads, const attend_tensor *offsets) {
+                            const rotation *r) {
+    attend_context *context = layer->head.context;
     attend_rope rope = attend_rope_default();
-    rope.x = rope.out = *heads;
+    rope.x = rope.out = *r->heads;
     rope.cos = layer->rope_cos.stored;
     rope.sin = layer->rope_sin.stored;
     rope.rotary_dim = layer->options.rope_dim;
     rope.interleaved = layer->options.rope_interleaved;
-    rope.position_offsets = *offsets;
-    return attend__step(sequence, ATTEND_OP_ROPE, &rope, NULL);
+    attend_status status = ATTEND_OK;
+    if (attend__given(r->cu))
+        status = attend__packed_positions(context, r->cu, r->before, r->heads->sizes[2],
+                                          &rope.position_ids);
+    else
+        rope.position_offsets = *r->before;
+    if (status == ATTEND_OK) status = attend__step(sequence, ATTEND_OP_ROPE, &rope, NULL);
+    attend__recycler_give(&context->calls, rope.position_ids.data);
+    return status;
 }
 
 attend_attention attend__multihead_attention(const attend_multihead *layer,
@@ -235,6 +251,10 @@ attend_attention attend__multihead_attention(const attend_multihead *layer,
     a.sinks = layer->sinks.stored;
     a.query_lengths = args->query_lengths;
     if (!cached || args->cache_only) a.key_lengths = args->key_lengths;
+    a.cu_query_lengths = args->cu_query_lengths;
+    if (!cached)
+        a.cu_key_lengths =
+            attend__given(&args->x_kv) ? args->cu_key_lengths : args->cu_query_lengths;
     a.mask = args->mask;
     a.bias = args->bias;
     a.key_mask = args->key_mask;
@@ -264,9 +284,12 @@ static attend_status attend_heads(const attend_multihead *layer, const attend__m
     attend_attention a = attend__multihead_attention(layer, call);
     a.q = heads_view(&rows[QUERIES], layer->options.heads, layer->head_size);
     a.out = heads_view(&rows[MERGED], layer->options.heads, layer->value_size);
+    const rotation queries = {&a.q, &call->args.cu_query_lengths,
+                              cached ? &call->use.before : &none},
+                   keys = {&k, &a.cu_key_lengths, &none};
     attend_status status = ATTEND_OK;
-    if (turns) status = rotate(layer, sequence, &a.q, cached ? &call->use.before : &none);
-    if (status == ATTEND_OK && turns && !cached) status = rotate(layer, sequence, &k, &none);
+    if (turns) status = rotate(layer, sequence, &queries);
+    if (status == ATTEND_OK && turns && !cached) status = rotate(layer, sequence, &keys);
     if (status == ATTEND_OK && cached && !call->args.cache_only)
         status = append_heads(layer, &call->use, &k, &v, sequence);
     if (status != ATTEND_OK) return status;

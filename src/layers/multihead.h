@@ -30,9 +30,9 @@ typedef struct attend__multihead_call {
 /* Checks a description on its own and writes the derived sizes and the type into `layer`. */
 attend_status attend__multihead_check_desc(const attend_multihead_desc *description,
                                            struct attend_multihead *layer);
-/* The tensors of a call by themselves. */
+/* The tensors of a call by themselves. Of packed rows only those of samples are left. */
 attend_status attend__multihead_check_args(struct attend_multihead *layer,
-                                           const attend_multihead_args *args);
+                                           attend_multihead_args *args);
 /* What the attention inside and its scratch decide: masks, lengths, positions, side outputs. Reads
  * sizes and type of x_q and x_kv, nothing else of them. Takes what call->args appends to its cache
  * into it and fills call->use; a later failure needs attend__multihead_undo. Changes nothing if it
@@ -40,7 +40,8 @@ attend_status attend__multihead_check_args(struct attend_multihead *layer,
 attend_status attend__multihead_begin(const attend_multihead *layer, attend__multihead_call *call);
 void attend__multihead_undo(const attend__multihead_call *call);
 
-/* B, L and S of a call, S of the keys that it projects. */
+/* Size of a dimension of a call: of its rows, which packed are those of all samples, and S of the
+ * keys that it projects. */
 typedef struct attend__multihead_lengths {
     int64_t batch, queries, keys;
 } attend__multihead_lengths;

@@ -6,6 +6,7 @@
 #include "layers/multihead.h"
 
 #include "core/error.h"
+#include "layers/layer_packed.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static attend_status check_cache(const attend_multihead *layer, const attend_mul
     const struct {
         const char *what, *of;
         int64_t has, needs;
-    } sizes[] = {{"batch", "x_q's", cache->batch, args->x_q.sizes[0]},
+    } sizes[] = {{"batch", "x_q's", cache->batch,
+                  attend__packed_samples(&args->cu_query_lengths, &args->x_q)},
                  {"number of key/value heads", "the layer's", cache->kv_heads, layer->kv_heads},
                  {"head size", "the layer's", cache->head_size, layer->head_size},
                  {"value size", "the layer's", cache->value_size, layer->value_size}};
@@ -31,7 +33,7 @@ static attend_status check_cache(const attend_multihead *layer, const attend_mul
     return status;
 }
 
-/* The tokens that each sample appends. */
+/* The tokens that each sample appends, of a call that is not packed. */
 static attend_status check_counts(const attend_multihead_args *args, const attend_tensor **counts) {
     const bool cross = attend__given(&args->x_kv);
     const char *name = cross ? "key_lengths" : "query_lengths";
@@ -43,21 +45,35 @@ static attend_status check_counts(const attend_multihead_args *args, const atten
     return ATTEND_OK;
 }
 
+static attend_status count_in(const attend_multihead_args *args, attend__cache_use *use) {
+    attend_context *context = args->cache->context;
+    const int64_t tokens = attend__multihead_lengths_of(args).keys;
+    const bool packed = attend__given(&args->cu_query_lengths);
+    const attend_tensor *counts = NULL;
+    if (!packed) {
+        const attend_status status = check_counts(args, &counts);
+        if (status != ATTEND_OK) return status;
+        return attend__cache_prepare(args->cache, tokens, counts, false, use);
+    }
+    attend_tensor own;
+    const attend_tensor *cu =
+        attend__given(&args->x_kv) ? &args->cu_key_lengths : &args->cu_query_lengths;
+    attend_status status = attend__packed_counts(context, cu, &own);
+    if (status != ATTEND_OK) return status;
+    status = attend__cache_prepare(args->cache, tokens, &own, true, use);
+    attend__recycler_give(&context->calls, own.data);
+    return status;
+}
+
 static attend_status begin_cache(const attend_multihead *layer, attend__multihead_call *call) {
     const attend_multihead_args *args = &call->args;
     memset(&call->use, 0, sizeof call->use);
     if (args->cache == NULL) return ATTEND_OK;
-    attend_status status = check_cache(layer, args);
+    const attend_status status = check_cache(layer, args);
     if (status != ATTEND_OK) return status;
-    if (args->cache_only) {
-        attend__cache_look(args->cache, &call->use);
-        return attend__cache_lengths_check(args->cache, &args->key_lengths);
-    }
-    const attend_tensor *counts = NULL;
-    status = check_counts(args, &counts);
-    if (status != ATTEND_OK) return status;
-    const int64_t tokens = attend__multihead_lengths_of(args).keys;
-    return attend__cache_prepare(args->cache, tokens, counts, false, &call->use);
+    if (!args->cache_only) return count_in(args, &call->use);
+    attend__cache_look(args->cache, &call->use);
+    return attend__cache_lengths_check(args->cache, &args->key_lengths);
 }
 
 void attend__multihead_undo(const attend__multihead_call *call) {
@@ -82,6 +98,17 @@ static attend_status check_position(const attend_attention *a) {
                                         "window or alibi_slopes");
 }
 
+/* The positions that rotation can meet without a cache. */
+static int64_t longest_of(const attend_multihead_args *args,
+                          const attend__multihead_lengths *lengths) {
+    if (!attend__given(&args->cu_query_lengths))
+        return attend__larger(lengths->queries, lengths->keys);
+    const int64_t queries = attend__cumulative_longest(&args->cu_query_lengths, lengths->queries);
+    if (!attend__given(&args->cu_key_lengths)) return queries;
+    return attend__larger(queries,
+                          attend__cumulative_longest(&args->cu_key_lengths, lengths->keys));
+}
+
 static attend_status check_attention(const attend_multihead *layer,
                                      const attend__multihead_call *call) {
     const attend_type type = call->args.x_q.type;
@@ -90,7 +117,7 @@ static attend_status check_attention(const attend_multihead *layer,
     const bool cached = attend__given(&call->use.k);
     size_t bytes = 0;
     attend_attention a = attend__multihead_attention(layer, call);
-    const int64_t positions = cached ? call->use.longest : attend__larger(n.queries, n.keys);
+    const int64_t positions = cached ? call->use.longest : longest_of(&call->args, &n);
     attend_status status = check_rope_rows(layer, positions);
     if (status == ATTEND_OK) status = check_position(&a);
     if (status == ATTEND_OK) status = attend__multihead_scratch_bytes(layer, type, &n, &bytes);

@@ -6,6 +6,7 @@
 #include "layers/multihead.h"
 
 #include "core/error.h"
+#include "layers/layer_packed.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -210,16 +211,46 @@ static attend_status check_result(const char *name, const attend_tensor *t,
                               &(attend__expected){"length", "x_q's", x_q->sizes[1]});
 }
 
-attend_status attend__multihead_check_args(attend_multihead *layer,
-                                           const attend_multihead_args *args) {
+static attend_status check_packed(const attend_multihead_args *args) {
+    const attend_status status = attend__packed_check(&(attend__packed){
+        .queries_name = "x_q",
+        .keys_name = "x_kv",
+        .queries = &args->x_q,
+        .keys = &args->x_kv,
+        .cu_queries = &args->cu_query_lengths,
+        .cu_keys = &args->cu_key_lengths,
+        .query_lengths = &args->query_lengths,
+        .key_lengths = &args->key_lengths,
+        .cache_only = args->cache_only != 0,
+    });
+    /* before it is trimmed, as attention sees it */
+    const bool packed = attend__given(&args->cu_query_lengths);
+    if (status != ATTEND_OK || !packed || args->lse.rank != 3) return status;
+    return attend__check_size("lse", args->lse.sizes[2],
+                              &(attend__expected){"length", "x_q's", args->x_q.sizes[1]});
+}
+
+static void trim(attend_multihead_args *args) {
+    const attend_tensor *queries = &args->cu_query_lengths, *keys = &args->cu_key_lengths;
+    attend__packed_trim(queries, 1, &args->x_q);
+    attend__packed_trim(queries, 1, &args->out);
+    attend__packed_trim(queries, 1, &args->residual);
+    if (args->lse.rank == 3) attend__packed_trim(queries, 2, &args->lse);
+    attend__packed_trim(keys, 1, &args->x_kv);
+    attend__packed_trim(keys, 1, &args->x_v);
+}
+
+attend_status attend__multihead_check_args(attend_multihead *layer, attend_multihead_args *args) {
     attend_status status =
         attend__fields_check(layer->head.context, &attend__multihead_args_fields, args);
     if (status == ATTEND_OK) status = check_inputs(layer, args);
+    if (status == ATTEND_OK) status = check_packed(args);
     if (status == ATTEND_OK) status = check_result("out", &args->out, layer, &args->x_q);
     if (status == ATTEND_OK && attend__given(&args->residual))
         status = check_result("residual", &args->residual, layer, &args->x_q);
     if (status == ATTEND_OK)
         status =
             attend__check_apart("weights_mean", &args->weights_mean, "residual", &args->residual);
+    if (status == ATTEND_OK) trim(args);
     return status;
 }

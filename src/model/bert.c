@@ -202,23 +202,25 @@ void attend__bert_release(attend__bert *bert) {
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* x = norm(words[ids] + positions[0..L-1] + types[types]). */
+/* x = norm(words[ids] + positions[place in its text] + types[types]). */
 static attend_status embed(const attend__bert *bert, const attend__bert_call *call,
                            const attend_tensor *x) {
     attend_embedding words = attend_embedding_default();
     words.table = bert->words.view;
-    words.ids = attend_tensor_2d(call->ids, ATTEND_I32, 1, call->length);
+    words.ids = attend_tensor_2d(call->ids, ATTEND_I32, 1, call->rows);
     words.out = *x;
     attend_status status = attend_embed(bert->context, &words);
 
     attend_embedding positions = attend_embedding_default();
     positions.table = bert->positions.view;
+    if (call->texts > 1)
+        positions.ids = attend_tensor_2d(call->positions, ATTEND_I32, 1, call->rows);
     positions.x = positions.out = *x;
     if (!status) status = attend_embed(bert->context, &positions);
 
     attend_embedding types = attend_embedding_default();
     types.table = bert->types.view;
-    types.ids = attend_tensor_2d(call->types, ATTEND_I32, 1, call->length);
+    types.ids = attend_tensor_2d(call->types, ATTEND_I32, 1, call->rows);
     types.x = types.out = *x;
     if (!status) status = attend_embed(bert->context, &types);
 
@@ -236,22 +238,24 @@ static attend_status run_blocks(const attend__bert *bert, const attend__bert_cal
     for (int64_t i = 0; !status && i < bert->config.layers; i++) {
         attend_block_args args = attend_block_args_default();
         args.x = args.out = *x;
-        if (call->weights[i])
+        if (call->texts > 1)
+            args.cu_query_lengths = attend_tensor_1d(call->starts, ATTEND_I32, call->texts + 1);
+        if (call->weights && call->weights[i])
             args.weights = attend_tensor_4d(call->weights[i], ATTEND_F32, 1, bert->config.heads,
-                                            call->length, call->length);
+                                            call->rows, call->rows);
         status = attend_block_run(bert->blocks[i], &args);
     }
     return status;
 }
 
 attend_status attend__bert_run(const attend__bert *bert, const attend__bert_call *call) {
-    const int64_t sizes[] = {1, call->length, bert->config.model_size};
+    const int64_t sizes[] = {1, call->rows, bert->config.model_size};
     size_t bytes;
     if (!attend__mul_size((size_t)sizes[1], (size_t)sizes[2], &bytes) ||
         !attend__mul_size(bytes, sizeof(float), &bytes))
         return attend__model_fail(ATTEND_OVERFLOW,
                                   "text: hidden states of %lld tokens are too many",
-                                  (long long)call->length);
+                                  (long long)call->rows);
     attend_buffer *buffer;
     attend_status status = attend_buffer_create(bert->context, bytes, &buffer);
     if (status) return status;

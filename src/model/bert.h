@@ -17,15 +17,18 @@ attend_status attend__bert_create(attend_context *context, const attend__bert_co
                                   const attend__safetensors *file, attend__bert **bert);
 void attend__bert_release(attend__bert *bert); /* NULL is allowed */
 
-/* One text. weights[i] is where layer i's weights [H, L, L] go, or NULL. */
+/* One text, or several one after another: text b has rows starts[b] .. starts[b + 1] - 1.
+ * weights[i] is where layer i's weights [H, L, L] of one text go, or NULL; `weights` NULL: none. */
 typedef struct attend__bert_call {
-    const int32_t *ids, *types; /* [L] */
-    int64_t length;
-    float *hidden; /* [L, M] */
+    const int32_t *ids, *types; /* [rows] */
+    const int32_t *positions;   /* [rows], of several texts */
+    const int32_t *starts;      /* [texts + 1], of several texts */
+    int64_t rows, texts;
+    float *hidden; /* [rows, M] */
     float *const *weights;
 } attend__bert_call;
 
-/* Any number of threads. */
+/* Any number of threads. UNSUPPORTED for several texts where the backend has no packed batches. */
 attend_status attend__bert_run(const attend__bert *bert, const attend__bert_call *call);
 
 #endif

@@ -52,17 +52,45 @@ attend_status attend__encoding_create(const attend__tokens *tokens, attend_encod
                               tokens->count);
 }
 
+float *attend__allocate_floats(size_t a, size_t b, size_t c) {
+    size_t count, bytes;
+    if (!attend__mul_size(a, b, &count) || !attend__mul_size(count, c, &count) ||
+        !attend__mul_size(count, sizeof(float), &bytes))
+        return NULL;
+    return malloc(bytes ? bytes : 1);
+}
+
+bool attend__encoding_make_room(attend_encoding *e, int64_t model_size) {
+    e->model_size = model_size;
+    free(e->hidden); /* of a run that was given up */
+    free(e->embedding);
+    e->hidden = attend__allocate_floats(e->length, (size_t)model_size, 1);
+    e->embedding = attend__allocate_floats((size_t)model_size, 1, 1);
+    return e->hidden && e->embedding;
+}
+
+enum { POOLED_COLUMNS = 64 };
+
+/* The means of columns `first` .. `first + count - 1`, row after row as they lie in memory. */
+static double pool_columns(attend_encoding *encoding, size_t first, size_t count) {
+    const size_t M = (size_t)encoding->model_size;
+    double sums[POOLED_COLUMNS] = {0}, squares = 0;
+    for (size_t r = 0; r < encoding->length; r++)
+        for (size_t c = 0; c < count; c++)
+            sums[c] += (double)encoding->hidden[r * M + first + c];
+    for (size_t c = 0; c < count; c++) {
+        const double mean = encoding->length ? sums[c] / (double)encoding->length : 0;
+        encoding->embedding[first + c] = (float)mean;
+        squares += mean * mean;
+    }
+    return squares;
+}
+
 void attend__encoding_pool(attend_encoding *encoding) {
     const size_t M = (size_t)encoding->model_size;
     double squares = 0;
-    for (size_t c = 0; c < M; c++) {
-        double sum = 0;
-        for (size_t r = 0; r < encoding->length; r++)
-            sum += (double)encoding->hidden[r * M + c];
-        const double mean = encoding->length ? sum / (double)encoding->length : 0;
-        encoding->embedding[c] = (float)mean;
-        squares += mean * mean;
-    }
+    for (size_t c = 0; c < M; c += POOLED_COLUMNS)
+        squares += pool_columns(encoding, c, M - c < POOLED_COLUMNS ? M - c : POOLED_COLUMNS);
     /* The bound is that of torch.nn.functional.normalize: a zero vector stays zero. */
     const double norm = fmax(sqrt(squares), 1e-12);
     for (size_t c = 0; c < M; c++)

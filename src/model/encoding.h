@@ -8,6 +8,8 @@
 #include "attend/model.h"
 #include "model/tokenizer.h"
 
+#include <stdbool.h>
+
 struct attend_encoding {
     size_t length;
     int32_t *ids, *types;
@@ -23,6 +25,10 @@ struct attend_encoding {
 
 /* Copies the tokens. OUT_OF_MEMORY. */
 attend_status attend__encoding_create(const attend__tokens *tokens, attend_encoding **encoding);
+/* An array of `a * b * c` floats; NULL without memory. */
+float *attend__allocate_floats(size_t a, size_t b, size_t c);
+/* Room for hidden rows and embedding; false without memory. */
+bool attend__encoding_make_room(attend_encoding *encoding, int64_t model_size);
 /* embedding = mean of the hidden rows, scaled to unit length. */
 void attend__encoding_pool(attend_encoding *encoding);
 

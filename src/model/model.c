@@ -4,19 +4,13 @@
 #include "attend/model.h"
 
 #include "base/checked.h"
-#include "model/bert.h"
 #include "model/encoding.h"
 #include "model/model_error.h"
 #include "model/model_file.h"
+#include "model/model_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct attend_model {
-    attend__bert_config config;
-    attend__tokenizer *tokenizer;
-    attend__bert *bert;
-};
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
@@ -120,8 +114,9 @@ void attend_encode_options_init(void *options, size_t size) {
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
 
-static attend_status check_options(const attend_model *model, const attend_encode_options *given,
-                                   attend_encode_options *options) {
+attend_status attend__encode_options_check(const attend_model *model,
+                                           const attend_encode_options *given,
+                                           attend_encode_options *options) {
     *options = attend_encode_options_default();
     if (!given) return ATTEND_OK;
     if (given->size < sizeof(size_t))
@@ -153,15 +148,6 @@ attend_status attend_model_tokenize(const attend_model *model, const char *text,
     return status;
 }
 
-/* One array of `a * b * c` floats; NULL without memory. */
-static float *allocate_floats(size_t a, size_t b, size_t c) {
-    size_t count, bytes;
-    if (!attend__mul_size(a, b, &count) || !attend__mul_size(count, c, &count) ||
-        !attend__mul_size(count, sizeof(float), &bytes))
-        return NULL;
-    return malloc(bytes ? bytes : 1);
-}
-
 /* Where each layer's weights go. With one head wanted, all heads of a layer go to `all_heads`
  * first. */
 typedef struct targets {
@@ -173,10 +159,7 @@ static bool make_targets(const attend_model *model, const attend_encode_options 
                          attend_encoding *e, targets *t) {
     const size_t n = e->length, heads = (size_t)model->config.heads;
     t->layers = calloc((size_t)model->config.layers, sizeof *t->layers);
-    e->model_size = model->config.model_size;
-    e->hidden = allocate_floats(n, (size_t)e->model_size, 1);
-    e->embedding = allocate_floats((size_t)e->model_size, 1, 1);
-    if (!t->layers || !e->hidden || !e->embedding) return false;
+    if (!t->layers || !attend__encoding_make_room(e, model->config.model_size)) return false;
     if (options->layer == -2) return true;
 
     e->first_layer = options->layer < 0 ? 0 : options->layer;
@@ -185,10 +168,10 @@ static bool make_targets(const attend_model *model, const attend_encode_options 
     e->heads = options->head < 0 ? (int32_t)heads : 1;
     size_t square;
     if (!attend__mul_size(n, n, &square)) return false;
-    e->weights = allocate_floats((size_t)e->layers, (size_t)e->heads, square);
+    e->weights = attend__allocate_floats((size_t)e->layers, (size_t)e->heads, square);
     if (!e->weights) return false;
     if (options->head >= 0) {
-        t->all_heads = allocate_floats((size_t)e->layers, heads, square);
+        t->all_heads = attend__allocate_floats((size_t)e->layers, heads, square);
         if (!t->all_heads) return false;
     }
     for (int32_t i = 0; i < e->layers; i++)
@@ -204,19 +187,27 @@ static void keep_head(const attend_model *model, attend_encoding *e, const targe
                square * sizeof(float));
 }
 
-static attend_status run(const attend_model *model, const attend_encode_options *options,
-                         attend_encoding *e) {
-    if (e->length > (size_t)model->config.positions)
-        return attend__model_fail(ATTEND_OUT_OF_RANGE,
-                                  "text: %zu tokens, the model takes at most %lld", e->length,
-                                  (long long)model->config.positions);
+attend_status attend__encoding_fits(const attend_model *model, const attend_encoding *e) {
+    if (e->length <= (size_t)model->config.positions) return ATTEND_OK;
+    return attend__model_fail(ATTEND_OUT_OF_RANGE, "text: %zu tokens, the model takes at most %lld",
+                              e->length, (long long)model->config.positions);
+}
+
+attend_status attend__encoding_run(const attend_model *model, const attend_encode_options *options,
+                                   attend_encoding *e) {
+    attend_status status = attend__encoding_fits(model, e);
+    if (status) return status;
     targets t = {0};
-    attend_status status = ATTEND_OK;
     if (!make_targets(model, options, e, &t))
         status =
             attend__model_fail(ATTEND_OUT_OF_MEMORY,
                                "text: not enough memory for the results of %zu tokens", e->length);
-    const attend__bert_call call = {e->ids, e->types, (int64_t)e->length, e->hidden, t.layers};
+    const attend__bert_call call = {.ids = e->ids,
+                                    .types = e->types,
+                                    .rows = (int64_t)e->length,
+                                    .texts = 1,
+                                    .hidden = e->hidden,
+                                    .weights = t.layers};
     if (!status && e->length) status = attend__bert_run(model->bert, &call);
     if (!status && t.all_heads) keep_head(model, e, &t);
     if (!status) attend__encoding_pool(e);
@@ -232,10 +223,10 @@ attend_status attend_model_encode_with(const attend_model *model, const char *te
     *encoding = NULL;
     if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
     attend_encode_options checked;
-    attend_status status = check_options(model, options, &checked);
+    attend_status status = attend__encode_options_check(model, options, &checked);
     attend_encoding *e = NULL;
     if (!status) status = attend_model_tokenize(model, text, text_bytes, &e);
-    if (!status) status = run(model, &checked, e);
+    if (!status) status = attend__encoding_run(model, &checked, e);
     if (status)
         attend_encoding_release(e);
     else

@@ -34,6 +34,13 @@ expect 0 embed --model "$model" "a cat sleeps"
 [ "$(wc -l <"$out"):$(wc -w <"$out")" = 1:384 ] || fault "embed: not 384 numbers on a line"
 awk '{ for (i = 1; i <= NF; ++i) s += $i * $i; exit !(s > 0.99999 && s < 1.00001) }' "$out" ||
     fault "embed: not of unit length"
+cp "$out" "$out.one"
+expect 0 embed --model "$model" --lines "a kitten
+a cat sleeps
+"
+[ "$(wc -l <"$out")" = 2 ] && tail -n 1 "$out" | cmp -s - "$out.one" || fault "embed --lines: not the vector of each line"
+rm -f "$out.one"
+expect 2 embed --model "$model" --lines a b
 expect 0 embed --model "$model" "a cat sleeps" "a cat sleeps"
 says "$out" 1.0000
 similarity() { expect 0 embed --model "$model" "$1" "$2"; read -r value <"$out"; }

@@ -43,8 +43,8 @@ endforeach()
 if(CMOCKA_FOUND)
   foreach(backend opencl clblast)
     if(TARGET attend-${backend})
-      foreach(test enqueue plan layers_queue layers_cache sizes overlap regressions arguments_attention arguments_steps arguments_stages
-              arguments_layers)
+      foreach(test enqueue plan layers_queue layers_cache layers_packed packed_refusals sizes overlap regressions arguments_attention
+              arguments_steps arguments_stages arguments_layers)
         opencl_run(test_${test}-${backend} pocl "ATTEND_BACKEND=${backend}" opencl $<TARGET_FILE:test_${test}>)
       endforeach()
       foreach(test cache_refusals serving_queue serving_refusals)
