@@ -83,6 +83,27 @@ static inline vf vf_load_bf16_n(const uint16_t *p, int n) { return from_bf16(loa
 static inline void vf_store_bf16(uint16_t *p, vf x) { vst1_u16(p, to_bf16(x)); }
 static inline void vf_store_bf16_n(uint16_t *p, vf x, int n) { store_u16_n(p, to_bf16(x), n); }
 
+static inline vf vf_load_i8(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    const int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(four));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+}
+static inline vf vf_load_i8_n(const int8_t *p, int n) {
+    int8_t row[VF_LANES] = {0};
+    memcpy(row, p, (size_t)n);
+    return vf_load_i8(row);
+}
+static inline vf vf_load_pairs(const uint16_t *p) {
+    return vreinterpretq_f32_u16(vld1q_u16(p));
+}
+static inline vf vf_even_bf16(vf x) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 16));
+}
+static inline vf vf_odd_bf16(vf x) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0xffff0000u)));
+}
+
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
@@ -122,6 +143,21 @@ static inline vm vm_bytes_n(const uint8_t *p, int n) {
     uint8_t row[VF_LANES] = {0};
     memcpy(row, p, (size_t)n);
     return vm_bytes(row);
+}
+static inline vm vm_bit(const uint32_t *words, uint32_t bit) {
+    return vtstq_u32(vld1q_u32(words), vdupq_n_u32(bit));
+}
+/* Each byte that is not 0 keeps the bit of its place; the sum of eight such bytes is their bits. */
+static inline uint32_t vm_gather(const uint8_t *p) {
+    static const uint8_t place[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint32_t bits = 0;
+    for (int i = 0; i < 32; i += 16) {
+        const uint8x16_t bytes = vld1q_u8(p + i);
+        const uint8x16_t set = vandq_u8(vtstq_u8(bytes, bytes), vld1q_u8(place));
+        bits |= (uint32_t)vaddv_u8(vget_low_u8(set)) << i;
+        bits |= (uint32_t)vaddv_u8(vget_high_u8(set)) << (i + 8);
+    }
+    return bits;
 }
 static inline vm vf_less(vf a, vf b) { return vcltq_f32(a, b); }
 static inline vm vf_equal(vf a, vf b) { return vceqq_f32(a, b); }
