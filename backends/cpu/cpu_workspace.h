@@ -2,13 +2,15 @@
  *
  * Scratch memory of a device: a fixed number of slots, made large enough when a plan is made and
  * never touched by the allocator while something runs. A run takes as many slots as it has workers;
- * it waits only when all are taken. */
+ * it waits only when all are taken, and takes no lock otherwise: threads that run plans at once
+ * meet in a few atomic flags. */
 #ifndef ATTEND_CPU_WORKSPACE_H
 #define ATTEND_CPU_WORKSPACE_H
 
 #include "attend/plugin.h"
 #include "base/thread.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum { ATTEND__CPU_ALIGNMENT = 64 };
@@ -17,12 +19,13 @@ typedef struct attend__cpu_slot {
     void *memory;
     size_t bytes;
     int32_t next; /* of the same run; -1 ends its list */
-    bool taken;
+    atomic_bool taken;
 } attend__cpu_slot;
 
 typedef struct attend__cpu_workspace {
-    attend__mutex lock;
+    attend__mutex lock; /* for those who wait */
     attend__condition given_back;
+    atomic_int waiting;
     attend__cpu_slot *slots;
     int32_t count;
 } attend__cpu_workspace;

@@ -61,6 +61,15 @@ static attend_status enqueue(attend__call *call, const held *needs, const void *
     return status;
 }
 
+/* On host memory nothing stands between a validated call and its plan: no copy of the description,
+ * which is longer than a small call's data. */
+static attend_status run(const attend__call *call, attend_plan *plan, void *completed) {
+    if (plan->composed != NULL || !attend__host_memory(call->context))
+        return attend__launch_run(call, completed);
+    attend__sequence sequence = {.context = call->context};
+    return attend__plan_execute(plan, completed, &sequence);
+}
+
 static attend_status find_plan(attend_context *context, const attend__problem *problem,
                                const void *completed, attend_plan **plan) {
     if (problem->empty) {
@@ -96,7 +105,7 @@ attend_status attend__operation_call(attend_context *context, attend_operation o
     if (enqueueing != NULL)
         status = enqueue(&call, &needs, &completed, enqueueing);
     else if (plan != NULL)
-        status = attend__launch_run(&call, &completed);
+        status = run(&call, plan, &completed);
     if (status == ATTEND_OK && plan != NULL) {
         attend__shape shape;
         attend__problem_shape(&problem, &completed, &shape);
