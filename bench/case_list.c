@@ -113,9 +113,11 @@ bool number_list_read(const char *text, int64_t least, int64_t **list, size_t *c
 
 /* ---- the list ---- */
 
-static bool add(case_list *list, const bench_case *c, char *reason) {
+bool case_list_add(case_list *list, const bench_case *c, char *reason) {
     for (size_t i = 0; i < list->count; ++i)
-        if (list->items[i].type == c->type && !strcmp(list->items[i].name, c->name)) return true;
+        if (list->items[i].type == c->type && list->items[i].threads == c->threads &&
+            !strcmp(list->items[i].name, c->name))
+            return true;
     if (list->count == CASE_LIST_MOST) return refuse(reason, "%s", "there are too many cases");
     bench_case *const items = realloc(list->items, (list->count + 1) * sizeof *items);
     if (!items) return no_memory(reason);
@@ -136,7 +138,7 @@ static bool add_in_types(case_list *list, bench_case c, const char *types, char 
     for (char *item; good && (item = next_item(&at, &fault)) != NULL; free(item)) {
         good = bench_type_find(item, &c.type) ||
                refuse(reason, "'%s' is no type: f32, f16 or bf16", item);
-        good = good && add(list, &c, reason);
+        good = good && case_list_add(list, &c, reason);
     }
     return fault ? no_memory(reason) : good;
 }
@@ -264,7 +266,7 @@ static bool add_combinations(case_list *list, bench_op op, const numbers *lists,
             good = bench_type_find(item, &c.type) ||
                    refuse(reason, "'%s' is no type: f32, f16 or bf16", item);
             bench_case_text(&c, c.name, sizeof c.name);
-            good = good && add(list, &c, reason);
+            good = good && case_list_add(list, &c, reason);
         }
         if (fault) return no_memory(reason);
         if (!good) return false;

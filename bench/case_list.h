@@ -19,6 +19,9 @@ typedef struct case_list {
 bool number_list_read(const char *text, int64_t least, int64_t **numbers, size_t *count,
                       char *reason);
 
+/* Adds it unless it is there: same name, type and number of threads. */
+bool case_list_add(case_list *list, const bench_case *c, char *reason);
+
 /* Adds what a list of names and texts asks for, each in the given types (a text that names its type
  * has that one). "all", "attention", "layer" and "project" stand for the shapes of shapes.json,
  * "default" for a few. NULL types: f32. */

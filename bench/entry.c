@@ -16,7 +16,7 @@ static const double SAMPLE_S = 1e-3;
 static const double WARM_S = 2e-3, COLD_MATTERS_S = 20e-3; /* a longer call is its own warm-up */
 static const double WARM_UP_CHUNK_S = 30e-3, WARM_UP_LIMIT_S = 1.0, SETTLED = 0.02,
                     LONG_CALL_S = 0.1;
-enum { WARM_UP_MOST = 10 };
+enum { WARM_UP_MOST = 6 };
 /* What a peer, who promises nothing, may be off by, as a share of the largest value. */
 static const double PEER_ERROR_F32 = 1e-3, PEER_ERROR_16_BIT = 3e-2;
 
@@ -217,14 +217,15 @@ static double list_median(const json_t *list) {
     return median;
 }
 
-bool entry_warm_up(entry *e) {
+bool entry_warm_up(entry *e, const entry_goal *goal) {
+    const double chunk = fmin(WARM_UP_CHUNK_S, goal->seconds / (double)goal->rounds);
     e->call_s = e->first_s > 0 ? e->first_s : SAMPLE_S;
     e->repeat = 1;
     /* a long call's first run is a median to agree with, too */
     const bool long_call = e->call_s > LONG_CALL_S;
     double spent = 0, last = long_call ? e->call_s : NAN;
     for (int i = 0; i < WARM_UP_MOST && e->state == ENTRY_READY; ++i) {
-        const size_t count = i ? count_for(e, WARM_UP_CHUNK_S) : 1;
+        const size_t count = i ? count_for(e, chunk) : 1;
         json_t *list;
         if (!ask_samples(e, count, &list)) return false;
         if (!list) return true;

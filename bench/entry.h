@@ -45,7 +45,8 @@ typedef struct entry_goal {
 /* Each returns false only when the user interrupts; what else goes wrong is the entry's state.
  * o may be NULL: a kernel, which checks itself. */
 bool entry_prepare(entry *e, const oracle *o);
-bool entry_warm_up(entry *e);
+/* Chunks as long as a round's share, until two medians in a row agree. */
+bool entry_warm_up(entry *e, const entry_goal *goal);
 /* One round: as many samples as fill the goal's share. */
 bool entry_sample(entry *e, const entry_goal *goal);
 void entry_drop(entry *e);

@@ -1,37 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * peak.h. */
-#define _DEFAULT_SOURCE /* madvise */
 #include "peak.h"
 
-#include "base/memory.h"
 #include "base/thread.h"
 #include "base/thread_pool.h"
-#include "hardware.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-static const double FMA_CALL_S = 1.5e-3;  /* long against the start of the threads */
-static const double LARGEST_PART = 512e6; /* bytes */
-enum { READ_GRAIN = 128 };                /* floats: a multiple of every vector's streams */
-enum { PART_ALIGNMENT = 1 << 21 };        /* bytes: a large page */
+static const double FMA_CALL_S = 1.5e-3; /* long against the start of the threads */
 
 typedef struct state {
     const peak_loops *loops;
     attend__thread_pool *pool;
     int32_t threads;
-    int64_t steps;   /* fma: of each thread */
-    float **parts;   /* read: each thread's memory */
-    size_t count;    /* floats of a part */
+    int64_t steps;   /* of each thread */
     double *sums;    /* what each thread found */
     double expected; /* what it has to find */
 } state;
 
-static const peak_loops *choose_loops(void) {
+const peak_loops *peak_choose_loops(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f")) return &peak_loops_avx512;
@@ -43,9 +34,6 @@ static const peak_loops *choose_loops(void) {
 static void release(void *object) {
     state *const s = object;
     attend__thread_pool_release(s->pool);
-    for (int32_t i = 0; s->parts && i < s->threads; ++i)
-        attend__aligned_free(s->parts[i]);
-    free((void *)s->parts);
     free(s->sums);
     free(s);
 }
@@ -108,66 +96,23 @@ static bool make_fma(state *s, worker_call *call) {
     return true;
 }
 
-/* ---- read ---- */
-
-static void read_task(void *argument, int32_t index) {
-    state *const s = argument;
-    s->sums[index] = s->loops->read(s->parts[index], s->count);
-}
-
-static void touch_task(void *argument, int32_t index) {
-    state *const s = argument;
-    for (size_t i = 0; i < s->count; ++i)
-        s->parts[index][i] = 1.0f;
-}
-
-static bool run_read(void *object, char *reason) {
-    state *const s = object;
-    attend__thread_pool_run(s->pool, s->threads, read_task, s);
-    return agree(s, reason);
-}
-
-/* Of one thread. In all several times the last cache, so that little of a pass is still there at
- * the next; sums of ones in float32 are exact up to 2^24 a lane, which LARGEST_PART does not reach.
- */
-static size_t part_floats(int32_t threads) {
-    hardware h;
-    hardware_look(&h);
-    double bytes = h.cache_bytes ? 6 * (double)h.cache_bytes : 256e6;
-    if (h.memory_bytes) bytes = fmin(bytes, (double)h.memory_bytes / 8);
-    bytes = fmin(bytes / threads, LARGEST_PART);
-    return (size_t)(bytes / sizeof(float) / READ_GRAIN + 1) * READ_GRAIN;
-}
-
-/* Otherwise looking up the pages is measured as well. A system may have none: any answer will do.
- */
-static void ask_for_large_pages(void *memory, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-    madvise(memory, bytes / PART_ALIGNMENT * PART_ALIGNMENT, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
-}
-
-static bool make_read(state *s, worker_call *call) {
-    s->count = part_floats(s->threads);
-    s->expected = (double)s->count;
-    s->parts = calloc((size_t)s->threads, sizeof *s->parts);
-    for (int32_t i = 0; s->parts && i < s->threads; ++i) {
-        s->parts[i] = attend__aligned_allocate(s->count * sizeof(float), PART_ALIGNMENT);
-        if (!s->parts[i]) return false;
-        ask_for_large_pages(s->parts[i], s->count * sizeof(float));
-    }
-    if (!s->parts) return false;
-    attend__thread_pool_run(s->pool, s->threads, touch_task, s);
-    call->bytes = (double)s->count * sizeof(float) * s->threads;
-    call->run = run_read;
-    return true;
+/* "peak-read" or "peak-read-BYTES". */
+static bool read_name(const char *name, double *bytes) {
+    static const char stem[] = "peak-read";
+    if (strncmp(name, stem, sizeof stem - 1) != 0) return false;
+    name += sizeof stem - 1;
+    *bytes = 0;
+    if (!*name) return true;
+    char *end = NULL;
+    if (*name != '-' || name[1] < '1' || name[1] > '9') return false;
+    *bytes = (double)strtoll(name + 1, &end, 10);
+    return !*end;
 }
 
 worker_verdict peak_prepare(const char *name, int32_t threads, worker_call *call, char *reason) {
-    const bool fma = !strcmp(name, "peak-fma");
-    if (!fma && strcmp(name, "peak-read") != 0) {
+    double bytes;
+    if (read_name(name, &bytes)) return peak_read_prepare(bytes, threads, call, reason);
+    if (strcmp(name, "peak-fma") != 0) {
         snprintf(reason, WORKER_TEXT, "no kernel is called %s", name);
         return WORKER_UNSUPPORTED;
     }
@@ -175,10 +120,10 @@ worker_verdict peak_prepare(const char *name, int32_t threads, worker_call *call
     bool good = s != NULL;
     if (s) {
         s->threads = threads;
-        s->loops = choose_loops();
+        s->loops = peak_choose_loops();
         s->pool = attend__thread_pool_create(threads);
         s->sums = calloc((size_t)threads, sizeof *s->sums);
-        good = s->pool && s->sums && (fma ? make_fma(s, call) : make_read(s, call));
+        good = s->pool && s->sums && make_fma(s, call);
     }
     if (!good) {
         if (s) release(s);

@@ -11,9 +11,10 @@
 static const struct {
     const char *name, *suffix;
 } formats[REPORT_FORMAT_COUNT] = {
-    [REPORT_TABLE] = {"table", "txt"},   [REPORT_MD] = {"md", "md"},
-    [REPORT_CSV] = {"csv", "csv"},       [REPORT_JSON] = {"json", "json"},
-    [REPORT_JSONL] = {"jsonl", "jsonl"}, [REPORT_DUEL] = {"duel", "duel"},
+    [REPORT_TABLE] = {"table", "txt"},      [REPORT_MD] = {"md", "md"},
+    [REPORT_CSV] = {"csv", "csv"},          [REPORT_JSON] = {"json", "json"},
+    [REPORT_JSONL] = {"jsonl", "jsonl"},    [REPORT_DUEL] = {"duel", "duel"},
+    [REPORT_SHARES] = {"shares", "shares"},
 };
 
 bool report_format_find(const char *name, report_format *format) {
@@ -186,6 +187,8 @@ static bool put_all(const json_t *document, report_format format, FILE *stream) 
         report_put_context(document, markdown, stream);
         if (format == REPORT_DUEL)
             report_put_duel(document, stream);
+        else if (format == REPORT_SHARES)
+            report_put_shares(document, stream);
         else
             put_rows(document, markdown, stream);
         report_put_notes(document, markdown, stream);

@@ -12,10 +12,11 @@
 typedef enum report_format {
     REPORT_TABLE,
     REPORT_MD,
-    REPORT_CSV,   /* a line a result; its samples are one field, parted by ';' */
-    REPORT_JSON,  /* the document */
-    REPORT_JSONL, /* what is not a result on the first line, then a result a line */
-    REPORT_DUEL,  /* ours against the peers: a row for each case, type and number of threads */
+    REPORT_CSV,    /* a line a result; its samples are one field, parted by ';' */
+    REPORT_JSON,   /* the document */
+    REPORT_JSONL,  /* what is not a result on the first line, then a result a line */
+    REPORT_DUEL,   /* ours against the peers: a row for each case, type and number of threads */
+    REPORT_SHARES, /* the figures of goals.json whose cases were measured */
     REPORT_FORMAT_COUNT
 } report_format;
 

@@ -74,5 +74,6 @@ void report_put_context(const json_t *document, bool markdown, FILE *stream);
 void report_put_notes(const json_t *document, bool markdown, FILE *stream);
 
 void report_put_duel(const json_t *document, FILE *stream);
+void report_put_shares(const json_t *document, FILE *stream);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* null where a number is not known: JSON has neither NaN nor infinity. */
@@ -25,12 +26,22 @@ typedef struct peak {
     double flops, bytes; /* a second; NaN: not known */
 } peak;
 
-static double rate(const entry *e, double amount) {
-    if (e->state == ENTRY_FAILED || !e->sample_count) return NAN;
-    return amount / summarize_samples(e->samples, e->sample_count).minimum;
+/* A peak of arithmetic that the machine reached once is its peak. Reading memory is not the
+ * program's alone, least of all in a virtual machine: its peak is the best of each round, at the
+ * median of the rounds, as what is held against it is a median. */
+static double peak_seconds(const entry *e, bool best_of_all) {
+    double *const bests = calloc(e->round_count + 1, sizeof *bests);
+    double seconds = NAN;
+    for (size_t i = 0, first = 0; bests && i < e->round_count; first += e->round_sizes[i++])
+        bests[i] = summarize_samples(e->samples + first, e->round_sizes[i]).minimum;
+    if (bests && e->round_count) {
+        const sample_summary s = summarize_samples(bests, e->round_count);
+        seconds = best_of_all ? s.minimum : s.median;
+    }
+    free(bests);
+    return e->state == ENTRY_FAILED ? NAN : seconds;
 }
 
-/* The best of the samples: a peak that the machine reached once is its peak. */
 static peak find_peak(const entry_list *peaks, const runner *r) {
     peak p = {NAN, NAN};
     for (size_t i = 0; i < peaks->count; ++i) {
@@ -39,9 +50,9 @@ static peak find_peak(const entry_list *peaks, const runner *r) {
             strcmp(runner_peak_device(e->r), runner_peak_device(r)) != 0)
             continue;
         if (!strcmp(e->c->name, "peak-fma"))
-            p.flops = rate(e, e->flops);
+            p.flops = e->flops / peak_seconds(e, true);
         else
-            p.bytes = rate(e, e->bytes);
+            p.bytes = e->bytes / peak_seconds(e, false);
     }
     return p;
 }

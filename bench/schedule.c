@@ -122,8 +122,15 @@ static bool has_peaks(const schedule *s, const runner *r) {
     return false;
 }
 
+static bool is_peak(const bench_case *c) {
+    return c->op == BENCH_KERNEL && !strncmp(c->name, "peak-", 5);
+}
+
+/* Kernels are those of the worker that listed them; peaks our own workers'. */
 static bool takes(const runner *r, const bench_case *c) {
-    return !r->peaks_only && (!c->threads || c->threads == r->threads);
+    if (r->peaks_only || (c->threads && c->threads != r->threads)) return false;
+    const bool lists = r->about && json_object_get(r->about, "cases");
+    return is_peak(c) ? !lists && !r->peer : lists == (c->op == BENCH_KERNEL);
 }
 
 static size_t own_cases(const bench_plan *plan, const runner *r) {
@@ -150,7 +157,7 @@ static bool start_all(schedule *s) {
         for (int k = 0; k < PEAK_COUNT; ++k) {
             entry *const e = add(s, &s->peaks, &peak_cases[k], r);
             if (!e) return true;
-            if (!entry_prepare(e, NULL) || !entry_warm_up(e)) return false;
+            if (!entry_prepare(e, NULL) || !entry_warm_up(e, &s->plan->goal)) return false;
             if (e->state == ENTRY_READY) continue;
             if (!bench_write_skipped(r, e->c, e->reason, s->document)) s->no_memory = true;
         }
@@ -161,13 +168,12 @@ static bool start_all(schedule *s) {
 /* ---- a block ---- */
 
 static bool prepare_entry(schedule *s, const bench_case *c, runner *r, const oracle *o) {
-    const bool takes_ours = !json_object_get(r->about, "cases");
-    if (!r->about || !takes(r, c) || takes_ours == (c->op == BENCH_KERNEL)) return true;
+    if (!r->about || !takes(r, c)) return true;
     entry *const e = add(s, &s->entries, c, r);
     if (!e) return true;
     tell(s, e, 0);
     const int64_t start = attend__clock_nanoseconds();
-    const bool going = entry_prepare(e, o) && entry_warm_up(e);
+    const bool going = entry_prepare(e, o) && entry_warm_up(e, &s->plan->goal);
     s->prepare_ns += attend__clock_nanoseconds() - start;
     ++s->prepared;
     return going;
@@ -176,13 +182,14 @@ static bool prepare_entry(schedule *s, const bench_case *c, runner *r, const ora
 static bool prepare_case(schedule *s, const bench_case *c) {
     oracle o;
     memset(&o, 0, sizeof o);
-    if (s->plan->check && !oracle_create(c, &s->memory, &o)) {
+    const bool check = s->plan->check && c->op != BENCH_KERNEL;
+    if (check && !oracle_create(c, &s->memory, &o)) {
         s->no_memory = true;
         return true;
     }
     bool going = true;
     for (size_t i = 0; going && i < s->plan->runner_count; ++i)
-        going = prepare_entry(s, c, &s->plan->runners[i], s->plan->check ? &o : NULL);
+        going = prepare_entry(s, c, &s->plan->runners[i], check ? &o : NULL);
     oracle_release(&o);
     return going;
 }

@@ -4,8 +4,8 @@
 #include "attend_worker.h"
 #include "bench.h"
 #include "bench_targets.h"
-#include "case_list.h"
 #include "cli.h"
+#include "goal_cases.h"
 #include "machine.h"
 #include "plot.h"
 #include "report.h"
@@ -22,7 +22,7 @@
 #include <string.h>
 
 typedef struct settings {
-    const char *cases, *ops, *batch, *heads, *kv_heads, *seq, *keys, *dim, *causal, *types;
+    const char *cases, *set, *ops, *batch, *heads, *kv_heads, *seq, *keys, *dim, *causal, *types;
     const char *backend, *device, *threads, *python, *format, *plot, *timeout, *seconds;
     cli_values peers, outs;
     bool list, worker;
@@ -30,6 +30,7 @@ typedef struct settings {
 _Static_assert(sizeof(settings) <= CLI_MAX_SETTINGS, "the settings of bench fit");
 
 static const double LONGEST_WAIT_S = 120;
+static const double SET_S = 0.2; /* of samples, where figures are medians of rounds */
 static const entry_goal goal = {.seconds = 0.5, .samples = 10, .rounds = 10};
 
 /* ---- cases ---- */
@@ -51,21 +52,25 @@ static bool make_cases(const settings *s, case_list *list) {
                                 .causal = s->causal,
                                 .types = s->types};
     const bool kernels = s->ops && !strcmp(s->ops, "kernel");
-    if (s->cases && wants_matrix(s)) {
-        cli_usage("bench", "--case names whole shapes: the options of a matrix do not go with it");
+    if ((s->cases || s->set) && wants_matrix(s)) {
+        cli_usage(
+            "bench",
+            "--case and --set name whole shapes: the options of a matrix do not go with them");
         return false;
     }
     if (kernels) return true;
-    const bool good = wants_matrix(s) ? case_list_add_matrix(list, &matrix, reason)
-                                      : case_list_add_named(list, s->cases ? s->cases : "default",
-                                                            s->types, reason);
+    bool good = !s->set || case_list_add_goals(list, s->set, reason);
+    if (good && wants_matrix(s))
+        good = case_list_add_matrix(list, &matrix, reason);
+    else if (good && (s->cases || !s->set))
+        good = case_list_add_named(list, s->cases ? s->cases : "default", s->types, reason);
     if (!good) cli_usage("bench", "%s", reason);
     return good;
 }
 
 static int print_cases(const settings *s) {
     settings all = *s;
-    if (!s->cases && !wants_matrix(s)) all.cases = "all";
+    if (!s->cases && !s->set && !wants_matrix(s)) all.cases = "all";
     case_list list = {NULL, 0};
     const bool good = make_cases(&all, &list);
     for (size_t i = 0; i < list.count; ++i) {
@@ -79,7 +84,7 @@ static int print_cases(const settings *s) {
 
 /* ---- numbers of the command line ---- */
 
-static bool read_threads(const char *given, int64_t **threads, size_t *count) {
+static bool read_asked(const char *given, int64_t **threads, size_t *count) {
     char number[16], reason[CASE_LIST_REASON];
     const char *text = given ? given : attend__environment_get("ATTEND_NUM_THREADS");
     snprintf(number, sizeof number, "%d", (int)attend__processor_count());
@@ -87,6 +92,33 @@ static bool read_threads(const char *given, int64_t **threads, size_t *count) {
     if (number_list_read(text, 1, threads, count, reason)) return true;
     cli_usage("bench", "--threads: %s", reason);
     return false;
+}
+
+static bool add_threads(int64_t threads, int64_t **list, size_t *count) {
+    for (size_t i = 0; i < *count; ++i)
+        if ((*list)[i] == threads) return true;
+    int64_t *const longer = realloc(*list, (*count + 1) * sizeof *longer);
+    if (!longer) {
+        cli_error("out of memory");
+        return false;
+    }
+    longer[(*count)++] = threads;
+    *list = longer;
+    return true;
+}
+
+/* What cases name, and what is asked for; the latter may be left out where all name theirs. */
+static bool read_threads(const char *given, const case_list *cases, int64_t **threads,
+                         size_t *count) {
+    size_t named = 0;
+    while (named < cases->count && cases->items[named].threads)
+        ++named;
+    const bool all_named = named && named == cases->count && !given;
+    if (!all_named && !read_asked(given, threads, count)) return false;
+    for (size_t i = 0; i < cases->count; ++i)
+        if (cases->items[i].threads && !add_threads(cases->items[i].threads, threads, count))
+            return false;
+    return true;
 }
 
 /* A positive number of seconds, or the fallback where nothing is given. */
@@ -105,8 +137,9 @@ static bool read_seconds(const char *option, const char *text, double fallback, 
 
 /* Everything that could stop the results from being written, before an hour is spent on them. */
 static int check_outputs(const settings *s, report_format *shown) {
-    if (!report_format_find(s->format ? s->format : "table", shown))
-        return cli_usage("bench", "--format: '%s' is not table, md, csv, json, jsonl or duel",
+    if (!report_format_find(s->format ? s->format : s->set ? "shares" : "table", shown))
+        return cli_usage("bench",
+                         "--format: '%s' is not table, md, csv, json, jsonl, duel or shares",
                          s->format);
     for (size_t i = 0; i < s->outs.count; ++i) {
         report_format format;
@@ -231,7 +264,9 @@ static int run_benchmark(const cli_call *call, const case_list *cases, const int
                        .check = true,
                        .goal = goal,
                        .memory_bytes = attend__memory_bytes() / 4};
-    target_choice choice = {.backends = s->backend,
+    target_choice choice = {.backends = s->backend ? s->backend
+                                        : s->set   ? "cpu"
+                                                   : NULL,
                             .devices = s->device,
                             .threads = threads,
                             .thread_count = thread_count,
@@ -239,7 +274,7 @@ static int run_benchmark(const cli_call *call, const case_list *cases, const int
                             .python = s->python ? s->python : "python3"};
     report_format shown;
     if (!read_seconds("timeout", s->timeout, LONGEST_WAIT_S, &choice.timeout_s) ||
-        !read_seconds("seconds", s->seconds, goal.seconds, &plan.goal.seconds))
+        !read_seconds("seconds", s->seconds, s->set ? SET_S : goal.seconds, &plan.goal.seconds))
         return CLI_USAGE;
     int status = check_outputs(s, &shown);
     if (status) return status;
@@ -260,7 +295,7 @@ static int run(const cli_call *call) {
     int64_t *threads = NULL;
     size_t thread_count = 0;
     int status = CLI_USAGE;
-    if (make_cases(s, &cases) && read_threads(s->threads, &threads, &thread_count))
+    if (make_cases(s, &cases) && read_threads(s->threads, &cases, &threads, &thread_count))
         status = run_benchmark(call, &cases, threads, thread_count);
     case_list_release(&cases);
     free(threads);
@@ -272,6 +307,10 @@ static int run(const cli_call *call) {
 static const cli_option options[] = {
     TEXT("case", "NAMES", "shapes by name, or texts of sizes; all, attention, layer, project",
          cases),
+    TEXT("set", "NAMES",
+         "figures of bench/goals.json: shares (all), peak, masks, options, outputs, "
+         "rows, decode, layers, tiny",
+         set),
     TEXT("list", NULL, "print the shapes and measure nothing", list),
     TEXT("op", "NAMES", "a matrix of attention, layer, project, softmax, merge; or kernel", ops),
     TEXT("batch", "NUMBERS", "batch sizes (1)", batch),
@@ -290,12 +329,12 @@ static const cli_option options[] = {
     {"peer", "[NAME=]FILE", "a worker to measure beside; may be repeated",
      offsetof(settings, peers), true},
     TEXT("python", "FILE", "what runs peers that end in .py (python3)", python),
-    TEXT("format", "FORMAT", "table, md, csv, json, jsonl or duel on standard output (table)",
-         format),
+    TEXT("format", "FORMAT",
+         "table, md, csv, json, jsonl, duel or shares on standard output (table)", format),
     {"out", "FILE", "write .txt .md .csv .json .jsonl as well; may be repeated",
      offsetof(settings, outs), true},
     TEXT("plot", "FILE", "write bars, and lines over the sequence length, as SVG", plot),
-    TEXT("seconds", "S", "samples of each case take at least this long (0.5)", seconds),
+    TEXT("seconds", "S", "samples of each case take at least this long (0.5; sets 0.2)", seconds),
     TEXT("timeout", "S", "a worker that is silent for longer is killed (120)", timeout),
     TEXT("worker", NULL, "serve bench/protocol.md on standard input; what bench starts itself",
          worker),
@@ -312,7 +351,9 @@ const cli_command cli_bench = {
         "are measured.\n\n"
         "  attend bench\n"
         "  attend bench --case bert-512,bert-layer --threads 1,2 --out run.json --plot run.svg\n"
-        "  attend bench --seq 128-2048*2 --heads 8 --causal 0,1 --backend all --format md\n",
+        "  attend bench --seq 128-2048*2 --heads 8 --causal 0,1 --backend all --format md\n"
+        "  attend bench --case 'B1 H8 G8 L512 S512 D64 f32 causal window=64 len=300 weights'\n"
+        "  attend bench --set masks,layers\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .settings_size = sizeof(settings),
