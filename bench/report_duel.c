@@ -6,23 +6,31 @@
 #include "report_parts.h"
 
 #include "cli/cli.h"
+#include "goals.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CASE, TYPE, OURS, BY, OUR_RATE, PEER, PEER_NAME, RATIO, SHARE, FIRST_PEER };
-static const char *const titles[FIRST_PEER] = {"case",      "type",     "ours",  "by",    "GFLOP/s",
-                                               "best peer", "its name", "ratio", "peak %"};
+enum { CASE, TYPE, OURS, BY, OUR_RATE, PEER, PEER_NAME, RATIO, MUST, AIM, SHARE, FIRST_PEER };
+static const char *const titles[FIRST_PEER] = {"case",    "type",      "ours",     "by",
+                                               "GFLOP/s", "best peer", "its name", "ratio",
+                                               "must",    "aim",       "peak %"};
 /* Calls shorter than this cost what it takes to make them: there times say more than rates. */
 static const double SHORT_S = 50e-6;
 
-typedef struct duel {
-    const json_t *results;
-    const char **peers; /* names in the order of results; column FIRST_PEER + i */
-    size_t peer_count;
+/* Ratios of rows: how many, how many of them are no loss, and their logarithms' sum. */
+typedef struct tally {
     size_t rows, wins;
     double log_ratios;
+} tally;
+
+typedef struct duel {
+    const json_t *results, *goals;
+    const char **peers; /* names in the order of results; column FIRST_PEER + i */
+    size_t peer_count;
+    tally all, attention; /* attention: the named shapes of attention alone */
+    size_t goals_met, goal_count;
 } duel;
 
 static bool is_peer(const json_t *result) {
@@ -100,13 +108,41 @@ static char *name_cell(const json_t *result) {
     return report_copy(*name ? name : "-");
 }
 
+static void count(tally *t, double ratio) {
+    ++t->rows;
+    t->wins += ratio >= 1;
+    t->log_ratios += log(ratio);
+}
+
+static double mean_of(const tally *t) {
+    return exp(t->log_ratios / (double)t->rows);
+}
+
+/* What the ratio must be (0), and should (1); NaN where goals.json says nothing. */
+static double goal_of(const duel *d, const json_t *result, size_t which) {
+    const json_t *const type = json_object_get(d->goals, report_string(result, "dtype")),
+                        *const pair = json_object_get(type, report_string(result, "case")),
+                        *const number = json_array_get(pair, which);
+    return json_is_number(number) ? json_number_value(number) : NAN;
+}
+
+static char *goal_cell(const duel *d, const json_t *result, size_t which) {
+    const double goal = goal_of(d, result, which);
+    char text[REPORT_NUMBER];
+    snprintf(text, sizeof text, "%.2f", goal);
+    return report_copy(isnan(goal) ? "-" : text);
+}
+
 static char *ratio_cell(duel *d, const json_t *ours, const json_t *peer) {
     if (!ours || !peer || !is_ok(ours) || !is_ok(peer)) return report_copy("-");
     const double ratio = report_number(peer, "median_s") / report_number(ours, "median_s");
     if (!(ratio > 0) || isinf(ratio)) return report_copy("-");
-    ++d->rows;
-    d->wins += ratio >= 1;
-    d->log_ratios += log(ratio);
+    count(&d->all, ratio);
+    const double must = goal_of(d, ours, 0);
+    if (!isnan(must) && !strcmp(report_string(ours, "op"), "attention"))
+        count(&d->attention, ratio);
+    d->goal_count += !isnan(must);
+    d->goals_met += ratio >= must;
     char text[REPORT_NUMBER];
     snprintf(text, sizeof text, "%.2f", ratio);
     return report_copy(text);
@@ -131,6 +167,8 @@ static void add_row(duel *d, report_grid *grid, const json_t *like) {
     row[PEER] = time_cell(best);
     row[PEER_NAME] = name_cell(best && is_ok(best) ? best : NULL);
     row[RATIO] = ratio_cell(d, ours, best);
+    row[MUST] = goal_cell(d, like, 0);
+    row[AIM] = goal_cell(d, like, 1);
     row[SHARE] = share_cell(ours);
     /* an operation without useful work (merge) has times only */
     const bool times = is_short(ours) || is_short(best) || !(report_number(like, "flops") > 0);
@@ -163,10 +201,27 @@ static bool starts_row(const duel *d, size_t index) {
     return takes_part(result) && first == index;
 }
 
+static void put_sums(const duel *d, FILE *stream) {
+    if (d->all.rows)
+        fprintf(stream,
+                "\nAs fast as the best peer or faster in %zu of %zu; ours is %.2f times as fast in "
+                "the geometric mean.\n",
+                d->all.wins, d->all.rows, mean_of(&d->all));
+    const json_t *const goals = json_object_get(d->goals, "mean");
+    if (d->goal_count)
+        fprintf(stream, "The ratio is what it must be in %zu of %zu.\n", d->goals_met,
+                d->goal_count);
+    if (d->attention.rows)
+        fprintf(stream, "Geometric mean over %zu shapes of attention: %.2f; must %.2f, aim %.2f.\n",
+                d->attention.rows, mean_of(&d->attention),
+                json_number_value(json_array_get(goals, 0)),
+                json_number_value(json_array_get(goals, 1)));
+}
+
 static void put_threads(duel *d, double threads, FILE *stream) {
     report_grid grid = new_grid(d);
-    d->rows = d->wins = 0;
-    d->log_ratios = 0;
+    d->all = d->attention = (tally){0, 0, 0};
+    d->goals_met = d->goal_count = 0;
     for (size_t i = 0; i < json_array_size(d->results); ++i) {
         const json_t *const result = json_array_get(d->results, i);
         if (report_number(result, "threads") == threads && starts_row(d, i))
@@ -179,15 +234,13 @@ static void put_threads(duel *d, double threads, FILE *stream) {
         threads, threads == 1 ? "" : "s");
     report_grid_print(&grid, true, stream);
     report_grid_free(&grid);
-    if (d->rows)
-        fprintf(stream,
-                "\nAs fast as the best peer or faster in %zu of %zu; ours is %.2f times as fast in "
-                "the geometric mean.\n",
-                d->wins, d->rows, exp(d->log_ratios / (double)d->rows));
+    put_sums(d, stream);
 }
 
 void report_put_duel(const json_t *document, FILE *stream) {
-    duel d = {.results = json_object_get(document, "results")};
+    json_t *const goals = goals_load();
+    duel d = {.results = json_object_get(document, "results"),
+              .goals = json_object_get(goals, "duel")};
     find_peers(&d);
     bool more = false;
     for (double last = 0;;) { /* numbers of threads in rising order */
@@ -204,4 +257,5 @@ void report_put_duel(const json_t *document, FILE *stream) {
         more = true;
     }
     free(d.peers);
+    json_decref(goals);
 }

@@ -166,8 +166,8 @@ static char *number_cell(const char *kind, const char *before, double x, json_in
     } else {
         snprintf(text, sizeof text, "%.3f", x);
     }
-    snprintf(whole, sizeof whole, "%s%s", before, isnan(x) ? "-" : text);
-    if (at) snprintf(whole, sizeof whole, "%s at L = %lld", text, (long long)at);
+    snprintf(whole, sizeof whole, "%s%s", before, isfinite(x) ? text : "-");
+    if (at && isfinite(x)) snprintf(whole, sizeof whole, "%s at L = %lld", text, (long long)at);
     return report_copy(whole);
 }
 

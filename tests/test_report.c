@@ -79,6 +79,8 @@ static const row rows[] = {
     {"tiny", "f32", "cpu", 2, false, 20e-6, 4e5},
     {"tiny", "f32", "pytorch", 2, true, 30e-6, 4e5},
     {"tiny", "f32", "ggml", 2, true, 0, 4e5},
+    {"bert-512", "f32", "cpu", 2, false, 2e-3, 4e8}, /* a shape of bench/goals.json */
+    {"bert-512", "f32", "pytorch", 2, true, 2.2e-3, 4e8},
     {AWKWARD, "f32", "cpu", 2, false, 0, 4e8},
     {AWKWARD, "f32", "pytorch", 2, true, 1e-3, 4e8},
 };
@@ -291,24 +293,28 @@ static void prints_duels(void **state) {
     (void)state;
     static const struct {
         const char *heading;
-        const char *cells[12];
+        const char *cells[14];
     } wanted[] = {
         {"With 2 threads",
-         {"case", "type", "ours", "by", "GFLOP/s", "best peer", "its name", "ratio", "peak %",
-          "pytorch", "ggml"}},
+         {"case", "type", "ours", "by", "GFLOP/s", "best peer", "its name", "ratio", "must", "aim",
+          "peak %", "pytorch", "ggml"}},
         {"With 2 threads",
-         {"bert", "f32", "2.000 ms", "cpu", "200.0", "2.500 ms", "ggml", "1.25", "62.5", "133.3",
-          "160.0"}},
+         {"bert", "f32", "2.000 ms", "cpu", "200.0", "2.500 ms", "ggml", "1.25", "-", "-", "62.5",
+          "133.3", "160.0"}},
         {"With 2 threads",
-         {"bert", "f16", "-", "-", "-", "1.000 ms", "ggml", "-", "-", "-", "400.0"}},
+         {"bert", "f16", "-", "-", "-", "1.000 ms", "ggml", "-", "-", "-", "-", "-", "400.0"}},
         {"With 2 threads",
-         {"tiny", "f32", "20.00 us", "cpu", "20.00", "30.00 us", "pytorch", "1.50", "62.5",
-          "30.00 us", "FAIL"}},
+         {"tiny", "f32", "20.00 us", "cpu", "20.00", "30.00 us", "pytorch", "1.50", "-", "-",
+          "62.5", "30.00 us", "FAIL"}},
         {"With 2 threads",
-         {SAFE, "f32", "FAIL", "cpu", "FAIL", "1.000 ms", "pytorch", "-", "-", "400.0", "-"}},
-        {"With 1 thread;",
-         {"bert", "f32", "4.000 ms", "cpu", "100.0", "3.000 ms", "pytorch", "0.75", "62.5", "133.3",
+         {SAFE, "f32", "FAIL", "cpu", "FAIL", "1.000 ms", "pytorch", "-", "-", "-", "-", "400.0",
           "-"}},
+        {"With 2 threads",
+         {"bert-512", "f32", "2.000 ms", "cpu", "200.0", "2.200 ms", "pytorch", "1.10", "1.05",
+          "1.15", "62.5", "181.8", "-"}},
+        {"With 1 thread;",
+         {"bert", "f32", "4.000 ms", "cpu", "100.0", "3.000 ms", "pytorch", "0.75", "-", "-",
+          "62.5", "133.3", "-"}},
     };
     char *const text = text_of(REPORT_DUEL);
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; ++i) {
@@ -316,10 +322,62 @@ static void prints_duels(void **state) {
         const cells c = find_row(text, wanted[i].heading, want[0], want[1]);
         expect_cells(&c, want);
     }
-    /* sqrt(1.25 * 1.5) = 1.369 */
-    assert_non_null(strstr(text, "in 2 of 2; ours is 1.37 times"));
+    /* (1.25 * 1.5 * 1.1)^(1/3) = 1.273 */
+    assert_non_null(strstr(text, "in 3 of 3; ours is 1.27 times"));
+    assert_non_null(strstr(text, "what it must be in 1 of 1.\n"));
+    assert_non_null(strstr(text, "over 1 shapes of attention: 1.10; must 1.50, aim 1.90"));
     assert_non_null(strstr(text, "in 0 of 1; ours is 0.75 times"));
     free(text);
+}
+
+/* ---- figures of bench/goals.json ---- */
+
+/* Two rounds of one sample each. */
+static void add_rounds(json_t *results, const char *name, int threads, double work, double first,
+                       double second) {
+    json_t *const result =
+        json_pack("{s:s, s:s, s:i, s:b, s:b, s:f, s:f, s:f, s:[f, f], s:[i, i]}", "case", name,
+                  "op", "attention", "threads", threads, "peer", 0, "ok", 1, "flops", work, "bytes",
+                  work, "median_s", first, "samples_s", first, second, "round_sizes", 1, 1);
+    assert_int_equal(json_array_append_new(results, result), 0);
+}
+
+static void prints_figures(void **state) {
+    json_t *const results = json_array();
+    char name[80];
+    (void)state;
+    /* half as fast in the second round, and so is what it is held against */
+    add_rounds(results, "bert-512", 2, 1e9, 1e-3, 2e-3);
+    add_rounds(results, "B1 H12 G12 L512 S512 D64 f32 weights", 2, 1e9, 1.5e-3, 3e-3);
+    add_rounds(results, "bert-512", 1, 1e9, 2e-3, 4e-3);
+    add_rounds(results, "peak-fma", 1, 2e9, 3e-3, 6e-3);
+    add_rounds(results, "B1 H12 G12 L512 S512 D64 f32 weights", 1, 1e9, 5e-3, 9e-3);
+    add_rounds(results, "llama-decode32k", 2, 268500000, 10e-3, 10e-3);
+    add_rounds(results, "peak-read-268435456", 2, 268435456, 8e-3, 9e-3);
+    for (int l = 1; l <= 64; ++l) {
+        snprintf(name, sizeof name, "B1 H8 G8 L%d S8192 D64 f32", l);
+        add_rounds(results, name, 2, 1e9, l * 1e-3, l * (l < 10 ? 1e-3 : 1.4e-3));
+    }
+    json_t *const document = json_pack("{s:o}", "results", results);
+    char *const text = report_text(document, REPORT_SHARES);
+    static const char *const wanted[][8] = {
+        {"with the weights by without, L = 512", "2", "1.500", "0.0", "\u2264 2.000", "-", "yes"},
+        {"with the weights by without, L = 512", "1", "2.375", "5.3", "\u2264 2.000", "-", "no"},
+        {"bert-512, share of the FMA peak", "1", "75.0 %", "0.0", "\u2265 80.0 %", "\u2265 87.0 %",
+         "no"},
+        {"decode f32, H/G = 4, share of the read peak", "2", "85.0 %", "5.9", "\u2265 85.0 %", "-",
+         "yes"},
+        {"time a query row, L to L + 1, H8 G8 D64", "2", "1.200 at L = 10", "16.7", "\u2264 1.100",
+         "-", "no"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; ++i) {
+        const cells c = find_row(text, "", wanted[i][0], wanted[i][1]);
+        expect_cells(&c, wanted[i]);
+    }
+    assert_null(strstr(text, "causal by full")); /* was not measured */
+    assert_non_null(strstr(text, "2 of 5 figures"));
+    free(text);
+    json_decref(document);
 }
 
 /* Documents of others may lack anything, or hold something else there. */
@@ -364,10 +422,11 @@ static void write_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_formats),         cmocka_unit_test(is_safe),
-        cmocka_unit_test(keeps_every_digit),     cmocka_unit_test(prints_markdown),
-        cmocka_unit_test(prints_tables),         cmocka_unit_test(prints_duels),
-        cmocka_unit_test(takes_other_documents), cmocka_unit_test(write_files),
+        cmocka_unit_test(finds_formats),     cmocka_unit_test(is_safe),
+        cmocka_unit_test(keeps_every_digit), cmocka_unit_test(prints_markdown),
+        cmocka_unit_test(prints_tables),     cmocka_unit_test(prints_duels),
+        cmocka_unit_test(prints_figures),    cmocka_unit_test(takes_other_documents),
+        cmocka_unit_test(write_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
