@@ -6,6 +6,7 @@ set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64;-L;/usr/aarch64-linux-gnu)
 
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ATTEND_SYSROOT) # they read this file too, in the same environment
 set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu ${ATTEND_SYSROOT})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
