@@ -10,54 +10,54 @@ static const attend__stage_kernels *table(const kernel_work *w) {
     return w->kernels->stages;
 }
 
-/* ---- c = x w, size = K: strips of rows against one panel, in steps of K as a projection ---- */
+/* ---- c = x w, size = K: strips of rows against one panel, as in a projection ---- */
 
 enum { TILE_X, TILE_PANEL, TILE_C };
-enum { STRIPS = 4, DEPTH = ATTEND__GEMM_DEPTH, X_STRIDE = ATTEND__GEMM_X_STRIDE };
-
-/* x of the step that begins at k. */
-static int64_t step_of_x(const kernel_work *w, int64_t k) {
-    return k / DEPTH * STRIPS * table(w)->tile_rows * X_STRIDE;
-}
+enum { STRIPS = 4, LINE = ATTEND__GEMM_LINE };
 
 static void make_tile(kernel_work *w) {
-    const int64_t rows = (int64_t)STRIPS * table(w)->tile_rows, columns = table(w)->panel_columns;
-    const int64_t x_count = step_of_x(w, w->size + DEPTH - 1);
+    const int64_t strip = table(w)->tile_rows, columns = table(w)->panel_columns;
+    const int64_t rows = STRIPS * strip, x_count = rows * ((w->size + LINE - 1) / LINE * LINE);
     float *const x = kernel_memory(w, x_count), *const panel = kernel_memory(w, w->size * columns);
-    kernel_memory(w, rows * columns);
+    float *const c = kernel_memory(w, rows * columns);
     kernel_fill(x, x_count, -1, 1);
     kernel_fill(panel, w->size * columns, -1, 1);
-    w->call.tile = (attend__tile){.panels = 1, .c_stride = columns, .rows = table(w)->tile_rows};
+    w->call.tile = (attend__tile){.panel = (const char *)panel,
+                                  .type = ATTEND_F32,
+                                  .c = c,
+                                  .rows = (int32_t)strip,
+                                  .panels = 1,
+                                  .depth = (int32_t)w->size};
     w->flops = 2.0 * (double)(rows * columns) * (double)w->size;
     w->bytes = 4.0 * ((double)(rows + columns) * (double)w->size + (double)(rows * columns));
+}
+
+/* x of the strip. */
+static const float *strip_of(const kernel_work *w, int64_t strip) {
+    return w->block[TILE_X] + strip * table(w)->tile_rows * ((w->size + LINE - 1) / LINE * LINE);
 }
 
 static bool run_tile(void *work, char *reason) {
     kernel_work *const w = work;
     attend__tile *const t = &w->call.tile;
     (void)reason;
-    for (int64_t k = 0; k < w->size; k += DEPTH) {
-        t->depth = (int32_t)(w->size - k < DEPTH ? w->size - k : DEPTH);
-        t->panel = w->block[TILE_PANEL] + k * t->c_stride;
-        t->add = k > 0;
-        for (int32_t row = 0; row < STRIPS * t->rows; row += t->rows) {
-            t->x = w->block[TILE_X] + step_of_x(w, k) + row * X_STRIDE;
-            t->c = w->block[TILE_C] + row * t->c_stride;
-            table(w)->multiply(t);
-        }
+    for (int64_t strip = 0; strip < STRIPS; strip++) {
+        t->x = strip_of(w, strip);
+        t->c = w->block[TILE_C] + strip * t->rows * table(w)->panel_columns;
+        table(w)->multiply(t);
     }
     return true;
 }
 
 static void check_tile(kernel_work *w) {
-    const int64_t rows = (int64_t)STRIPS * table(w)->tile_rows, columns = table(w)->panel_columns;
-    for (int64_t r = 0; r < rows; ++r)
+    const int64_t strip = table(w)->tile_rows, columns = table(w)->panel_columns;
+    for (int64_t r = 0; r < STRIPS * strip; ++r)
         for (int64_t c = 0; c < columns; ++c) {
+            const float *const x = strip_of(w, r / strip) + r % strip * LINE;
             double sum = 0, size = 0;
             for (int64_t k = 0; k < w->size; ++k) {
-                const double term =
-                    (double)w->block[TILE_X][step_of_x(w, k) + r * X_STRIDE + k % DEPTH] *
-                    (double)w->block[TILE_PANEL][k * columns + c];
+                const double term = (double)x[k / LINE * strip * LINE + k % LINE] *
+                                    (double)w->block[TILE_PANEL][k * columns + c];
                 sum += term;
                 size += fabs(term);
             }
@@ -69,6 +69,7 @@ static void check_tile(kernel_work *w) {
 /* ---- packing one panel of weights [N, K], size = K ---- */
 
 enum { PACK_WEIGHTS, PACK_PANEL };
+enum { DEPTH = 256 };
 
 static void make_pack(kernel_work *w) {
     const int32_t columns = table(w)->panel_columns;

@@ -22,7 +22,7 @@ flock 9
 # Without the libraries only what needs none is built: the gate.
 programs=(attend-gate) options=(-DATTEND_MODEL=OFF)
 if scripts/get_arm64_libraries.sh "$build/libraries"; then
-    programs+=(test_cpu_kernels test_cpu_math test_cpu_stages test_edges test_guards)
+    programs+=(test_cpu_kernels test_cpu_math test_cpu_gemm test_cpu_stages test_edges test_guards)
     options=(-DATTEND_MODEL=ON -DATTEND_SYSROOT="$build/libraries")
     [ $full -eq 1 ] && programs=(all)
 fi

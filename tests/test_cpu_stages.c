@@ -180,130 +180,6 @@ static void test_conversions(void **state) {
     for_each_isa(conversions);
 }
 
-/* ---- packing: panel[k][n] = w[n][k], 0 beyond the rows that exist ---- */
-
-static void pack_case(const attend__stage_kernels *kernels, attend_type type, int32_t count,
-                      int32_t depth, bool by_rows) {
-    const int64_t columns = kernels->panel_columns, gap = 3;
-    attend__w_block w = {NULL,  type, by_rows ? depth + gap : 1, by_rows ? 1 : count + gap,
-                         count, depth};
-    const int64_t extent = (count - 1) * w.n_stride + (depth - 1) * w.k_stride + 1;
-    const guarded from = guard((size_t)(extent * width(type)), count % 2 == 0);
-    const guarded panel = guard((size_t)(columns * depth) * 4, true);
-    for (int64_t i = 0; i < extent * width(type); i++)
-        from.data[i] = (char)random_bits();
-    w.first = from.data;
-    kernels->pack_panel(&w, floats(&panel));
-    for (int64_t k = 0; k < depth; k++) {
-        for (int64_t n = 0; n < columns; n++) {
-            const char *const at = from.data + (n * w.n_stride + k * w.k_stride) * width(type);
-            const uint32_t want = n < count ? load_bits(at, type) : 0;
-            assert_true(same_float(attend__float_bits(floats(&panel)[k * columns + n]), want));
-        }
-    }
-    unguard(from);
-    unguard(panel);
-}
-
-static void packing(const attend__stage_kernels *kernels) {
-    for (int32_t count = 1; count <= kernels->panel_columns; count++) {
-        for (int32_t depth = 1; depth <= 35; depth += 1 + (depth > 4) * 3) {
-            pack_case(kernels, types[depth % 3], count, depth, true);
-            pack_case(kernels, types[count % 3], count, depth, false);
-        }
-    }
-}
-
-static void test_packing(void **state) {
-    (void)state;
-    for_each_isa(packing);
-}
-
-/* ---- products ---- */
-
-typedef struct product {
-    guarded x, panels, c;
-    attend__tile tile;
-    int64_t columns;
-} product;
-
-static product make_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels,
-                            int32_t depth) {
-    product p = {.columns = (int64_t)panels * kernels->panel_columns};
-    const int64_t panel = (int64_t)depth * kernels->panel_columns;
-    const int64_t x_floats = (rows - 1) * ATTEND__GEMM_X_STRIDE + depth;
-    p.x = guard((size_t)x_floats * 4, true);
-    p.panels = guard((size_t)(panel * panels) * 4, true);
-    p.c = guard((size_t)(p.columns * rows) * 4, true);
-    fill(floats(&p.x), x_floats);
-    fill(floats(&p.panels), panel * panels);
-    fill(floats(&p.c), p.columns * rows);
-    p.tile = (attend__tile){
-        floats(&p.x), floats(&p.panels), panel, floats(&p.c), p.columns, rows, panels, depth, 0};
-    return p;
-}
-
-static double product_of(const attend__stage_kernels *kernels, const product *p, int64_t row,
-                         int64_t column, double *size) {
-    const int64_t width_of_panel = kernels->panel_columns;
-    const float *const panel = p->tile.panel + column / width_of_panel * p->tile.panel_distance;
-    double sum = 0;
-    *size = 0;
-    for (int32_t k = 0; k < p->tile.depth; k++) {
-        const double term = (double)p->tile.x[row * ATTEND__GEMM_X_STRIDE + k] *
-                            (double)panel[k * width_of_panel + column % width_of_panel];
-        sum += term;
-        *size += fabs(term);
-    }
-    return sum;
-}
-
-static void check_product(const attend__stage_kernels *kernels, int32_t rows, int32_t panels,
-                          int32_t depth) {
-    product p = make_product(kernels, rows, panels, depth);
-    float *const before = malloc((size_t)(p.columns * rows) * 4);
-    assert_non_null(before);
-    memcpy(before, p.tile.c, (size_t)(p.columns * rows) * 4);
-    p.tile.add = depth % 2;
-    kernels->multiply(&p.tile);
-    for (int64_t i = 0; i < p.columns * rows; i++) {
-        double size;
-        const double start = p.tile.add ? (double)before[i] : 0;
-        const double want = start + product_of(kernels, &p, i / p.columns, i % p.columns, &size);
-        assert_true(fabs((double)p.tile.c[i] - want) <=
-                    u * (2 * sqrt(depth) + 8) * (size + fabs(start)));
-    }
-    /* the last row alone: the same bits */
-    attend__tile alone = p.tile;
-    float *const line = malloc((size_t)p.columns * 4);
-    assert_non_null(line);
-    memcpy(line, before + (rows - 1) * p.columns, (size_t)p.columns * 4);
-    alone.x += (rows - 1) * ATTEND__GEMM_X_STRIDE;
-    alone.rows = 1;
-    alone.c = line;
-    kernels->multiply(&alone);
-    assert_memory_equal(line, p.tile.c + (rows - 1) * p.columns, (size_t)p.columns * 4);
-    free(line);
-    free(before);
-    unguard(p.x);
-    unguard(p.panels);
-    unguard(p.c);
-}
-
-static void products(const attend__stage_kernels *kernels) {
-    static const int32_t depths[] = {1, 2, 63, 64, 65, 127, 128, 129, 255, 256};
-    for (int32_t rows = 1; rows <= kernels->tile_rows; rows++) {
-        for (int32_t panels = 1; panels <= 2 * ATTEND__GEMM_WIDEST + 1; panels++)
-            for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++)
-                check_product(kernels, rows, panels, depths[d]);
-    }
-}
-
-static void test_products(void **state) {
-    (void)state;
-    for_each_isa(products);
-}
-
 /* ---- rows: every tail gives what the middle of a long row gives, in place too ---- */
 
 enum { LONG = 200 };
@@ -391,8 +267,8 @@ int main(void) {
     state_of_random = seed != NULL ? strtoull(seed, NULL, 0) : 1;
     printf("ATTEND_TEST_SEED=%llu\n", (unsigned long long)state_of_random);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conversions), cmocka_unit_test(test_packing),
-        cmocka_unit_test(test_products),    cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_norm_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,45 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * out = activation(x W^T + bias) * multiplier + residual. The product is cut into tiles of rows and
- * columns that threads take one by one; inside a tile K advances in steps of GEMM_DEPTH, so that
- * the rows of x (copied, widened) stay in the second-level cache, a panel of weights in the first,
- * and a block of results in registers. How the tiles are cut depends on the number of threads, the
- * bits of the results do not: each element is summed along K in the one order of gemm_tmpl.h. */
+ * columns that threads take one by one. A tile packs its rows of x once, so that they stay in the
+ * second-level cache, and streams the panels of weights past them; what follows the product (bias,
+ * activation, ..) is done a panel at a time, while its results are in the first-level cache. How
+ * the tiles are cut depends on the number of threads, the bits of the results do not: each element
+ * is summed along K in the one order of gemm_tmpl.h. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "ranges.h"
 #include "rows.h"
 #include "weights.h"
 
-/* Of the tiles: strips of tile_rows rows, and columns. Weights that are packed on the way want more
- * rows to share the packing, prepared ones want fewer bytes of x and results in the cache. */
-enum { PREPARED_STRIPS = 8, PREPARED_COLUMNS = 768, PLAIN_STRIPS = 16, PLAIN_COLUMNS = 256 };
+/* Of a tile. Its rows of x take at most X_FLOATS at a time, about half of a second-level cache of
+ * 1 MB; where K is too long for that it is cut, and the results of the tile, which then wait in
+ * memory, take no more. Weights packed on the way want more rows to share the packing. */
+enum {
+    PREPARED_ROWS = 112,
+    PREPARED_COLUMNS = 1024,
+    PREPARED_DEPTH = 1024,
+    PLAIN_ROWS = 2 * PREPARED_ROWS,
+    PLAIN_COLUMNS = PREPARED_COLUMNS / 2,
+    PLAIN_DEPTH = PREPARED_DEPTH / 2,
+    X_FLOATS = PREPARED_ROWS * PREPARED_DEPTH
+};
 enum { TILES_PER_THREAD = 4, LEAST_PRODUCTS = 128 * 1024 }; /* of a tile worth giving to a thread */
-enum { PAD = 16 }; /* floats: rows of results start in different cache sets */
+enum { LEAST_STRIPS = 4 }; /* with fewer, prepared weights pass by too often */
 
 typedef struct project_job {
     const attend__stage_kernels *kernels;
     attend__rows x, multiplier, residual, out;
     attend__span bias;
-    attend__w_block w; /* element [0, 0]; used when `weights` is NULL */
+    bool prepared;
+    attend__w_block w; /* element [0, 0], when not prepared */
     const attend_device_weights *weights;
     attend_activation activation;
     int64_t rows, columns, depth, panels;
     int64_t row_tiles, column_tiles;
-    int64_t tile_rows, tile_columns; /* of the largest tile, as the scratch was sized */
+    int64_t step; /* elements of K at a time */
 } project_job;
 
-/* One worker's memory: x [tile rows][X_STRIDE], results [tile rows][tile columns + PAD], panels
- * [WIDEST][DEPTH][panel columns], and four rows for what is not float32 in memory. */
+/* The addresses of a tile's rows. */
+typedef struct project_rows {
+    char **x, **multiplier, **residual, **out;
+} project_rows;
+
+/* One worker's memory: x as attend__tile wants it, one strip after the other; results of the tile,
+ * or of the panels that are multiplied at once where K is one step; panels packed on the way. */
 typedef struct project_scratch {
-    float *x, *c, *panel, *bias, *multiplier, *residual, *out;
+    float *x, *c, *panel;
+    project_rows rows;
 } project_scratch;
 
 typedef struct project_tile {
-    int64_t row, rows, panel, panels;
+    int64_t row, rows, strips, panel, panels;
+    project_scratch scratch;
 } project_tile;
+
+/* A part of a tile: `count` panels from `panel` on, elements k .. k + depth - 1. */
+typedef struct project_part {
+    int64_t panel, count, k, depth;
+    attend__tile block;
+} project_part;
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -49,199 +72,225 @@ static int64_t parts(int64_t size, int64_t part) {
     return size / part + (size % part != 0);
 }
 
-static size_t aligned_bytes(int64_t floats) {
-    return ((size_t)floats * sizeof(float) + 63) / 64 * 64;
+static int64_t padded(int64_t size, int64_t part) {
+    return parts(size, part) * part;
 }
 
-/* Lays the parts out from `at`; returns the bytes. With at NULL only the size is of use. */
-static size_t lay_out(const attend__stage_kernels *kernels, int64_t tile_rows, int64_t tile_columns,
-                      char *at, project_scratch *s) {
-    const int64_t panel = (int64_t)ATTEND__GEMM_DEPTH * kernels->panel_columns;
-    const struct {
-        float **part;
-        int64_t floats;
-    } list[] = {
-        {&s->x, tile_rows * ATTEND__GEMM_X_STRIDE},
-        {&s->c, tile_rows * (tile_columns + PAD)},
-        {&s->panel, ATTEND__GEMM_WIDEST * panel},
-        {&s->bias, tile_columns},
-        {&s->multiplier, tile_columns},
-        {&s->residual, tile_columns},
-        {&s->out, tile_columns},
-    };
+static int64_t most_rows(const project_job *job) {
+    return least(job->rows, job->prepared ? PREPARED_ROWS : PLAIN_ROWS);
+}
+
+/* What K is cut into at the least, with few rows more. */
+static int64_t safe_depth(const project_job *job) {
+    return job->prepared ? PREPARED_DEPTH : PLAIN_DEPTH;
+}
+
+static int64_t most_columns(const project_job *job) {
+    return job->prepared ? PREPARED_COLUMNS : PLAIN_COLUMNS;
+}
+
+static char *next_part(char *memory, size_t *used, int64_t bytes) {
+    char *const part = memory != NULL ? memory + *used : NULL;
+    *used += (size_t)padded(bytes, ATTEND__CPU_ALIGNMENT);
+    return part;
+}
+
+/* Lays the parts out from `memory`; returns the bytes. With NULL only those are of use. They grow
+ * with the sizes of the job: the memory of the largest is enough for all. */
+static size_t lay_out(const project_job *job, char *memory, project_scratch *s) {
+    const int64_t width = job->kernels->panel_columns, rows = most_rows(job);
+    const int64_t x = least(rows * padded(job->depth, ATTEND__GEMM_LINE), X_FLOATS);
+    const int64_t c = ATTEND__GEMM_WIDEST * job->kernels->tile_rows * width;
+    const int64_t columns = least(job->panels * width, most_columns(job));
+    const int64_t waiting = job->depth > safe_depth(job) ? rows * columns : 0;
+    const int64_t step = job->prepared ? 0 : least(job->depth, safe_depth(job));
     size_t used = 0;
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        *list[i].part = at != NULL ? (float *)(void *)(at + used) : NULL;
-        used += aligned_bytes(list[i].floats);
-    }
+    s->x = (float *)(void *)next_part(memory, &used, x * 4);
+    s->c = (float *)(void *)next_part(memory, &used, (waiting > c ? waiting : c) * 4);
+    s->panel = (float *)(void *)next_part(memory, &used, ATTEND__GEMM_WIDEST * step * width * 4);
+    char ***const lists[] = {&s->rows.x, &s->rows.multiplier, &s->rows.residual, &s->rows.out};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        *lists[i] = (char **)(void *)next_part(memory, &used, rows * (int64_t)sizeof(char *));
     return used;
 }
 
-static void largest_tile(const attend__stage_kernels *kernels, bool prepared, int64_t rows,
-                         int64_t columns, int64_t *tile_rows, int64_t *tile_columns) {
-    const int64_t strips = prepared ? PREPARED_STRIPS : PLAIN_STRIPS;
-    const int64_t width = prepared ? PREPARED_COLUMNS : PLAIN_COLUMNS;
-    *tile_rows = least(rows, strips * kernels->tile_rows);
-    *tile_columns = least(parts(columns, kernels->panel_columns) * kernels->panel_columns, width);
-}
-
-/* Splits until each thread has a few tiles, the longer side first; tiles of one strip are split by
- * columns. */
+/* Splits until each thread has a few tiles: prepared weights by rows first, which share nothing
+ * else, others by columns, so that no two tiles pack the same. */
 static void choose_tiles(project_job *job, int32_t threads) {
-    const attend__stage_kernels *const kernels = job->kernels;
-    job->row_tiles = parts(job->rows, job->tile_rows);
-    job->column_tiles = parts(job->panels, job->tile_columns / kernels->panel_columns);
+    const int64_t width = job->kernels->panel_columns, strip = job->kernels->tile_rows;
+    const int64_t strips = job->prepared ? LEAST_STRIPS : 1;
+    const bool cut = job->depth > safe_depth(job);
+    job->row_tiles = parts(job->rows, most_rows(job));
+    job->column_tiles = cut ? parts(job->panels, most_columns(job) / width) : 1;
     const double products = (double)job->rows * (double)job->columns * (double)job->depth;
     const int64_t wanted = threads > 1 ? (int64_t)threads * TILES_PER_THREAD : 1;
     while (job->row_tiles * job->column_tiles < wanted) {
         const int64_t tiles = job->row_tiles * job->column_tiles;
-        const int64_t rows = job->rows / job->row_tiles;
-        const int64_t panels = job->panels / job->column_tiles;
-        const bool by_rows = job->weights != NULL && rows > panels * kernels->panel_columns;
+        const int64_t rows = job->rows / job->row_tiles, panels = job->panels / job->column_tiles;
         if (products / (double)(tiles + 1) < LEAST_PRODUCTS) break;
-        if (rows >= 2 * kernels->tile_rows && (by_rows || panels < 2))
+        const bool by_rows = rows >= 2 * strips * strip && job->prepared;
+        if (by_rows || (panels < 2 && rows >= 2 * strip))
             job->row_tiles++;
         else if (panels >= 2)
             job->column_tiles++;
         else
             break;
     }
+    const int64_t rows = parts(job->rows, job->row_tiles);
+    const int64_t longest = job->prepared ? X_FLOATS / rows : PLAIN_DEPTH;
+    const int64_t steps = parts(job->depth, longest - longest % ATTEND__GEMM_SUM);
+    job->step = steps < 2 ? job->depth : padded(parts(job->depth, steps), ATTEND__GEMM_SUM);
 }
 
-static void read_rows(const project_job *job, const project_scratch *s, const project_tile *tile,
-                      int64_t k, int64_t depth) {
-    for (int64_t r = 0; r < tile->rows; r++) {
-        const attend__span row = attend__row(&job->x, tile->row + r, k);
-        job->kernels->widen(row, depth, s->x + r * ATTEND__GEMM_X_STRIDE);
+static void find_rows(const attend__rows *rows, const project_tile *tile, char **first) {
+    if (rows->first == NULL) return;
+    for (int64_t r = 0; r < tile->rows; r++)
+        first[r] = attend__row(rows, tile->row + r, 0).first;
+}
+
+static attend__lines lines_from(const attend__rows *rows, char *const *first, int64_t begin,
+                                int64_t column) {
+    const attend__lines lines = {rows->first != NULL ? first + begin : NULL, rows->type,
+                                 rows->stride, column};
+    return lines;
+}
+
+static int64_t strip_begin(const project_tile *tile, int64_t strip) {
+    return attend__cut(tile->rows, tile->strips, strip);
+}
+
+static void pack_x(const project_job *job, const project_tile *tile, int64_t k, int64_t depth) {
+    const int64_t width = padded(depth, ATTEND__GEMM_LINE);
+    for (int64_t strip = 0; strip < tile->strips; strip++) {
+        const int64_t begin = strip_begin(tile, strip);
+        const attend__lines x = lines_from(&job->x, tile->scratch.rows.x, begin, k);
+        job->kernels->pack_rows(&x, (int32_t)(strip_begin(tile, strip + 1) - begin), (int32_t)depth,
+                                tile->scratch.x + begin * width);
     }
 }
 
-/* `count` panels from `panel` on, as float32; their distance in floats in *distance. */
-static const float *read_panels(const project_job *job, const project_scratch *s, int64_t panel,
-                                int64_t count, int64_t k, int64_t depth, int64_t *distance) {
+static void find_panels(const project_job *job, const project_tile *tile, project_part *part) {
     const attend__stage_kernels *const kernels = job->kernels;
     const int64_t width = kernels->panel_columns;
-    const attend_device_weights *const weights = job->weights;
-    if (weights != NULL && weights->type == ATTEND_F32) {
-        *distance = job->depth * width;
-        return (const float *)(const void *)weights->panels + panel * *distance + k * width;
+    attend__tile *const block = &part->block;
+    if (job->prepared) {
+        block->type = job->weights->type;
+        block->panel_distance = job->depth * width;
+        block->panel =
+            job->weights->panels + (part->panel * block->panel_distance + part->k * width) *
+                                       attend__element_bytes(block->type);
+        return;
     }
-    *distance = ATTEND__GEMM_DEPTH * width;
-    for (int64_t p = 0; p < count; p++) {
-        float *const to = s->panel + p * *distance;
-        if (weights != NULL) {
-            const int64_t at = (panel + p) * job->depth * width + k * width;
-            const attend__span packed = {
-                weights->panels + at * attend__element_bytes(weights->type), weights->type, 1};
-            kernels->widen(packed, depth * width, to);
-        } else {
-            const int64_t column = (panel + p) * width;
-            attend__w_block block = job->w;
-            block.first +=
-                (column * block.n_stride + k * block.k_stride) * attend__element_bytes(block.type);
-            block.count = (int32_t)least(job->columns - column, width);
-            block.depth = (int32_t)depth;
-            kernels->pack_panel(&block, to);
-        }
-    }
-    return s->panel;
-}
-
-static void multiply_step(const project_job *job, const project_scratch *s,
-                          const project_tile *tile, int64_t k) {
-    const attend__stage_kernels *const kernels = job->kernels;
-    const int64_t depth = least(job->depth - k, ATTEND__GEMM_DEPTH);
-    const int64_t strips = parts(tile->rows, kernels->tile_rows);
-    const int64_t group = strips == 1 ? ATTEND__GEMM_WIDEST : 1;
-    attend__tile block = {
-        .c_stride = job->tile_columns + PAD, .depth = (int32_t)depth, .add = k > 0};
-    read_rows(job, s, tile, k, depth);
-    for (int64_t p = 0; p < tile->panels; p += group) {
-        const int64_t count = least(tile->panels - p, group);
-        block.panel = read_panels(job, s, tile->panel + p, count, k, depth, &block.panel_distance);
-        block.panels = (int32_t)count;
-        for (int64_t strip = 0; strip < strips; strip++) {
-            const int64_t begin = attend__cut(tile->rows, strips, strip);
-            block.rows = (int32_t)(attend__cut(tile->rows, strips, strip + 1) - begin);
-            block.x = s->x + begin * ATTEND__GEMM_X_STRIDE;
-            block.c = s->c + begin * block.c_stride + p * kernels->panel_columns;
-            kernels->multiply(&block);
-        }
+    block->type = ATTEND_F32;
+    block->panel_distance = part->depth * width;
+    block->panel = (const char *)tile->scratch.panel;
+    for (int64_t p = 0; p < part->count; p++) {
+        const int64_t column = (part->panel + p) * width;
+        attend__w_block w = job->w;
+        w.first += (column * w.n_stride + part->k * w.k_stride) * attend__element_bytes(w.type);
+        w.count = (int32_t)least(job->columns - column, width);
+        w.depth = (int32_t)part->depth;
+        kernels->pack_panel(&w, tile->scratch.panel + p * block->panel_distance);
     }
 }
 
-static void finish_row(const project_job *job, const project_scratch *s, int64_t row,
-                       int64_t column, int64_t n, float *c) {
-    const attend__stage_kernels *const kernels = job->kernels;
-    const attend__span out = attend__row(&job->out, row, column);
-    const attend__span multiplier = attend__row(&job->multiplier, row, column);
-    const attend__span residual = attend__row(&job->residual, row, column);
-    const float *m = NULL, *r = NULL;
-    float *const y = attend__span_target(out, s->out);
-    const float *sum = c;
-    if (multiplier.first != NULL) m = attend__span_read(kernels, multiplier, n, s->multiplier);
-    if (residual.first != NULL) r = attend__span_read(kernels, residual, n, s->residual);
-    const bool more = m != NULL || r != NULL || job->activation != ATTEND_NO_ACTIVATION;
-    if (job->bias.first != NULL) {
-        float *const biased = more ? c : y;
-        kernels->combine(c, NULL, s->bias, n, biased);
-        sum = biased;
+static void finish_strip(const project_job *job, const project_tile *tile, const project_part *part,
+                         int64_t begin) {
+    const int64_t width = job->kernels->panel_columns;
+    const project_rows *const rows = &tile->scratch.rows;
+    for (int64_t p = 0; p < part->count; p++) {
+        const int64_t column = (part->panel + p) * width;
+        const attend__results results = {
+            .c = part->block.c + p * part->block.c_distance,
+            .rows = part->block.rows,
+            .columns = (int32_t)least(job->columns - column, width),
+            .activation = job->activation,
+            .bias = attend__span_after(job->bias, column),
+            .multiplier = lines_from(&job->multiplier, rows->multiplier, begin, column),
+            .residual = lines_from(&job->residual, rows->residual, begin, column),
+            .out = lines_from(&job->out, rows->out, begin, column)};
+        job->kernels->finish(&results);
     }
-    if (job->activation != ATTEND_NO_ACTIVATION) {
-        float *const activated = m != NULL || r != NULL ? c : y;
-        kernels->activate(job->activation, sum, n, activated);
-        sum = activated;
-    }
-    if (sum != y) kernels->combine(sum, m, r, n, y);
-    attend__span_write(kernels, y, n, out);
 }
 
-/* Tiles that share rows of x follow each other: those are in the second-level cache then. */
+static void run_part(const project_job *job, const project_tile *tile, project_part *part) {
+    const int64_t width = job->kernels->panel_columns;
+    const bool waits = job->step < job->depth;
+    attend__tile *const block = &part->block;
+    find_panels(job, tile, part);
+    block->panels = (int32_t)part->count;
+    block->depth = (int32_t)part->depth;
+    block->add = part->k > 0;
+    block->c_distance = (waits ? tile->rows : job->kernels->tile_rows) * width;
+    for (int64_t strip = 0; strip < tile->strips; strip++) {
+        const int64_t begin = strip_begin(tile, strip);
+        block->rows = (int32_t)(strip_begin(tile, strip + 1) - begin);
+        block->x = tile->scratch.x + begin * padded(part->depth, ATTEND__GEMM_LINE);
+        block->c = tile->scratch.c;
+        if (waits) block->c += (part->panel - tile->panel) * block->c_distance + begin * width;
+        job->kernels->multiply(block);
+        if (part->k + part->depth == job->depth) finish_strip(job, tile, part, begin);
+    }
+}
+
+/* Few rows need several panels at once to hide the latency of a sum; more rows keep one panel in
+ * the caches. */
 static void run_tile(void *argument, int64_t index, void *scratch) {
     const project_job *const job = argument;
-    const attend__stage_kernels *const kernels = job->kernels;
     const int64_t down = index / job->column_tiles, across = index % job->column_tiles;
     project_tile tile = {.row = attend__cut(job->rows, job->row_tiles, down),
                          .panel = attend__cut(job->panels, job->column_tiles, across)};
     tile.rows = attend__cut(job->rows, job->row_tiles, down + 1) - tile.row;
     tile.panels = attend__cut(job->panels, job->column_tiles, across + 1) - tile.panel;
-    const int64_t column = tile.panel * kernels->panel_columns;
-    const int64_t n = least(tile.panels * kernels->panel_columns, job->columns - column);
-    const int64_t c_stride = job->tile_columns + PAD;
-    project_scratch s;
-    lay_out(kernels, job->tile_rows, job->tile_columns, scratch, &s);
-    if (job->depth == 0) memset(s.c, 0, (size_t)(tile.rows * c_stride) * sizeof(float));
-    for (int64_t k = 0; k < job->depth; k += ATTEND__GEMM_DEPTH)
-        multiply_step(job, &s, &tile, k);
-    if (job->bias.first != NULL) kernels->widen(attend__span_after(job->bias, column), n, s.bias);
-    for (int64_t r = 0; r < tile.rows; r++)
-        finish_row(job, &s, tile.row + r, column, n, s.c + r * c_stride);
+    tile.strips = parts(tile.rows, job->kernels->tile_rows);
+    lay_out(job, scratch, &tile.scratch);
+    find_rows(&job->x, &tile, tile.scratch.rows.x);
+    find_rows(&job->multiplier, &tile, tile.scratch.rows.multiplier);
+    find_rows(&job->residual, &tile, tile.scratch.rows.residual);
+    find_rows(&job->out, &tile, tile.scratch.rows.out);
+    const int64_t group = tile.strips == 1 ? ATTEND__GEMM_WIDEST : 1;
+    int64_t k = 0;
+    do {
+        project_part part = {.k = k, .depth = least(job->depth - k, job->step)};
+        pack_x(job, &tile, k, part.depth);
+        for (int64_t p = 0; p < tile.panels; p += group) {
+            part.panel = tile.panel + p;
+            part.count = least(tile.panels - p, group);
+            run_part(job, &tile, &part);
+        }
+        k += part.depth;
+    } while (k < job->depth);
+}
+
+static project_job job_of(attend_device *device, const attend_projection *p) {
+    project_job job = {.kernels = device->kernels->stages, .activation = p->activation};
+    job.x = attend__rows_of(&p->x);
+    job.multiplier = attend__rows_of(&p->multiplier);
+    job.residual = attend__rows_of(&p->residual);
+    job.out = attend__rows_of(&p->out);
+    job.prepared = p->weights != NULL;
+    job.rows = attend__row_count(&job.out);
+    job.columns = job.out.columns;
+    job.depth = job.x.columns;
+    job.panels = parts(job.columns, job.kernels->panel_columns);
+    return job;
 }
 
 attend_status attend__cpu_project_plan(attend_device *device, const void *largest,
                                        attend__cpu_needs *needs) {
-    const attend_projection *const p = largest;
-    const attend__stage_kernels *const kernels = device->kernels->stages;
-    const bool prepared = p->weights != NULL;
-    const attend__rows out = attend__rows_of(&p->out);
-    int64_t tile_rows, tile_columns;
+    const project_job job = job_of(device, largest);
     project_scratch s;
-    largest_tile(kernels, prepared, attend__row_count(&out), out.columns, &tile_rows,
-                 &tile_columns);
-    needs->scratch_bytes = lay_out(kernels, tile_rows, tile_columns, NULL, &s);
+    needs->scratch_bytes = lay_out(&job, NULL, &s);
     snprintf(needs->kernel, sizeof needs->kernel, "project_%s_%dx%d",
-             prepared ? "prepared" : "plain", (int)kernels->tile_rows, (int)kernels->panel_columns);
+             job.prepared ? "prepared" : "plain", (int)job.kernels->tile_rows,
+             (int)job.kernels->panel_columns);
     return ATTEND_OK;
 }
 
 attend_status attend__cpu_project_run(attend_device *device, attend_device_plan *plan,
                                       const void *description) {
     const attend_projection *const p = description;
-    project_job job = {.kernels = device->kernels->stages, .activation = p->activation};
-    job.x = attend__rows_of(&p->x);
-    job.multiplier = attend__rows_of(&p->multiplier);
-    job.residual = attend__rows_of(&p->residual);
-    job.out = attend__rows_of(&p->out);
+    project_job job = job_of(device, p);
     const attend__rows bias = attend__rows_of(&p->bias);
     job.bias = attend__row(&bias, 0, 0);
     job.weights = attend_projection_device_weights(p);
@@ -249,12 +298,7 @@ attend_status attend__cpu_project_run(attend_device *device, attend_device_plan 
         char *const first = (char *)p->w.data + p->w.offset * attend__element_bytes(p->w.type);
         job.w = (attend__w_block){first, p->w.type, p->w.strides[0], p->w.strides[1], 0, 0};
     }
-    job.rows = attend__row_count(&job.out);
-    job.columns = job.out.columns;
-    job.depth = job.x.columns;
-    job.panels = parts(job.columns, job.kernels->panel_columns);
-    largest_tile(job.kernels, job.weights != NULL, job.rows, job.columns, &job.tile_rows,
-                 &job.tile_columns);
+    if (job.rows == 0 || job.columns == 0) return ATTEND_OK;
     choose_tiles(&job, device->threads);
     const double products = (double)job.rows * (double)job.columns * (double)(job.depth + 1);
     const attend__cpu_work work = {run_tile, &job, job.row_tiles * job.column_tiles, products,

@@ -7,6 +7,7 @@
 #define ATTEND_CPU_SIMD_NEON_H
 
 #include <arm_neon.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -30,6 +31,9 @@ static inline vf vf_zero(void) { return vdupq_n_f32(0.0f); }
 static inline vf vf_iota(void) {
     static const float lane[VF_LANES] = {0, 1, 2, 3};
     return vld1q_f32(lane);
+}
+VF_INLINE void vf_prefetch(const void *p, size_t ahead) {
+    __builtin_prefetch((const void *)((uintptr_t)p + ahead));
 }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }

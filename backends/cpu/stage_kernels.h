@@ -19,27 +19,43 @@ typedef struct attend__span {
     int64_t stride;
 } attend__span;
 
+/* Rows of one type and stride by the addresses of their first elements, so that a kernel walks any
+ * layout; `column` is where it begins. */
+typedef struct attend__lines {
+    char *const *rows; /* NULL: not given */
+    attend_type type;
+    int64_t stride, column;
+} attend__lines;
+
 /* Products are summed along K in partials of SUM elements, one after the other, and the partials
  * one after the other. Short partials keep the error of sums of equal terms, where roundings do not
  * average out, below the bound u (2 sqrt(K) + 8) of the design; in registers they cost nothing
- * measurable. DEPTH elements of K are multiplied at a time (a panel of them fits the first-level
- * cache); packed rows of x lie X_STRIDE apart, which keeps them off each other's cache sets. */
-enum { ATTEND__GEMM_SUM = 64, ATTEND__GEMM_DEPTH = 256, ATTEND__GEMM_X_STRIDE = 256 + 16 };
-enum {
-    ATTEND__GEMM_WIDEST = 4
-}; /* most panels of one call of multiply that are worth having at once */
+ * measurable. Packed rows of x lie in lines of LINE elements, a row's beside the next row's: the
+ * product then reads one stream, and rows a power of two apart do not share cache sets. WIDEST is
+ * the most panels of one call of multiply that are worth having at once. */
+enum { ATTEND__GEMM_SUM = 64, ATTEND__GEMM_LINE = 16, ATTEND__GEMM_WIDEST = 4 };
 
-/* c[r][n] (+)= sum over k of x[r][k] panel[k][n]: `rows` rows, `panels` panels of panel_columns
- * columns each, panel_distance floats apart. */
+/* c[p][r][n] (+)= sum over k of x[r][k] panel[p][k][n]. Weights of 16 bits are widened, exactly, in
+ * registers. */
 typedef struct attend__tile {
-    const float *x; /* [rows][X_STRIDE] */
-    const float *panel;
-    int64_t panel_distance;
-    float *c; /* columns of panel p start at p * panel_columns */
-    int64_t c_stride;
+    const float *x;    /* [ceil(depth / LINE)][rows][LINE] */
+    const char *panel; /* [panels][depth][panel_columns] */
+    attend_type type;
+    int64_t panel_distance; /* elements from one panel to the next */
+    float *c;               /* [panels][rows][panel_columns] */
+    int64_t c_distance;     /* floats from one panel's results to the next */
     int32_t rows, panels, depth;
     int32_t add; /* 0: c is overwritten */
 } attend__tile;
+
+/* out = activation(c + bias) * multiplier + residual of one panel, where not given without. */
+typedef struct attend__results {
+    const float *c; /* [rows][panel_columns] */
+    int32_t rows, columns;
+    attend_activation activation;
+    attend__span bias;
+    attend__lines multiplier, residual, out; /* out may be the residual */
+} attend__results;
 
 /* Rows n .. n + count - 1 of a matrix w[N, K], columns k .. k + depth - 1. */
 typedef struct attend__w_block {
@@ -66,7 +82,10 @@ typedef struct attend__stage_kernels {
                    attend__span to); /* one rounding, to nearest even */
     /* panel[k][panel_columns], columns past `count` are 0 */
     void (*pack_panel)(const attend__w_block *w, float *panel);
+    /* Packs rows 0 .. rows - 1, `depth` elements, as attend__tile wants x. */
+    void (*pack_rows)(const attend__lines *x, int32_t rows, int32_t depth, float *to);
     void (*multiply)(const attend__tile *tile);
+    void (*finish)(const attend__results *results);
     void (*activate)(attend_activation activation, const float *x, int64_t n,
                      float *y); /* y may be x */
     /* y = x * multiplier + residual, either of which may be NULL; y may be any of them */

@@ -7,13 +7,15 @@
 
 #include "convert_tmpl.h"
 #include "elementwise_tmpl.h"
+#include "gemm_finish_tmpl.h"
+#include "gemm_pack_tmpl.h"
 #include "gemm_tmpl.h"
 #include "norm_tmpl.h"
 
 #define ATTEND__STAGE_KERNELS                                                                      \
     {                                                                                              \
-        TILE_ROWS, PANEL_COLUMNS, widen, narrow, pack_panel, multiply, activate, combine,          \
-            norm_sum, norm_apply                                                                   \
+        TILE_ROWS, PANEL_COLUMNS, widen, narrow, pack_panel, pack_rows, multiply, finish,          \
+            activate, combine, norm_sum, norm_apply                                                \
     }
 
 #endif

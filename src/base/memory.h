@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 /* alignment: a power of two. 0 bytes give a pointer of their own. NULL if there is no memory. Not
- * cleared. */
+ * cleared. From 2 MB on the memory is aligned for large pages, and the system asked for them: one
+ * sweep over weights or a cache touches more small pages than a processor keeps translations of. */
 void *attend__aligned_allocate(size_t bytes, size_t alignment);
 void attend__aligned_free(void *memory); /* NULL is allowed */
 
