@@ -94,7 +94,8 @@ static bool compare_rows(const json_t *answer, const oracle *o, oracle_differenc
 static void judge(entry *e, const oracle *o) {
     char text[160];
     if (e->r->peer) {
-        const double share = e->c->type == ATTEND_F32 ? PEER_ERROR_F32 : PEER_ERROR_16_BIT;
+        const bool wide = e->c->type == ATTEND_F32 && bench_kv_type(e->c) == ATTEND_F32;
+        const double share = wide ? PEER_ERROR_F32 : PEER_ERROR_16_BIT;
         if (e->max_error <= share * oracle_largest(o)) return; /* NaN is not */
         snprintf(text, sizeof text, "wrong: its error of %.3g is more than %g of the largest value",
                  e->max_error, share);

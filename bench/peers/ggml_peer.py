@@ -6,6 +6,7 @@ What makes it fast, and why:
 - Attention is the fastest of flash_attn_ext and mul_mat, soft_max_ext, mul_mat; the latter with values that lie
   transposed, as llama.cpp keeps them without flash attention. Without a causal mask also a group's queries as rows of
   one head. The causal mask is dense, f16, made once: ggml knows no other.
+- Options: what excludes keys is a dense f16 mask like the causal one; softcap is flash_attn_ext's own.
 - A layer is the fastest of three mul_mat or one of width 3M, with either attention.
 - Types: ggml computes on f32 and stores keys, values and weights in the case's type; queries, inputs, bias and results
   stay f32. Scores without flash attention are f32. Softmax is f32 only."""
@@ -218,6 +219,7 @@ def causal_mask(case):
 
 class Ggml(Worker):
     name = "ggml"
+    can_say = {"len", "window", "mask", "end", "softcap", "packed", "kv"}
 
     def open(self, threads):
         self.api, self.threads = Api(), threads
@@ -234,8 +236,12 @@ class Ggml(Worker):
     def prepare(self, case, arrays):
         if case["dtype"] not in TYPES:
             raise Unsupported("no type " + case["dtype"])
-        arrays = {n: rounded(a, case["dtype"]) for n, a in arrays.items()}
-        return fastest(self.maker(case)(case, arrays, TYPES[case["dtype"]]))
+        kind = case.get("kv", case["dtype"])
+        if kind not in TYPES:
+            raise Unsupported("no keys of type " + kind)
+        types = {"k": kind, "v": kind}
+        arrays = {n: a if n == "allowed" else rounded(a, types.get(n, case["dtype"])) for n, a in arrays.items()}
+        return fastest(self.maker(case)(case, arrays, TYPES[kind]))
 
     def rows(self, result):
         values, order = result
@@ -246,22 +252,25 @@ class Ggml(Worker):
 
     def attention(self, case, t, kind):
         b, h, g, l, s, d = (case[x] for x in "BHGLSD")
-        forms = [("", t["q"])]
-        if g < h and not case["causal"]:
+        forms, cap = [("", t["q"])], float(case.get("softcap", 0))
+        if g < h and not case["causal"] and "allowed" not in t:
             forms.append((", folded group", t["q"].reshape(b, g, h // g * l, d)))
         shape, mask = (b, h, l, d), causal_mask(case)
+        if "allowed" in t:
+            every = np.broadcast_to(t["allowed"], t["allowed"].shape[:2] + (l, s))
+            mask = np.where(every, np.float16(0), np.float16("-inf"))
         found = []
         for note, q in forms:
-            found.append(named_builder("flash_attn_ext" + note, self.flash, (q, t, mask, kind, shape)))
-            if 4 * b * h * l * s <= UNFUSED_BYTES:
+            found.append(named_builder("flash_attn_ext" + note, self.flash, (q, t, mask, kind, shape, cap)))
+            if not cap and 4 * b * h * l * s <= UNFUSED_BYTES:
                 found.append(named_builder("mul_mat, soft_max_ext" + note, self.unfused, (q, t, mask, kind, shape)))
         return found
 
-    def flash(self, q, t, mask, kind, shape):
+    def flash(self, q, t, mask, kind, shape, cap):
         graph = self.graph()
         hidden = None if mask is None else graph.tensor(mask, F16)
         k, v = (graph.tensor(t[n], kind) for n in "kv")
-        y = graph.flash_attn_ext(graph.tensor(q), k, v, hidden, 1 / math.sqrt(q.shape[3]), 0, 0)
+        y = graph.flash_attn_ext(graph.tensor(q), k, v, hidden, 1 / math.sqrt(q.shape[3]), 0, cap)
         b, h, l, d = q.shape
         return graph.call(y, (b, l, h, d), lambda y: y.transpose(0, 2, 1, 3).reshape(shape))
 

@@ -6,6 +6,8 @@
   MultiHeadAttention (without mask: the flash path) with keys as [B,H,S,D] or as [B,S,H*D]; GroupQueryAttention (causal
   from the first key, or one query after a cache of keys that it shares); without a causal mask also a group's queries
   as rows of one head. Queries of com.microsoft's operators lie as [B,L,H*D], as a projection before them gives them.
+- Options: masks are inputs of Attention (bool, or float where a bias is added), or MultiHeadAttention's attention_bias;
+  softcap is an attribute of Attention.
 - A layer is the fastest of: three MatMul + Add, or one of width 3M with a Split, or one Gemm; then Attention or
   MultiHeadAttention; MatMul + Add. Weights are constants, so they are packed when the session is made.
 - Types: f32 and f16 (its f16 matrix products are computed in f32 on x86). The CPU provider has no bf16 attention."""
@@ -13,7 +15,7 @@ import functools
 
 import numpy as np
 
-from worker import Missing, Unsupported, Worker, fastest, named, serve
+from worker import Missing, Unsupported, Worker, added_mask, fastest, named, serve
 
 MICROSOFT = "com.microsoft"
 OPSET, IR = 23, 11  # opset 23 has Attention; an IR version that runtimes with this opset read
@@ -21,6 +23,7 @@ OPSET, IR = 23, 11  # opset 23 has Attention; an IR version that runtimes with t
 
 class OnnxRuntime(Worker):
     name = "onnxruntime"
+    can_say = {"len", "window", "mask", "end", "bias", "alibi", "softcap", "packed"}
 
     def open(self, threads):
         try:
@@ -42,7 +45,11 @@ class OnnxRuntime(Worker):
         if case["dtype"] not in ("f32", "f16"):
             raise Unsupported("the CPU provider does not compute in " + case["dtype"])
         self.type = np.dtype(np.float32 if case["dtype"] == "f32" else np.float16)
-        return fastest(self.maker(case)(case, {n: a.astype(self.type) for n, a in arrays.items()}))
+        made = {n: a.astype(self.type) for n, a in arrays.items() if n not in ("allowed", "added")}
+        if "allowed" in arrays or "added" in arrays:
+            made["plus"] = np.ascontiguousarray(added_mask(arrays)).astype(self.type)
+            made["mask"] = made["plus"] if "added" in arrays else np.ascontiguousarray(arrays["allowed"])
+        return fastest(self.maker(case)(case, made))
 
     def rows(self, result):
         values, order = result
@@ -93,6 +100,8 @@ class OnnxRuntime(Worker):
 
     def attention(self, case, t):
         b, h, g, l, s, d = (case[x] for x in "BHGLSD")
+        if "mask" in t or case.get("softcap"):
+            return self.attention_options(case, t)
         q, k, v, causal = t["q"], t["k"], t["v"], int(case["causal"])
         names, out = ["q", "k", "v"], {"y": (b, h, l, d)}
         found = [self.session("Attention-23", [self.node("Attention", names, ["y"], is_causal=causal)], t, out)]
@@ -108,6 +117,23 @@ class OnnxRuntime(Worker):
             node = self.node("Attention", names, ["y"])
             found.append(self.session("Attention-23, folded group", [node], rows, {"y": fold}))
             found.append(self.multi_head_fold(case, rows))
+        return found
+
+    def attention_options(self, case, t):
+        b, h, g, l, s, d = (case[x] for x in "BHGLSD")
+        cap, mask = float(case.get("softcap", 0)), t.get("mask")
+        given = {n: t[n] for n in ("q", "k", "v", "mask") if n in t}
+        node = self.node("Attention", list(given), ["y"], is_causal=int(case["causal"]), softcap=cap)
+        found = [self.session("Attention-23, mask", [node], given, {"y": (b, h, l, d)})]
+        if mask is None or cap or g < h:
+            return found
+        # com.microsoft's bias covers every query
+        wide = np.ascontiguousarray(np.broadcast_to(t["plus"], t["plus"].shape[:2] + (l, s)))
+        given = {"q": join_heads(t["q"]), "k": t["k"], "v": t["v"], "plus": wide}
+        names = ["q", "k", "v", "", "", "plus"]
+        node = self.node("MultiHeadAttention", names, ["y"], domain=MICROSOFT, num_heads=h)
+        order, out = functools.partial(split_heads, h), {"y": (b, l, h * d)}
+        found.append(self.session("MultiHeadAttention, attention_bias", [node], given, out, order=order))
         return found
 
     def multi_head(self, case, t):

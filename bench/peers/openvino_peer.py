@@ -7,6 +7,7 @@
   with SNIPPETS_MODE=DISABLE (its node with matrix kernels); without a causal mask also MatMul, Softmax, MatMul.
   Fewer key heads: a group's heads share one key head by broadcasting; without a causal mask also a group's queries as
   rows of one head.
+- Options: masks are an input, bool or float, of either form of attention; softcap in steps only.
 - A layer has constant weights (packed when it is compiled): three MatMul or one of width 3M with a Split, then the
   same choice of attention.
 - Types: f32 and bf16, both stored and computed in the type. f16 has no arithmetic on CPUs without AVX512-FP16."""
@@ -14,11 +15,12 @@ import functools
 
 import numpy as np
 
-from worker import Missing, Unsupported, Worker, bfloat16_bits, fastest, from_bfloat16_bits, named, serve
+from worker import Missing, Unsupported, Worker, added_mask, bfloat16_bits, fastest, from_bfloat16_bits, named, serve
 
 
 class OpenVino(Worker):
     name = "openvino"
+    can_say = {"len", "window", "mask", "end", "bias", "alibi", "softcap", "packed"}
 
     def open(self, threads):
         try:
@@ -44,7 +46,12 @@ class OpenVino(Worker):
             raise Unsupported("OpenVINO has no bf16 on this CPU")
         self.type = getattr(self.ov.Type, case["dtype"])
         self.precision = case["dtype"]
-        return fastest(self.maker(case)(case, {n: self.tensor(a) for n, a in arrays.items()}))
+        made = {n: self.tensor(a) for n, a in arrays.items() if n not in ("allowed", "added")}
+        if "allowed" in arrays or "added" in arrays:
+            made["plus"] = self.tensor(np.ascontiguousarray(added_mask(arrays)))
+        if "allowed" in arrays and "added" not in arrays:
+            made["keep"] = self.ov.Tensor(np.ascontiguousarray(arrays["allowed"]))
+        return fastest(self.maker(case)(case, made))
 
     def rows(self, result):
         tensor, shape = result
@@ -97,6 +104,8 @@ class OpenVino(Worker):
         b, h, g, l, s, d = (case[x] for x in "BHGLSD")
         group, causal = h // g, case["causal"]
         q, k, v = t["q"], t["k"], t["v"]
+        if "plus" in t or case.get("softcap"):
+            return self.attention_options(case, t)
         found = []
         if group == 1:
             found += self.attenders("", case, [q, k, v])
@@ -120,9 +129,40 @@ class OpenVino(Worker):
             found.append(self.model("MatMul, Softmax, MatMul" + note, steps, tensors, shape))
         return found
 
-    def three_steps(self, size, q, k, v):
+    def attention_options(self, case, t):
+        b, h, g, l, s, d = (case[x] for x in "BHGLSD")
+        shape, wide = [b, h, l, d], [t[n] for n in "qkv"]
+        if g < h:  # a group's heads share one key head by broadcasting in five dimensions, which SDPA does not take
+            wide[0] = self.reshaped(t["q"], [b, g, h // g, l, d])
+            wide[1:] = [self.reshaped(x, [b, g, 1, s, d]) for x in wide[1:]]
+        cap, found = float(case.get("softcap", 0)), []
+        masks = [("bool", t["keep"])] if "keep" in t else []
+        masks += [("float", t["plus"])] if "plus" in t else []
+        for name, mask in masks if g == h and not cap else []:
+            fused = self.ops.scaled_dot_product_attention
+            tensors = wide + [mask]
+            found.append(self.model("SDPA, %s mask" % name, fused, tensors, shape))
+            found.append(self.model("SDPA node, %s mask" % name, fused, tensors, shape, SNIPPETS_MODE="DISABLE"))
+        plus = [t["plus"]] if "plus" in t else []
+        if case["causal"]:
+            hidden = np.triu(np.ones((l, s), bool), 1)
+            plus = [self.tensor(np.where(hidden, np.float32("-inf"), np.float32(0))[None, None])]
+        if g < h and plus:
+            a, heads, rows, keys = plus[0].shape
+            deep = [a, heads if heads == 1 else g, 1 if heads == 1 else h // g, rows, keys]
+            plus = [self.reshaped(plus[0], deep)]
+        steps = functools.partial(self.three_steps, d, cap=cap)
+        found.append(self.model("MatMul, Softmax, MatMul, float mask", steps, wide + plus, shape))
+        return found
+
+    def three_steps(self, size, q, k, v, plus=None, cap=0):
         ops, scale = self.ops, self.constant(self.tensor(np.full(1, size**-0.5, np.float32)))
         scores = ops.matmul(ops.multiply(q, scale), k, False, True)
+        if cap:
+            limit = self.constant(self.tensor(np.full(1, cap, np.float32)))
+            scores = ops.multiply(ops.tanh(ops.divide(scores, limit)), limit)
+        if plus is not None:
+            scores = ops.add(scores, plus)
         return ops.matmul(ops.softmax(scores, -1), v, False, False)
 
     def layer(self, case, t):

@@ -9,11 +9,15 @@
   torch.compile's freezing makes of F.linear.
 - A layer is the fastest of nn.MultiheadAttention (eval, need_weights=False: its fast path) and the same by hand: one
   fused input projection, SDPA on views, output projection, with F.linear or with packed weights. `kernel` says which.
+- Options: bool masks where nothing is added to the scores, else float masks. What SDPA cannot do (softcap, weights,
+  their mean, lse) is matmul, softmax, matmul by hand.
 - Softmax and merge write into results made once, where PyTorch has an out= form."""
 import ctypes
 import functools
 
-from worker import Missing, Unsupported, Worker, fastest, named, serve
+import numpy as np
+
+from worker import Missing, Unsupported, Worker, added_mask, fastest, named, serve
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -30,6 +34,7 @@ def keep_freed_memory():
 
 class PyTorch(Worker):
     name = "pytorch"
+    can_say = {"len", "window", "mask", "end", "bias", "alibi", "softcap", "weights", "mean", "lse", "packed"}
 
     def open(self, threads):
         try:
@@ -50,15 +55,33 @@ class PyTorch(Worker):
         if case["dtype"] not in self.types:
             raise Unsupported("no type " + case["dtype"])
         dtype = self.types[case["dtype"]]
-        return fastest(self.maker(case)(case, {n: self.torch.from_numpy(a).to(dtype) for n, a in arrays.items()}))
+        tensors = {n: self.torch.from_numpy(a).to(dtype) for n, a in arrays.items() if n not in ("allowed", "added")}
+        if "added" in arrays:
+            tensors["mask"] = self.torch.from_numpy(added_mask(arrays)).to(dtype)
+        elif "allowed" in arrays:
+            tensors["mask"] = self.torch.from_numpy(np.ascontiguousarray(arrays["allowed"]))
+        return fastest(self.maker(case)(case, tensors))
 
     def rows(self, result):
-        return result.float().contiguous().numpy()
+        if not isinstance(result, tuple):
+            return result.float().contiguous().numpy()
+        out, lse, weights, mean = result
+        parts = [out]
+        if lse is not None:
+            parts.append(lse[..., None])
+        if weights is not None:
+            parts.append(weights)
+        if mean is not None:
+            parts.append(mean[:, None].expand(-1, out.shape[1], -1, -1))
+        return self.torch.cat([x.float() for x in parts], -1).numpy()
 
     def attention(self, case, t):
         g, s, d = (case[x] for x in "GSD")
         q, k, v, causal, group = t["q"], t["k"], t["v"], case["causal"], case["H"] // case["G"]
-        sdpa = functools.partial(self.F.scaled_dot_product_attention, is_causal=causal)
+        mask = t.get("mask")
+        if any(case.get(x) for x in ("softcap", "weights", "mean", "lse")):
+            return [self.three_steps(case, t)]
+        sdpa = functools.partial(self.F.scaled_dot_product_attention, is_causal=causal, attn_mask=mask)
         if group == 1:
             return [lambda: named("sdpa", functools.partial(sdpa, q, k, v))]
 
@@ -76,7 +99,33 @@ class PyTorch(Worker):
         def native():
             return named("sdpa enable_gqa", functools.partial(sdpa, q, k, v, enable_gqa=True))
 
+        if mask is not None:  # a mask of each head does not fit views of groups
+            return [native, expanded]
         return [native, views, expanded] if causal else [native, views, expanded, folded]
+
+    def three_steps(self, case, t):
+        torch, group, cap = self.torch, case["H"] // case["G"], float(case.get("softcap", 0))
+        q, scale = t["q"], case["D"] ** -0.5
+        k, v = (x.repeat_interleave(group, 1) if group > 1 else x for x in (t["k"], t["v"]))
+        mask = t.get("mask")
+        if case["causal"]:
+            mask = torch.ones(case["L"], case["S"], dtype=torch.bool).tril()
+        if mask is not None and mask.dtype == torch.bool:
+            mask = torch.zeros(mask.shape, dtype=q.dtype).masked_fill_(~mask, float("-inf"))
+        turned = k.transpose(-1, -2)
+
+        def call():
+            scores = torch.matmul(q, turned).mul_(scale)
+            if cap:
+                scores = scores.div_(cap).tanh_().mul_(cap)
+            if mask is not None:
+                scores = scores.add_(mask)
+            lse = torch.logsumexp(scores, -1) if case.get("lse") else None
+            weights = torch.softmax(scores, -1)
+            mean = weights.mean(1) if case.get("mean") else None
+            return torch.matmul(weights, v), lse, weights if case.get("weights") else None, mean
+
+        return lambda: named("matmul, softmax, matmul", call)
 
     def linear(self, x, w, bias, packed):
         if not packed:

@@ -17,19 +17,24 @@ class Missing(Exception):
     """A package or device that is not here: the whole worker is a skip."""
 
 
+def hashed(n, seed):
+    """h of the protocol for numbers n."""
+    h = (np.asarray(n, np.uint64) + np.uint64((seed * 0x9E3779B9) & 0xFFFFFFFF)).astype(np.uint32)
+    h ^= h >> np.uint32(16)
+    h *= np.uint32(0x7FEB352D)
+    h ^= h >> np.uint32(15)
+    h *= np.uint32(0x846CA68B)
+    h ^= h >> np.uint32(16)
+    return h
+
+
 def values(seed, amplitude, shape):
     """Float32 values of the protocol, in blocks so that the mixer needs little memory."""
     count = int(np.prod(shape, dtype=np.int64))
     out = np.empty(count, np.float32)
     block = 1 << 20
     for start in range(0, count, block):
-        n = np.arange(start, min(start + block, count), dtype=np.uint64)
-        h = (n + np.uint64((seed * 0x9E3779B9) & 0xFFFFFFFF)).astype(np.uint32)
-        h ^= h >> np.uint32(16)
-        h *= np.uint32(0x7FEB352D)
-        h ^= h >> np.uint32(15)
-        h *= np.uint32(0x846CA68B)
-        h ^= h >> np.uint32(16)
+        h = hashed(np.arange(start, min(start + block, count), dtype=np.uint64), seed)
         unit = (h >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
         out[start : start + len(unit)] = unit * np.float32(amplitude)
     return out.reshape(shape)
@@ -40,6 +45,9 @@ def inputs(case):
     op = case["op"]
     if op == "attention":
         b, h, g, l, s, d = (case[x] for x in "BHGLSD")
+        if case.get("packed"):
+            rows = int(lengths(case).sum())
+            b, l, s = 1, rows, rows
         return {
             "q": values(1, 4, (b, h, l, d)),
             "k": values(2, 1, (b, g, s, d)),
@@ -64,6 +72,117 @@ def inputs(case):
     if op == "merge":
         return {"x": values(1, 1, tuple(case[x] for x in "BHLD"))}
     raise Unsupported("no inputs are known for the operation " + op)
+
+
+# ---- options of attention: what a library gets instead of them ----------------------------------------
+
+# Of a case, what is no option of attention.
+PLAIN = {"name", "op", "dtype", "causal", "threads"} | set("BHGLSDM") | {"rows", "out", "in"}
+
+
+def lengths(case):
+    """Keys of each sample."""
+    text = str(case.get("len", case["S"])).split("-")
+    low, high = int(text[0]), int(text[-1])
+    return low + (hashed(np.arange(case["B"]), 10) % np.uint32(high - low + 1)).astype(np.int64)
+
+
+def positions(case):
+    """[B or 1, L]: where queries stand on the key axis."""
+    rows = np.arange(case["L"])[None]
+    if not case.get("end"):
+        return rows
+    own = lengths(case)
+    return rows + (own - (own if case.get("packed") else case["L"]))[:, None]
+
+
+def masked(case):
+    """The case's own bool mask, [B or 1, 1, L or 1, S], or None."""
+    kind, _, number = case.get("mask", "").partition(":")
+    l, s = case["L"], case["S"]
+    i, j = np.arange(l)[:, None], np.arange(s)
+    if kind == "causal":
+        return (j <= i)[None, None]
+    if kind == "random":
+        return ((hashed((i * s + j) & 0xFFFFFFFF, 12) >> np.uint32(31) != 0) | (j == i % s))[None, None]
+    if kind in ("keys", "pad"):
+        return np.broadcast_to(j < int(number), (case["B"], 1, 1 if kind == "keys" else l, s))
+    return None
+
+
+def allowed(case):
+    """All that excludes keys as one bool mask, [B or 1, 1, L or 1, S]; None where only `causal` does
+    and nothing is added, which libraries do not take together."""
+    found = [masked(case)] if case.get("mask") else []
+    p, j = positions(case)[:, None, :, None], np.arange(case["S"])
+    if case.get("len") or case.get("packed"):
+        found.append(j < lengths(case)[:, None, None, None])
+    if case.get("window"):
+        left, _, right = case["window"].partition(":")
+        found.append((j >= p - int(left)) & (j <= p + int(right)) if right else j >= p - int(left))
+    if case["causal"] and (found or any(case.get(x) for x in ("end", "bias", "alibi"))):
+        found.append(j <= p)
+    together = None
+    for one in found:
+        together = one if together is None else together & one
+    return together
+
+
+def added(case):
+    """Bias and ALiBi as one float32 array, [B or 1, H, L, S], or None."""
+    h, l, s = (case[x] for x in "HLS")
+    total = values(11, 1, (1, h, l, s)) if case.get("bias") else None
+    if case.get("alibi"):
+        slopes = np.exp2(-8.0 * np.arange(1, h + 1) / h).astype(np.float32)[:, None, None]
+        distance = np.abs(positions(case)[:, None, :, None] - np.arange(s)).astype(np.float32)
+        total = -slopes * distance if total is None else total - slopes * distance
+    return total
+
+
+def added_mask(t):
+    """Both as one float32 array that is added to the scores, or None."""
+    keep, plus = t.get("allowed"), t.get("added")
+    if keep is None:
+        return plus
+    return np.where(keep, np.float32(0) if plus is None else plus, np.float32("-inf")).astype(np.float32)
+
+
+def padded(case, x):
+    """[1,H,T,D] of a packed batch to [B,H,L,D]; what lies behind a sample's rows is 0."""
+    out = np.zeros((case["B"], x.shape[1], case["L"], x.shape[3]), x.dtype)
+    start = 0
+    for b, count in enumerate(lengths(case)):
+        out[b, :, :count] = x[0, :, start : start + count]
+        start += count
+    return out
+
+
+def packed_again(case, rows):
+    """Rows [B,H,L,..] in the order of a packed batch."""
+    flat = rows.reshape(case["B"], case["H"], case["L"], rows.shape[-1])
+    return np.concatenate([flat[b, :, :count] for b, count in enumerate(lengths(case))], 1)
+
+
+def without_options(worker, case, t):
+    """The case and its arrays with masks in the place of options: arrays `allowed` (bool) and `added` (float32), where
+    there are such; `softcap`, side outputs and `kv` stay. A packed batch is padded. Raises Unsupported."""
+    extra = {name for name in case if name not in PLAIN}
+    if case["op"] != "attention" or not extra:
+        return case, t
+    if "cache" in extra and case.get("kv", case["dtype"]) != case["dtype"] and "kv" not in worker.can_say:
+        raise Unsupported("a cache of another type (%s)" % case["kv"])
+    for name in sorted(extra - worker.can_say - {"cache"}):
+        if name == "kv" and case["kv"] == case["dtype"]:
+            continue
+        raise Unsupported("the option %s cannot be expressed" % name)
+    t = dict(t)
+    if case.get("packed"):
+        t = {name: padded(case, x) for name, x in t.items()}
+    made = {"allowed": allowed(case), "added": added(case)}
+    t.update({name: x for name, x in made.items() if x is not None})
+    plain = {name: x for name, x in case.items() if name in PLAIN or name in ("softcap", "weights", "mean", "lse", "kv")}
+    plain["causal"] = case["causal"] and "allowed" not in t
+    return plain, t
 
 
 def bfloat16_bits(array):
@@ -125,6 +244,8 @@ class Worker:
     rows(result) turns what call() returned into a float32 array whose last dimension is the row, outside the timing."""
 
     name = ""
+    # What its attention can express by masks or otherwise: names of the protocol. A cache is its keys and values.
+    can_say = set()
 
     def open(self, threads):
         raise NotImplementedError
@@ -143,22 +264,26 @@ class Worker:
 
 
 def _prepare(worker, cases, ask):
-    call = worker.prepare(ask["case"], inputs(ask["case"]))
+    case, arrays = without_options(worker, ask["case"], inputs(ask["case"]))
+    call = worker.prepare(case, arrays)
     start = time.perf_counter()
     call()
     first = time.perf_counter() - start
-    cases[ask["id"]] = call
+    cases[ask["id"]] = (call, ask["case"])
     return {"first_s": getattr(call, "first_s", first), "kernel": getattr(call, "kernel", "")}
 
 
 def _rows(worker, cases, ask):
-    result = np.asarray(worker.rows(cases[ask["id"]]()), np.float32)
+    call, case = cases[ask["id"]]
+    result = np.asarray(worker.rows(call()), np.float32)
+    if case.get("packed"):
+        result = packed_again(case, result)
     flat = np.ascontiguousarray(result.reshape(-1, result.shape[-1]))
     return {"values": [flat[r].astype("<f4").tobytes().hex() for r in ask["rows"]]}
 
 
 def _sample(cases, ask):
-    call, repeat, clock = cases[ask["id"]], ask["repeat"], time.perf_counter
+    call, repeat, clock = cases[ask["id"]][0], ask["repeat"], time.perf_counter
     end = clock() + ask["warm_s"]
     while clock() < end:
         call()
