@@ -3,9 +3,9 @@
  * Attention, its first step (scores) and its third (weights times V), split into tasks: a task is a
  * row set, or, where the mean of the weights over heads is wanted, the rows of all heads of some
  * queries. Writes what a set has computed. */
+#include "cpu_carver.h"
+#include "cpu_decode.h"
 #include "cpu_schedule.h"
-
-#include "base/checked.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,56 +13,39 @@
 
 /* ---- scratch -------------------------------------------------------------------------------- */
 
-typedef struct carver {
-    char *memory; /* NULL: only measure */
-    size_t used;
-    bool fits;
-} carver;
-
-static void *carve(carver *c, int64_t count, int64_t each, size_t element_bytes) {
-    void *const here = c->memory == NULL ? NULL : c->memory + c->used;
-    size_t bytes = 0;
-    const size_t mask = ATTEND__CPU_ALIGNMENT - 1;
-    if (!attend__mul_size((size_t)count, (size_t)each, &bytes) ||
-        !attend__mul_size(bytes, element_bytes, &bytes) || !attend__add_size(bytes, mask, &bytes) ||
-        !attend__add_size(c->used, bytes & ~mask, &c->used))
-        c->fits = false;
-    return here;
-}
-
-static attend__scratch lay_out(const attend__call *call, carver *c) {
+static attend__scratch lay_out(const attend__call *call, attend__carver *c) {
     const int64_t strip = call->kernels->strip_rows, block = ATTEND__BLOCK_KEYS,
                   rows = ATTEND__SET_ROWS;
     const bool mean = call->wants_mean;
     attend__scratch s;
-    s.keys = carve(c, block, call->depth, sizeof(float));
-    s.panels = carve(c, block / call->kernels->lanes, 1, sizeof(float *));
-    s.values = carve(c, block, call->padded_columns, sizeof(float));
-    s.gathered = carve(c, call->gathers ? block : 0, call->depth, sizeof(float));
-    s.scores = carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));
-    s.strips = carve(c, rows, call->depth, sizeof(float));
-    s.out = carve(c, rows, call->padded_columns, sizeof(float));
-    s.highest = carve(c, rows, 1, sizeof(float));
-    s.sum = carve(c, rows, 1, sizeof(float));
-    s.shrink = carve(c, strip, 1, sizeof(float));
-    s.rows = carve(c, rows, 1, sizeof(attend__query));
-    s.again_strip = carve(c, strip, call->depth, sizeof(float));
-    s.again_out = carve(c, strip, call->padded_columns, sizeof(float));
-    s.all_highest = carve(c, mean ? rows : 0, call->heads, sizeof(float));
-    s.all_sum = carve(c, mean ? rows : 0, call->heads, sizeof(float));
-    s.mean = carve(c, mean ? rows : 0, ATTEND__SCORE_STRIDE, sizeof(float));
+    s.keys = attend__carve(c, block, call->depth, sizeof(float));
+    s.panels = attend__carve(c, block / call->kernels->lanes, 1, sizeof(float *));
+    s.values = attend__carve(c, block, call->padded_columns, sizeof(float));
+    s.gathered = attend__carve(c, call->gathers ? block : 0, call->depth, sizeof(float));
+    s.scores = attend__carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));
+    s.strips = attend__carve(c, rows, call->depth, sizeof(float));
+    s.out = attend__carve(c, rows, call->padded_columns, sizeof(float));
+    s.highest = attend__carve(c, rows, 1, sizeof(float));
+    s.sum = attend__carve(c, rows, 1, sizeof(float));
+    s.shrink = attend__carve(c, strip, 1, sizeof(float));
+    s.rows = attend__carve(c, rows, 1, sizeof(attend__query));
+    s.again_strip = attend__carve(c, strip, call->depth, sizeof(float));
+    s.again_out = attend__carve(c, strip, call->padded_columns, sizeof(float));
+    s.all_highest = attend__carve(c, mean ? rows : 0, call->heads, sizeof(float));
+    s.all_sum = attend__carve(c, mean ? rows : 0, call->heads, sizeof(float));
+    s.mean = attend__carve(c, mean ? rows : 0, ATTEND__SCORE_STRIDE, sizeof(float));
     return s;
 }
 
 bool attend__scratch_bytes(const attend__call *call, size_t *bytes) {
-    carver c = {NULL, 0, true};
+    attend__carver c = {NULL, 0, true};
     lay_out(call, &c);
     *bytes = c.used;
     return c.fits;
 }
 
 attend__scratch attend__scratch_at(const attend__call *call, void *memory) {
-    carver c = {memory, 0, true};
+    attend__carver c = {memory, 0, true};
     return lay_out(call, &c);
 }
 
@@ -149,8 +132,8 @@ static void write_row(const attend__call *call, const attend__scratch *scratch,
     if (call->wants_lse) attend__write_lse(call, set->batch, row, set->highest[r], sum);
 }
 
-static void attend_set(const attend__call *call, const attend__scratch *scratch,
-                       const attend__row_set *set) {
+static void compute_set(const attend__call *call, const attend__scratch *scratch,
+                        const attend__row_set *set) {
     const int32_t strip = call->kernels->strip_rows;
     for (int32_t r = 0; r < set->count && !call->given_weights; r += strip) {
         const int32_t left = set->count - r;
@@ -166,6 +149,14 @@ static void attend_set(const attend__call *call, const attend__scratch *scratch,
             !call->terms && set->rows[r].first == first && set->rows[r].last == last;
         write_row(call, scratch, set, r, all_seen);
     }
+}
+
+static void attend_set(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set) {
+    if (!attend__decode_takes(call, set->batch))
+        compute_set(call, scratch, set);
+    else if (call->recalled != NULL)
+        attend__decode_recall(call, set);
     if (call->wants_weights || call->wants_scores) attend__write_side_outputs(call, scratch, set);
 }
 
@@ -252,6 +243,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
     job j = {.call = attend__call_of(device, operation, a), .operation = operation};
     const attend__call *const call = &j.call;
     if (call->batches == 0 || call->heads == 0 || call->queries == 0) return ATTEND_OK;
+    if (attend__decode_run(device, plan, &j.call)) return ATTEND_OK;
     const bool mean = call->wants_mean;
     attend__cpu_work work = {
         .task = mean ? mean_task : set_task, .argument = &j, .workspace = &a->workspace};
@@ -270,6 +262,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
                     (double)call->keys * (double)(call->depth + call->columns);
     }
     attend__cpu_tasks(device, plan, &work);
+    attend__decode_end(device, &j.call);
     return ATTEND_OK;
 }
 
@@ -281,7 +274,8 @@ static const char *type_text(attend_type type) {
 static attend_status plan_job(attend_device *device, attend_operation operation, const char *name,
                               const attend_attention *a, attend__cpu_needs *needs) {
     const attend__call call = attend__call_of(device, operation, a);
-    if (!attend__scratch_bytes(&call, &needs->scratch_bytes))
+    if (!attend__scratch_bytes(&call, &needs->scratch_bytes) ||
+        !attend__decode_plan(device, &call, needs))
         return attend__cpu_fail(&device->host, ATTEND_OVERFLOW,
                                 "workspace: its size does not fit in memory");
     const attend_type type = operation == ATTEND_OP_MIX ? a->v.type : a->k.type;

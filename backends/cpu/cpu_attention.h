@@ -8,6 +8,7 @@
 #define ATTEND_CPU_ATTENTION_H
 
 #include "cpu_backend.h"
+#include "decode_kernels.h"
 #include "rows.h"
 
 /* Most rows of a set: packing a block of keys costs about 2 % of using it then. Whole strips of
@@ -18,6 +19,7 @@ enum { ATTEND__SET_ROWS = 204 };
 typedef struct attend__call {
     const attend_attention *a;
     const attend__attention_kernels *kernels;
+    const attend__decode_kernels *decode_kernels;
     int64_t batches, heads, groups, shared; /* B, H, G, H / G */
     int64_t queries, keys, depth, columns;  /* L, S, D, E */
     int64_t padded_columns;                 /* E as a multiple of lanes */
@@ -28,6 +30,9 @@ typedef struct attend__call {
     bool terms;                   /* more than position and length changes or excludes scores */
     bool given_weights;           /* MIX: the weights are an input */
     bool wants_scores, wants_weights, wants_mean, wants_lse;
+    bool decodes;    /* few rows may be computed by cpu_decode.c */
+    float *recalled; /* cpu_decode.c: for side outputs, highest and sum of rows done there */
+    int32_t shared_slot;
 } attend__call;
 
 /* One query row of a batch: query `query` of head `head`, and the keys first .. last - 1 that

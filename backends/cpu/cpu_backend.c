@@ -33,7 +33,15 @@ attend_status attend__cpu_fail(const attend_host *host, attend_status status, co
 static void device_close(attend_device *device) {
     const attend_host host = device->host;
     attend__cpu_workspace_destroy(&device->workspace, &host);
+    attend__cpu_workspace_destroy(&device->shared, &host);
     host.release(host.self, device);
+}
+
+static bool whole_lines(size_t *bytes) {
+    const size_t line = ATTEND__CPU_ALIGNMENT;
+    if (!attend__add_size(*bytes, line - 1, bytes)) return false;
+    *bytes = *bytes / line * line;
+    return true;
 }
 
 static attend_status plan_create(attend_device *device, attend_operation operation,
@@ -47,21 +55,23 @@ static attend_status plan_create(attend_device *device, attend_operation operati
     if (status != ATTEND_OK) return status;
     /* Whole cache lines, so that scratch of several workers can lie side by side in the caller's
      * workspace. */
-    size_t scratch = 0, all = 0;
-    const size_t line = ATTEND__CPU_ALIGNMENT;
-    if (!attend__add_size(needs.scratch_bytes, line - 1, &scratch) ||
-        !attend__mul_size(scratch / line * line, (size_t)device->threads, &all))
+    size_t all = 0;
+    if (!whole_lines(&needs.scratch_bytes) || !whole_lines(&needs.shared_bytes) ||
+        !attend__mul_size(needs.scratch_bytes, (size_t)device->threads, &all) ||
+        !attend__add_size(all, needs.shared_bytes, &all))
         return attend__cpu_fail(host, ATTEND_OVERFLOW,
                                 "workspace: its size does not fit in memory");
-    scratch = scratch / line * line;
-    status = attend__cpu_workspace_reserve(&device->workspace, host, scratch);
+    status = attend__cpu_workspace_reserve(&device->workspace, host, needs.scratch_bytes);
+    if (status == ATTEND_OK)
+        status = attend__cpu_workspace_reserve(&device->shared, host, needs.shared_bytes);
     if (status != ATTEND_OK)
         return attend__cpu_fail(host, status, "cpu: no memory for the workspace");
     attend_device_plan *const made = host->allocate(host->self, sizeof *made, sizeof(void *));
     if (made == NULL)
         return attend__cpu_fail(host, ATTEND_OUT_OF_MEMORY, "cpu: no memory for a plan");
     made->operation = operation;
-    made->scratch_bytes = scratch;
+    made->scratch_bytes = needs.scratch_bytes;
+    made->shared_bytes = needs.shared_bytes;
     info->workspace_bytes = all;
     snprintf(info->kernel, sizeof info->kernel, "%s__%s", needs.kernel, device->kernels->isa);
     *plan = made;
@@ -119,9 +129,11 @@ static attend_status device_open(uint32_t index, const attend_host *host,
     made->kernels = kernels;
     made->threads = host->thread_count(host->self);
     /* Twice the workers: two calls at once can both use every thread. */
-    const attend_status status =
+    attend_status status =
         attend__cpu_workspace_create(&made->workspace, &made->host, 2 * made->threads);
+    if (status == ATTEND_OK) status = attend__cpu_workspace_create(&made->shared, &made->host, 2);
     if (status != ATTEND_OK) {
+        attend__cpu_workspace_destroy(&made->workspace, &made->host);
         host->release(host->self, made);
         return attend__cpu_fail(host, status, "cpu: no memory for a workspace");
     }

@@ -18,17 +18,20 @@ struct attend_device {
     attend_host host;
     const attend__cpu_kernels *kernels;
     int32_t threads;
-    attend__cpu_workspace workspace;
+    attend__cpu_workspace workspace; /* of workers */
+    attend__cpu_workspace shared;    /* of calls */
 };
 
 struct attend_device_plan {
     attend_operation operation;
     size_t scratch_bytes; /* of one worker */
+    size_t shared_bytes;  /* of a call */
 };
 
 /* What `plan` fills; all zero before. */
 typedef struct attend__cpu_needs {
     size_t scratch_bytes; /* of one worker, 0 = none */
+    size_t shared_bytes;  /* of a call, 0 = none */
     char kernel[64];      /* "attention_f32_12x32": the backend appends "__avx512" */
 } attend__cpu_needs;
 
@@ -69,5 +72,11 @@ typedef struct attend__cpu_work {
 } attend__cpu_work;
 void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
                        const attend__cpu_work *work);
+
+/* plan->shared_bytes, aligned to 64, from the caller's workspace or else a slot of the device; NULL
+ * where the plan has none. To be taken before the tasks that use it, and given back after them. */
+void *attend__cpu_shared_take(attend_device *device, const attend_device_plan *plan,
+                              const attend_tensor *workspace, int32_t *slot);
+void attend__cpu_shared_give_back(attend_device *device, int32_t slot);
 
 #endif

@@ -7,12 +7,14 @@
 #define ATTEND_CPU_KERNELS_H
 
 #include "attention_kernels.h"
+#include "decode_kernels.h"
 #include "stage_kernels.h"
 
 typedef struct attend__cpu_kernels {
     const char *isa; /* "avx512", the last part of every kernel name */
     const attend__attention_kernels *attention;
     const attend__stage_kernels *stages;
+    const attend__decode_kernels *decode;
 } attend__cpu_kernels;
 
 #define ATTEND_X(isa, needs) extern const attend__cpu_kernels attend__cpu_kernels_##isa;

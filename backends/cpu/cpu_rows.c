@@ -41,6 +41,7 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     attend__call call = {0};
     call.a = a;
     call.kernels = device->kernels->attention;
+    call.decode_kernels = device->kernels->decode;
     /* Tensors that a step does not use may hold anything. */
     const bool mix = operation == ATTEND_OP_MIX, softmax = operation == ATTEND_OP_SOFTMAX;
     const attend_tensor *const rows = mix ? &a->weights : softmax ? &a->scores : &a->q;
@@ -54,6 +55,7 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     call.depth = mix || softmax ? 0 : a->q.sizes[3];
     call.columns = mix || operation == ATTEND_OP_ATTENTION ? a->v.sizes[3] : 0;
     call.given_weights = mix;
+    call.decodes = operation == ATTEND_OP_ATTENTION;
     call.wants_scores = (operation == ATTEND_OP_ATTENTION || operation == ATTEND_OP_SCORES) &&
                         attend__given(&a->scores);
     const bool weighs = operation == ATTEND_OP_ATTENTION || softmax;

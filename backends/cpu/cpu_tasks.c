@@ -39,10 +39,30 @@ static void labour(void *argument, int32_t worker) {
     }
 }
 
+static bool is_given(const attend_tensor *workspace) {
+    return workspace != NULL && workspace->type != ATTEND_NO_TYPE;
+}
+
+void *attend__cpu_shared_take(attend_device *device, const attend_device_plan *plan,
+                              const attend_tensor *workspace, int32_t *slot) {
+    *slot = -1;
+    if (plan->shared_bytes == 0) return NULL;
+    if (is_given(workspace)) /* after the workers' */
+        return (char *)workspace->data + workspace->offset +
+               plan->scratch_bytes * (size_t)device->threads;
+    int32_t one = 1;
+    *slot = attend__cpu_workspace_take(&device->shared, &one);
+    return device->shared.slots[*slot].memory;
+}
+
+void attend__cpu_shared_give_back(attend_device *device, int32_t slot) {
+    if (slot >= 0) attend__cpu_workspace_give_back(&device->shared, slot);
+}
+
 void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
                        const attend__cpu_work *work) {
     const attend_tensor *const workspace = work->workspace;
-    const bool given = workspace != NULL && workspace->type != ATTEND_NO_TYPE;
+    const bool given = is_given(workspace);
     int32_t workers = work->work < parallel_from ? 1 : device->threads;
     if (workers > work->count) workers = (int32_t)work->count;
     if (workers < 1) return;

@@ -12,8 +12,10 @@ enum { STRIP_ROWS = 6 };
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 2) X(6, 2)
 
 #include "attention_tmpl.h"
+#include "decode_tmpl.h"
 #include "stages_tmpl.h"
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
-const attend__cpu_kernels attend__cpu_kernels_avx2 = {"avx2", &attention_kernels, &stage_kernels};
+const attend__cpu_kernels attend__cpu_kernels_avx2 = {"avx2", &attention_kernels, &stage_kernels,
+                                                      &decode_kernels};

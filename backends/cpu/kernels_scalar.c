@@ -12,9 +12,10 @@ enum { STRIP_ROWS = 4 };
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4)
 
 #include "attention_tmpl.h"
+#include "decode_tmpl.h"
 #include "stages_tmpl.h"
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
 const attend__cpu_kernels attend__cpu_kernels_scalar = {"scalar", &attention_kernels,
-                                                        &stage_kernels};
+                                                        &stage_kernels, &decode_kernels};

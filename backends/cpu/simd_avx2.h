@@ -14,6 +14,9 @@
 #define VF_LANES 8
 #define VF_REGISTERS 16
 
+/* No function: gcc 12 drops calls of one that does nothing but prefetch. */
+#define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+
 #define VF_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")
@@ -83,6 +86,24 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, int n) {
     uint16_t row[VF_LANES];
     vf_store_bf16(row, x);
     memcpy(p, row, (size_t)n * sizeof *p);
+}
+static inline vf vf_load_i8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+static inline vf vf_load_i8_n(const int8_t *p, int n) {
+    int8_t row[VF_LANES] = {0};
+    memcpy(row, p, (size_t)n);
+    return vf_load_i8(row);
+}
+static inline vf vf_load_pairs(const uint16_t *p) {
+    return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vf vf_even_bf16(vf x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16));
+}
+static inline vf vf_odd_bf16(vf x) {
+    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
 }
 
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }

@@ -13,6 +13,9 @@
 #define VF_LANES 16
 #define VF_REGISTERS 32
 
+/* No function: gcc 12 drops calls of one that does nothing but prefetch. */
+#define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+
 #define VF_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")
@@ -79,6 +82,23 @@ static inline void vf_store_bf16(uint16_t *p, vf x) {
 }
 static inline void vf_store_bf16_n(uint16_t *p, vf x, int n) {
     _mm256_mask_storeu_epi16(p, vm_first(n), to_bf16(x));
+}
+static inline vf vf_load_i8(const int8_t *p) {
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+static inline vf vf_load_i8_n(const int8_t *p, int n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(vm_first(n), p)));
+}
+static inline vf vf_load_pairs(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_loadu_si512((const void *)p));
+}
+static inline vf vf_even_bf16(vf x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 16));
+}
+static inline vf vf_odd_bf16(vf x) {
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), high));
 }
 
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }

@@ -14,6 +14,9 @@
 #define VF_LANES 4
 #define VF_REGISTERS 32
 
+/* No function: gcc 12 drops calls of one that does nothing but prefetch. */
+#define vf_prefetch(p) __builtin_prefetch(p)
+
 #define VF_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")

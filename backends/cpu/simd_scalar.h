@@ -11,6 +11,10 @@
  *                  give 0 there
  *   pointers       need the alignment of their element only
  *   f16, bf16      exact when widened, round to nearest even when narrowed (bits as base/half.h)
+ *   vf_load_i8     widened, exact
+ *   vf_load_pairs  2 VF_LANES 16-bit elements as they are; vf_even_bf16 and vf_odd_bf16 widen the
+ *                  even or the odd ones
+ *   vf_prefetch    brings the line of an address into the caches; any address will do
  *   vf_fma         a * b + c; fused in the vector headers, two roundings here
  *   vf_max, vf_min a > b ? a : b, a < b ? a : b: b where either is NaN
  *   vf_round       to the nearest integer, ties to even, |x| <= 2^22
@@ -34,6 +38,7 @@
 
 #define VF_LANES 1
 #define VF_REGISTERS 16
+#define vf_prefetch(p) ((void)(p))
 
 #if defined(__GNUC__)
 #define VF_INLINE static inline __attribute__((always_inline))
@@ -70,6 +75,15 @@ static inline vf vf_load_bf16_n(const uint16_t *p, int n) { return n > 0 ? vf_lo
 static inline void vf_store_bf16(uint16_t *p, vf x) { *p = attend__f32_to_bf16(x); }
 static inline void vf_store_bf16_n(uint16_t *p, vf x, int n) {
     if (n > 0) vf_store_bf16(p, x);
+}
+static inline vf vf_load_i8(const int8_t *p) { return (float)*p; }
+static inline vf vf_load_i8_n(const int8_t *p, int n) { return n > 0 ? vf_load_i8(p) : 0.0f; }
+static inline vf vf_load_pairs(const uint16_t *p) {
+    return attend__bits_float((uint32_t)p[1] << 16 | p[0]);
+}
+static inline vf vf_even_bf16(vf x) { return attend__bits_float(attend__float_bits(x) << 16); }
+static inline vf vf_odd_bf16(vf x) {
+    return attend__bits_float(attend__float_bits(x) & 0xffff0000u);
 }
 
 static inline vf vf_add(vf a, vf b) { return a + b; }

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The kernels of decode_kernels.h over the vector verbs. */
+#ifndef ATTEND_CPU_DECODE_TMPL_H
+#define ATTEND_CPU_DECODE_TMPL_H
+
+#include "attention_tmpl.h"
+#include "decode_kernels.h"
+
+enum { GROUP_PANELS = VF_LANES > 4 ? 4 : 16, LINE = 64 };
+
+VF_INLINE int64_t bytes_of(const attend_type type) {
+    return type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2;
+}
+
+/* n elements of a row, fewer than a vector only at its end. */
+VF_INLINE vf load_listed(const char *p, const attend_type type, float scale, int n) {
+    const void *const at = p;
+    if (type == ATTEND_I8) {
+        const vf x = n == VF_LANES ? vf_load_i8(at) : vf_load_i8_n(at, n);
+        return vf_mul(x, vf_set(scale));
+    }
+    return n == VF_LANES ? widen_vector(p, type) : widen_vector_n(p, type, n);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Two columns of bfloat16 at a time: half the transposing. */
+VF_INLINE int64_t pack_pairs(const char *const *rows, int32_t ahead, int64_t depth, float *panel) {
+    int64_t d = 0;
+    for (; d + 2 * VF_LANES <= depth; d += 2 * VF_LANES) {
+        vf square[VF_LANES];
+        for (int i = 0; i < VF_LANES; i++) {
+            const void *const at = rows[i] + 2 * d;
+            square[i] = vf_load_pairs(at);
+            vf_prefetch(rows[i + ahead] + 2 * d);
+        }
+        vf_transpose(square);
+        for (int i = 0; i < VF_LANES; i++) {
+            vf_store(panel + (d + 2 * i) * VF_LANES, vf_even_bf16(square[i]));
+            vf_store(panel + (d + 2 * i + 1) * VF_LANES, vf_odd_bf16(square[i]));
+        }
+    }
+    return d;
+}
+
+/* One panel; lanes outside first .. end - 1 become 0, rows[0] is lane `first`. */
+VF_INLINE void pack_listed(const attend__row_list *list, const attend_type type, int first, int end,
+                           int64_t depth, float *panel) {
+    const bool whole = first == 0 && end == VF_LANES;
+    const int64_t bytes = bytes_of(type);
+    int64_t d = 0;
+    if (type == ATTEND_BF16 && whole) d = pack_pairs(list->rows, list->ahead, depth, panel);
+    for (; d < depth; d += VF_LANES) {
+        const int n = rest_of(depth, d);
+        vf square[VF_LANES];
+        for (int i = 0; i < VF_LANES; i++) {
+            square[i] = vf_zero();
+            if (!whole && (i < first || i >= end)) continue;
+            const float scale = type == ATTEND_I8 ? list->scales[i - first] : 1.0f;
+            square[i] = load_listed(list->rows[i - first] + d * bytes, type, scale, n);
+            vf_prefetch(list->rows[i - first + list->ahead] + d * bytes);
+        }
+        vf_transpose(square);
+        for (int i = 0; i < n; i++)
+            vf_store(panel + (d + i) * VF_LANES, square[i]);
+    }
+}
+
+VF_INLINE void pack_list_of(const attend__list_keys *t, const attend_type type) {
+    attend__row_list list = t->list;
+    for (int32_t begin = t->from / VF_LANES * VF_LANES; begin < t->to; begin += VF_LANES) {
+        const int first = t->from > begin ? t->from - begin : 0,
+                  end = t->to - begin < VF_LANES ? t->to - begin : VF_LANES;
+        pack_listed(&list, type, first, end, t->depth, t->panels + begin * t->depth);
+        list.rows += end - first;
+        if (type == ATTEND_I8) list.scales += end - first;
+    }
+}
+
+static void pack_list(const attend__list_keys *t) {
+    switch (t->list.type) {
+    case ATTEND_F32:
+        pack_list_of(t, ATTEND_F32);
+        break;
+    case ATTEND_F16:
+        pack_list_of(t, ATTEND_F16);
+        break;
+    case ATTEND_BF16:
+        pack_list_of(t, ATTEND_BF16);
+        break;
+    default:
+        pack_list_of(t, ATTEND_I8);
+        break;
+    }
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+VF_INLINE void mix_list_tile(const int rows, const int vectors, const attend_type type,
+                             const attend__list_mix *t, int64_t column, int n) {
+    const int64_t bytes = bytes_of(type), at = column * bytes;
+    vf sum[STRIP_ROWS][WIDEST_TILE];
+    VF_UNROLL for (int r = 0; r < rows; r++) {
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            const float *const from = t->sums + r * t->stride + column + v * VF_LANES;
+            sum[r][v] = t->first ? vf_zero() : vf_load(from);
+        }
+    }
+    for (int32_t k = 0; k < t->keys; k++) {
+        const char *const row = t->list.rows[k] + at, *const next = t->list.rows[k + t->list.ahead];
+        const float scale = type == ATTEND_I8 ? t->list.scales[k] : 1.0f;
+        vf value[WIDEST_TILE];
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            value[v] = load_listed(row + v * VF_LANES * bytes, type, scale, n);
+            if (v * VF_LANES * bytes % LINE == 0) vf_prefetch(next + at + v * VF_LANES * bytes);
+        }
+        VF_UNROLL for (int r = 0; r < rows; r++) {
+            const vf w = vf_set(t->weights[r * ATTEND__SCORE_STRIDE + k]);
+            VF_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_fma(w, value[v], sum[r][v]);
+        }
+    }
+    VF_UNROLL for (int r = 0; r < rows; r++) {
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            const int64_t to = r * t->stride + column + v * VF_LANES;
+            if (t->last)
+                vf_store(t->out + to,
+                         vf_fma(vf_load(t->out + to), vf_set(t->shrink[r]), sum[r][v]));
+            else
+                vf_store(t->sums + to, sum[r][v]);
+        }
+    }
+}
+
+VF_INLINE void mix_list_rows(const int rows, const int vectors, const attend_type type,
+                             const attend__list_mix *t) {
+    int64_t e = 0;
+    for (; e + vectors * VF_LANES <= t->columns; e += vectors * VF_LANES)
+        mix_list_tile(rows, vectors, type, t, e, VF_LANES);
+    for (; e < t->columns; e += VF_LANES)
+        mix_list_tile(rows, 1, type, t, e, rest_of(t->columns, e));
+}
+
+VF_INLINE void mix_list_of(const attend__list_mix *t, const attend_type type) {
+    switch (variant(t->rows)) {
+#define ATTEND_X(rows, vectors)                                                                    \
+    case rows:                                                                                     \
+        mix_list_rows(rows, vectors, type, t);                                                     \
+        break;
+        STRIP_VARIANTS(ATTEND_X)
+#undef ATTEND_X
+    default:
+        break;
+    }
+}
+
+static void mix_list_f32(const attend__list_mix *t) {
+    mix_list_of(t, ATTEND_F32);
+}
+
+static void mix_list_f16(const attend__list_mix *t) {
+    mix_list_of(t, ATTEND_F16);
+}
+
+static void mix_list_bf16(const attend__list_mix *t) {
+    mix_list_of(t, ATTEND_BF16);
+}
+
+static void mix_list_i8(const attend__list_mix *t) {
+    mix_list_of(t, ATTEND_I8);
+}
+
+static void mix_list(const attend__list_mix *t) {
+    switch (t->list.type) {
+    case ATTEND_F32:
+        mix_list_f32(t);
+        break;
+    case ATTEND_F16:
+        mix_list_f16(t);
+        break;
+    case ATTEND_BF16:
+        mix_list_bf16(t);
+        break;
+    default:
+        mix_list_i8(t);
+        break;
+    }
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void prefetch(const char *p, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += LINE)
+        vf_prefetch(p + i);
+}
+
+/* x * factor + y * y_factor, whole vectors. */
+static void fold(float *x, float factor, const float *y, float y_factor, int64_t n) {
+    for (int64_t i = 0; i < n; i += VF_LANES)
+        vf_store(x + i,
+                 vf_fma(vf_load(x + i), vf_set(factor), vf_mul(vf_load(y + i), vf_set(y_factor))));
+}
+
+static const attend__decode_kernels decode_kernels = {
+    .group_panels = GROUP_PANELS,
+    .pack_list = pack_list,
+    .mix_list = mix_list,
+    .prefetch = prefetch,
+    .fold = fold,
+};
+
+#endif
