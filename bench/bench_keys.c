@@ -59,7 +59,8 @@ bench_range bench_keys_of(const bench_case *c, int64_t sample, int64_t query) {
     bench_range r = {0, bench_length(c, sample)};
     const int64_t p = bench_position(c, sample, query);
     if (c->causal && p + 1 < r.end) r.end = p + 1;
-    if (c->window && p - c->window_left > r.first) r.first = p - c->window_left;
+    if (c->window && c->window_left >= 0 && p - c->window_left > r.first)
+        r.first = p - c->window_left;
     if (c->window && c->window_right >= 0 && p + c->window_right + 1 < r.end)
         r.end = p + c->window_right + 1;
     return r;

@@ -48,15 +48,22 @@ enum { WORD_COUNT = sizeof words / sizeof words[0] };
 /* What the library calls an option, where a case says it otherwise. */
 static const struct {
     const char *text, *word;
-} others[] = {{"key_lengths", "len"},   {"alibi_slopes", "alibi"}, {"weights_mean", "mean"},
-              {"cu_lengths", "packed"}, {"page_table", "cache"},   {"FAST", "fast"}};
+} others[] = {{"key_lengths", "len"},
+              {"alibi_slopes", "alibi"},
+              {"weights_mean", "mean"},
+              {"cu_lengths", "packed"},
+              {"page_table", "cache"}};
 
 static const char *const mask_texts[BENCH_MASK_COUNT] = {"", "causal", "random", "keys", "pad"};
 
 static const struct {
     const char *text;
     attend_type type;
-} kv_types[] = {{"f32", ATTEND_F32}, {"f16", ATTEND_F16}, {"bf16", ATTEND_BF16}, {"i8", ATTEND_I8}};
+} kv_types[] = {{"f32", ATTEND_F32},
+                {"f16", ATTEND_F16},
+                {"bf16", ATTEND_BF16},
+                {"int8", ATTEND_I8}, /* the library's name */
+                {"i8", ATTEND_I8}};
 enum { KV_TYPES = sizeof kv_types / sizeof kv_types[0] };
 
 int bench_word_find(const char *text, size_t length) {
@@ -116,7 +123,12 @@ static bool read_lengths(const char *value, bench_case *c) {
 static bool read_window(const char *value, bench_case *c) {
     c->window = true;
     c->window_right = -1;
-    if (!read_count(&value, 0, &c->window_left)) return false;
+    if (!strncmp(value, "-1:", 3)) { /* no bound, as in attend_attention */
+        c->window_left = -1;
+        value += 2;
+    } else if (!read_count(&value, 0, &c->window_left)) {
+        return false;
+    }
     if (*value == ':') {
         ++value;
         if (!read_count(&value, 0, &c->window_right)) return false;

@@ -119,7 +119,10 @@ def allowed(case):
         found.append(j < lengths(case)[:, None, None, None])
     if case.get("window"):
         left, _, right = case["window"].partition(":")
-        found.append((j >= p - int(left)) & (j <= p + int(right)) if right else j >= p - int(left))
+        if int(left) >= 0:
+            found.append(j >= p - int(left))
+        if right:
+            found.append(j <= p + int(right))
     if case["causal"] and (found or any(case.get(x) for x in ("end", "bias", "alibi"))):
         found.append(j <= p)
     together = None

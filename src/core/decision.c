@@ -42,15 +42,52 @@ static const char *const operation_texts[ATTEND_OP_COUNT] = {
 #undef ATTEND_X
 };
 
+/* The fields' names, save where those are more than a word. */
 static const char *const option_texts[] = {
 #define ATTEND_X(name, bit, text) [bit] = text,
     ATTEND_OPTION_LIST(ATTEND_X)
 #undef ATTEND_X
 };
+enum { OPTIONS = sizeof option_texts / sizeof *option_texts };
 
-/* The sizes and the type say these themselves. */
-static const uint64_t implied =
-    (uint64_t)1 << 18 | (uint64_t)1 << 19 | (uint64_t)1 << 20 | (uint64_t)1 << 21;
+/* The sizes and the type say these themselves, or kv= does. */
+static const uint64_t implied = ATTEND_OPTION_GROUPED | ATTEND_OPTION_VALUE_SIZE |
+                                ATTEND_OPTION_MIXED_TYPES | ATTEND_OPTION_WORKSPACE |
+                                ATTEND_OPTION_SCALES;
+static const uint64_t by_position =
+    ATTEND_OPTION_CAUSAL | ATTEND_OPTION_WINDOW | ATTEND_OPTION_ALIBI;
+
+/* " window=7:0"; returns what snprintf does. */
+static int option_text(const attend__shape *shape, uint64_t option, const char *name, char *text,
+                       size_t bytes) {
+    if (option == ATTEND_OPTION_WINDOW && shape->window_right < 0)
+        return snprintf(text, bytes, " window=%lld", (long long)shape->window_left);
+    if (option == ATTEND_OPTION_WINDOW)
+        return snprintf(text, bytes, " window=%lld:%lld", (long long)shape->window_left,
+                        (long long)shape->window_right);
+    if (option == ATTEND_OPTION_SOFTCAP)
+        return snprintf(text, bytes, " softcap=%.10g", shape->softcap);
+    if (option == ATTEND_OPTION_PAGES) name = "cache";
+    if (option == ATTEND_OPTION_FAST) name = "fast";
+    if (option == ATTEND_OPTION_KEY_RANGE) name = "key_range";
+    return snprintf(text, bytes, " %s", name);
+}
+
+static void option_texts_of(const attend__shape *shape, char *text, size_t bytes) {
+    size_t at = 0;
+    for (size_t i = 0; i < OPTIONS && at < bytes; i++) {
+        const uint64_t option = (uint64_t)1 << i;
+        if ((shape->options & ~implied & option) != 0)
+            at += (size_t)option_text(shape, option, option_texts[i], text + at, bytes - at);
+    }
+    const bool at_end =
+        shape->position == ATTEND_BOTTOM_RIGHT || shape->position == ATTEND_AFTER_CACHE;
+    if ((shape->options & by_position) != 0 && at_end && at < bytes)
+        at += (size_t)snprintf(text + at, bytes - at, " end");
+    const uint64_t unlike = ATTEND_OPTION_MIXED_TYPES | ATTEND_OPTION_SCALES;
+    if ((shape->options & unlike) != 0 && at < bytes)
+        snprintf(text + at, bytes - at, " kv=%s", attend_type_text(shape->kv_type));
+}
 
 void attend__shape_text(const attend__shape *shape, char *text, size_t bytes) {
     size_t at = 0;
@@ -61,9 +98,8 @@ void attend__shape_text(const attend__shape *shape, char *text, size_t bytes) {
                                (long long)shape->values[i]);
     if (at < bytes)
         at += (size_t)snprintf(text + at, bytes - at, "%s", attend_type_text(shape->type));
-    for (size_t i = 0; i < sizeof option_texts / sizeof *option_texts; i++)
-        if ((shape->options & ~implied) >> i & 1 && at < bytes)
-            at += (size_t)snprintf(text + at, bytes - at, " %s", option_texts[i]);
+    if (shape->operation <= ATTEND_OP_MIX && at < bytes)
+        option_texts_of(shape, text + at, bytes - at);
 }
 
 attend_status attend__decision_give(const attend_decision *full, attend_decision *decision) {

@@ -9,7 +9,8 @@
 #include "context.h"
 
 /* Sizes in the order of their letters: letters "BHGLSDE" and values {1, 8, 8, 10, 10, 64, 64} read
- * "B1 H8 G8 L10 S10 D64 E64 f32". `letters` is a static string. */
+ * "B1 H8 G8 L10 S10 D64 E64 f32". `letters` is a static string. What follows the type are words
+ * that `attend bench --case` reads, with the value where one number says it. */
 enum { ATTEND__SHAPE_LETTERS = 8 };
 typedef struct attend__shape {
     attend_operation operation;
@@ -17,6 +18,11 @@ typedef struct attend__shape {
     const char *letters;
     int64_t values[ATTEND__SHAPE_LETTERS];
     uint64_t options; /* bits of ATTEND_OPTION_LIST, named after the type */
+    /* of attention and its steps: */
+    attend_type kv_type;
+    attend_position position;
+    int64_t window_left, window_right;
+    double softcap;
 } attend__shape;
 
 /* Remembers kernel (copied, at most 95 bytes) and shape for this thread and context, and writes the

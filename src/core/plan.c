@@ -135,6 +135,13 @@ void attend__problem_shape(const attend__problem *problem, const void *completed
     for (int i = 0; shape->letters[i] != '\0'; i++)
         shape->values[i] = attend__size_of(problem, shape->letters[i]);
     shape->options = problem->options;
+    if (problem->operation > ATTEND_OP_MIX) return;
+    const attend_attention *a = completed;
+    shape->kv_type = a->k.type;
+    shape->position = a->position;
+    shape->window_left = a->window_left;
+    shape->window_right = a->window_right;
+    shape->softcap = a->softcap;
 }
 
 attend_status attend__plan_make(attend_context *context, const attend__problem *problem,
