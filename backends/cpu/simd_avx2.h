@@ -38,9 +38,6 @@ static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_iota(void) {
     return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
 }
-VF_INLINE void vf_prefetch(const void *p, size_t ahead) {
-    _mm_prefetch((const char *)((uintptr_t)p + ahead), _MM_HINT_T0);
-}
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline vf vf_load_n(const float *p, int n) { return _mm256_maskload_ps(p, vi_first(n)); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }

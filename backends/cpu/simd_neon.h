@@ -15,7 +15,7 @@
 #define VF_REGISTERS 32
 
 /* No function: gcc 12 drops calls of one that does nothing but prefetch. */
-#define vf_prefetch(p) __builtin_prefetch(p)
+#define vf_prefetch(p) __builtin_prefetch((const void *)(p))
 
 #define VF_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -34,9 +34,6 @@ static inline vf vf_zero(void) { return vdupq_n_f32(0.0f); }
 static inline vf vf_iota(void) {
     static const float lane[VF_LANES] = {0, 1, 2, 3};
     return vld1q_f32(lane);
-}
-VF_INLINE void vf_prefetch(const void *p, size_t ahead) {
-    __builtin_prefetch((const void *)((uintptr_t)p + ahead));
 }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }

@@ -21,7 +21,6 @@
  *   vf_scale2      x * 2^n for integral n in -252 .. 252, rounded once
  *   vf_sum, vf_highest  of all lanes in an order fixed by the header; vf_highest may lose NaN
  *   vf_iota        lane i holds i
- *   vf_prefetch    asks for the cache line `ahead` bytes behind p, which need not exist
  *   vf_transpose   lane j of vector i becomes lane i of vector j
  *   VF_INLINE      a kernel body that must be inlined with its constant sizes
  *   VF_UNROLL      the loop that follows has a constant trip count, and must become straight code
@@ -55,9 +54,6 @@ typedef bool vm;
 static inline vf vf_set(float x) { return x; }
 static inline vf vf_zero(void) { return 0.0f; }
 static inline vf vf_iota(void) { return 0.0f; }
-VF_INLINE void vf_prefetch(const void *p, size_t ahead) {
-    (void)p; (void)ahead;
-}
 static inline vf vf_load(const float *p) { return *p; }
 static inline vf vf_load_n(const float *p, int n) { return n > 0 ? *p : 0.0f; }
 static inline void vf_store(float *p, vf x) { *p = x; }
