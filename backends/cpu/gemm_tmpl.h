@@ -44,7 +44,7 @@ enum { PREFETCH_BYTES = 4096 };
 VF_INLINE void prefetch_step(const int panels, const int bytes, const char *w, int64_t distance) {
     if (panels == 4) return;
     VF_UNROLL for (int p = 0; p < panels; p++) {
-        const uintptr_t ahead = (uintptr_t)(w + p * distance) + PREFETCH_BYTES; /* or past the end */
+        const uintptr_t ahead = (uintptr_t)(w + p * distance) + PREFETCH_BYTES;
         VF_UNROLL for (int at = 0; at < bytes; at += 64) vf_prefetch(ahead + at);
     }
 }
