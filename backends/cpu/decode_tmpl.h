@@ -25,18 +25,41 @@ VF_INLINE vf load_listed(const char *p, const attend_type type, float scale, int
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
+/* Squares of a whole panel from column 0 on; returns the column where they end. All in registers:
+ * loops over an array of vectors that stay loops would keep it in memory. */
+VF_INLINE int64_t pack_squares(const attend__row_list *list, const attend_type type, int64_t depth,
+                               float *panel) {
+    const char *const *const rows = list->rows, *const *const next = rows + list->ahead;
+    const int64_t bytes = bytes_of(type);
+    int64_t d = 0;
+    for (; d + VF_LANES <= depth; d += VF_LANES) {
+        vf square[VF_LANES];
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+            const float scale = type == ATTEND_I8 ? list->scales[i] : 1.0f;
+            square[i] = load_listed(rows[i] + d * bytes, type, scale, VF_LANES);
+            vf_prefetch(next[i] + d * bytes);
+        }
+        vf_transpose(square);
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+            vf_store(panel + (d + i) * VF_LANES, square[i]);
+        }
+    }
+    return d;
+}
+
 /* Two columns of bfloat16 at a time: half the transposing. */
-VF_INLINE int64_t pack_pairs(const char *const *rows, int32_t ahead, int64_t depth, float *panel) {
+VF_INLINE int64_t pack_pairs(const attend__row_list *list, int64_t depth, float *panel) {
+    const char *const *const rows = list->rows, *const *const next = rows + list->ahead;
     int64_t d = 0;
     for (; d + 2 * VF_LANES <= depth; d += 2 * VF_LANES) {
         vf square[VF_LANES];
-        for (int i = 0; i < VF_LANES; i++) {
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
             const void *const at = rows[i] + 2 * d;
             square[i] = vf_load_pairs(at);
-            vf_prefetch(rows[i + ahead] + 2 * d);
+            vf_prefetch(next[i] + 2 * d);
         }
         vf_transpose(square);
-        for (int i = 0; i < VF_LANES; i++) {
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
             vf_store(panel + (d + 2 * i) * VF_LANES, vf_even_bf16(square[i]));
             vf_store(panel + (d + 2 * i + 1) * VF_LANES, vf_odd_bf16(square[i]));
         }
@@ -44,22 +67,19 @@ VF_INLINE int64_t pack_pairs(const char *const *rows, int32_t ahead, int64_t dep
     return d;
 }
 
-/* One panel; lanes outside first .. end - 1 become 0, rows[0] is lane `first`. */
-VF_INLINE void pack_listed(const attend__row_list *list, const attend_type type, int first, int end,
-                           int64_t depth, float *panel) {
-    const bool whole = first == 0 && end == VF_LANES;
+/* Columns from `d` on of a panel; lanes outside first .. end - 1 become 0, rows[0] is lane `first`.
+ */
+VF_INLINE void pack_rest(const attend__row_list *list, const attend_type type, int first, int end,
+                         int64_t d, int64_t depth, float *panel) {
     const int64_t bytes = bytes_of(type);
-    int64_t d = 0;
-    if (type == ATTEND_BF16 && whole) d = pack_pairs(list->rows, list->ahead, depth, panel);
     for (; d < depth; d += VF_LANES) {
         const int n = rest_of(depth, d);
         vf square[VF_LANES];
         for (int i = 0; i < VF_LANES; i++) {
             square[i] = vf_zero();
-            if (!whole && (i < first || i >= end)) continue;
+            if (i < first || i >= end) continue;
             const float scale = type == ATTEND_I8 ? list->scales[i - first] : 1.0f;
             square[i] = load_listed(list->rows[i - first] + d * bytes, type, scale, n);
-            vf_prefetch(list->rows[i - first + list->ahead] + d * bytes);
         }
         vf_transpose(square);
         for (int i = 0; i < n; i++)
@@ -72,7 +92,12 @@ VF_INLINE void pack_list_of(const attend__list_keys *t, const attend_type type) 
     for (int32_t begin = t->from / VF_LANES * VF_LANES; begin < t->to; begin += VF_LANES) {
         const int first = t->from > begin ? t->from - begin : 0,
                   end = t->to - begin < VF_LANES ? t->to - begin : VF_LANES;
-        pack_listed(&list, type, first, end, t->depth, t->panels + begin * t->depth);
+        float *const panel = t->panels + begin * t->depth;
+        int64_t d = 0;
+        if (end - first == VF_LANES)
+            d = type == ATTEND_BF16 ? pack_pairs(&list, t->depth, panel)
+                                    : pack_squares(&list, type, t->depth, panel);
+        if (d < t->depth) pack_rest(&list, type, first, end, d, t->depth, panel);
         list.rows += end - first;
         if (type == ATTEND_I8) list.scales += end - first;
     }
