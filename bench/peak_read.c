@@ -26,7 +26,7 @@ enum {
 
 static const struct {
     size_t streams, ahead;
-} ways[] = {{1, 0}, {1, 512}, {1, 2048}, {2, 512}, {4, 0}, {4, 512}};
+} ways[] = {{1, 0}, {1, 2048}, {1, 8192}, {1, 32768}, {2, 4096}, {2, 8192}};
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
 typedef struct state {

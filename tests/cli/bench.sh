@@ -30,6 +30,12 @@ unset ATTEND_VERBOSE
 expect 0 bench --op merge --seq 4 --dim 8 --dtype bf16 --seconds 0.01 --backend reference,cpu
 says "$out" reference
 
+expect 0 bench --set tiny --seconds 0.01 --threads 1
+says "$out" "a tiny call: seed-tiny"
+says "$out" "figures with a must hold"
+expect 0 bench --case 'B2 H2 G1 L9 S9 D16 f32 causal len=4-9 mask=random weights lse threads=1' --seconds 0.01 --backend cpu,reference
+says "$out" "threads=1"
+
 # ---- workers that fail ------------------------------------------------------------------------------
 peer=(--peer "faulty=$here/faulty_worker.py")
 export ATTEND_PROGRAM=$program
@@ -82,6 +88,7 @@ wrong "--seq: '0' is no number" --seq 0
 wrong "--threads: 'x' is no number" --threads x
 wrong "'f64' is no type" --dtype f64
 wrong "--op: 'foo'" --op foo
+wrong "--set: 'foo'" --set foo
 wrong "--format: 'xml'" --format xml
 wrong "does not end in" --out "$work/x.foo"
 wrong "options of a matrix" --case bert-512 --seq 3
