@@ -239,6 +239,51 @@ static void test_row_alone(void **state) {
     }
 }
 
+/* K so long that it is cut, with columns enough for several tiles: plain and prepared weights, one
+ * row and many, one thread and three give one result, within the bound. */
+static void test_deep(void **state) {
+    (void)state;
+    enum { ROWS = 45, COLUMNS = 530, DEPTH = 4300 };
+    static float x[ROWS * DEPTH], w[COLUMNS * DEPTH], y[4][ROWS * COLUMNS];
+    gate_random r = {seed_of(4)};
+    for (int i = 0; i < ROWS * DEPTH; i++)
+        x[i] = (float)gate_normal(&r);
+    for (int i = 0; i < COLUMNS * DEPTH; i++)
+        w[i] = (float)gate_normal(&r);
+    attend_context *const contexts[] = {stage_open(NULL, 1), stage_open(NULL, 3)};
+    for (int i = 0; i < 4; i++) {
+        attend_context *const context = contexts[i % 2];
+        const attend_tensor view = attend_tensor_2d(w, ATTEND_F32, COLUMNS, DEPTH);
+        attend_projection p = attend_projection_default();
+        attend_weights *weights = NULL;
+        if (i < 2)
+            p.w = view;
+        else
+            check(attend_weights_create(context, &view, &weights), "deep");
+        p.weights = weights;
+        for (int row = 0; row < ROWS; row += 15 * i + 15) {
+            const int rows = ROWS - row < 15 * i + 15 ? ROWS - row : 15 * i + 15;
+            p.x = attend_tensor_2d(x + row * DEPTH, ATTEND_F32, rows, DEPTH);
+            p.out = attend_tensor_2d(y[i] + row * COLUMNS, ATTEND_F32, rows, COLUMNS);
+            check(attend_project(context, &p), "deep");
+        }
+        attend_weights_release(weights);
+        if (i > 0) assert_memory_equal(y[i], y[0], sizeof y[0]);
+    }
+    for (int i = 0; i < ROWS * COLUMNS; i += 7) {
+        double want = 0, size = 0;
+        for (int k = 0; k < DEPTH; k++) {
+            const double term =
+                (double)x[i / COLUMNS * DEPTH + k] * (double)w[(int64_t)(i % COLUMNS) * DEPTH + k];
+            want += term;
+            size += fabs(term);
+        }
+        assert_true(fabs((double)y[0][i] - want) <= u * (2 * sqrt(DEPTH) + 8) * size);
+    }
+    attend_close(contexts[0]);
+    attend_close(contexts[1]);
+}
+
 /* NaN and infinity of an input reach the results they belong to, and no others. */
 static void test_not_finite(void **state) {
     (void)state;
@@ -275,9 +320,9 @@ static void test_not_finite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bound),      cmocka_unit_test(test_equal_terms),
-        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_row_alone),
-        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_bound),     cmocka_unit_test(test_equal_terms),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_deep),      cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,20 +13,23 @@
 #include "rows.h"
 #include "weights.h"
 
-/* Of a tile. Its rows of x take at most X_FLOATS at a time, about half of a second-level cache of
- * 1 MB; where K is too long for that it is cut, and the results of the tile, which then wait in
- * memory, take no more. Weights packed on the way want more rows to share the packing. */
+/* Of a tile. Prepared weights are few rows of x in a tile, as the product is faster while those
+ * take no more than a third of a second-level cache of 1 MB (1024^3: 42 rows 0.93 of the peak, 112
+ * rows 0.91); weights packed on the way want more rows to share the packing. Where K is too long
+ * for that it is cut, and the results of the tile wait in memory: no more columns then. Weights
+ * that many rows read again are taken CHUNK_BYTES at a time, which stay in the third-level cache.
+ */
 enum {
-    PREPARED_ROWS = 112,
-    PREPARED_COLUMNS = 1024,
-    PREPARED_DEPTH = 1024,
-    PLAIN_ROWS = 2 * PREPARED_ROWS,
-    PLAIN_COLUMNS = PREPARED_COLUMNS / 2,
-    PLAIN_DEPTH = PREPARED_DEPTH / 2,
-    X_FLOATS = PREPARED_ROWS * PREPARED_DEPTH
+    PREPARED_ROWS = 42,
+    PREPARED_DEPTH = 2048,
+    PLAIN_ROWS = 224,
+    PLAIN_DEPTH = 512,
+    WAITING_COLUMNS = 512,
+    CHUNK_BYTES = 16 << 20
 };
-enum { TILES_PER_THREAD = 4, LEAST_PRODUCTS = 128 * 1024 }; /* of a tile worth giving to a thread */
-enum { LEAST_STRIPS = 4 }; /* with fewer, prepared weights pass by too often */
+enum { TILES_PER_THREAD = 4 };
+/* Of a tile worth giving to a thread, and of one worth the packing of its rows a second time. */
+enum { LEAST_PRODUCTS = 128 * 1024, FAIR_PRODUCTS = 512 * 1024 };
 
 typedef struct project_job {
     const attend__stage_kernels *kernels;
@@ -68,6 +71,10 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+static int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 static int64_t parts(int64_t size, int64_t part) {
     return size / part + (size % part != 0);
 }
@@ -80,13 +87,13 @@ static int64_t most_rows(const project_job *job) {
     return least(job->rows, job->prepared ? PREPARED_ROWS : PLAIN_ROWS);
 }
 
-/* What K is cut into at the least, with few rows more. */
+/* K is not cut up to here; with few rows not for longer. */
 static int64_t safe_depth(const project_job *job) {
     return job->prepared ? PREPARED_DEPTH : PLAIN_DEPTH;
 }
 
-static int64_t most_columns(const project_job *job) {
-    return job->prepared ? PREPARED_COLUMNS : PLAIN_COLUMNS;
+static int64_t most_of_x(const project_job *job) {
+    return job->prepared ? PREPARED_ROWS * PREPARED_DEPTH : PLAIN_ROWS * PLAIN_DEPTH;
 }
 
 static char *next_part(char *memory, size_t *used, int64_t bytes) {
@@ -99,14 +106,14 @@ static char *next_part(char *memory, size_t *used, int64_t bytes) {
  * with the sizes of the job: the memory of the largest is enough for all. */
 static size_t lay_out(const project_job *job, char *memory, project_scratch *s) {
     const int64_t width = job->kernels->panel_columns, rows = most_rows(job);
-    const int64_t x = least(rows * padded(job->depth, ATTEND__GEMM_LINE), X_FLOATS);
+    const int64_t x = least(rows * padded(job->depth, ATTEND__GEMM_LINE), most_of_x(job));
     const int64_t c = ATTEND__GEMM_WIDEST * job->kernels->tile_rows * width;
-    const int64_t columns = least(job->panels * width, most_columns(job));
+    const int64_t columns = least(job->panels * width, WAITING_COLUMNS);
     const int64_t waiting = job->depth > safe_depth(job) ? rows * columns : 0;
     const int64_t step = job->prepared ? 0 : least(job->depth, safe_depth(job));
     size_t used = 0;
     s->x = (float *)(void *)next_part(memory, &used, x * 4);
-    s->c = (float *)(void *)next_part(memory, &used, (waiting > c ? waiting : c) * 4);
+    s->c = (float *)(void *)next_part(memory, &used, most(waiting, c) * 4);
     s->panel = (float *)(void *)next_part(memory, &used, ATTEND__GEMM_WIDEST * step * width * 4);
     char ***const lists[] = {&s->rows.x, &s->rows.multiplier, &s->rows.residual, &s->rows.out};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
@@ -114,30 +121,31 @@ static size_t lay_out(const project_job *job, char *memory, project_scratch *s) 
     return used;
 }
 
-/* Splits until each thread has a few tiles: prepared weights by rows first, which share nothing
- * else, others by columns, so that no two tiles pack the same. */
+/* A multiple of the threads, so that threads of one speed end together; more than one for each, so
+ * that others do. */
+static int64_t tiles_wanted(const project_job *job, int32_t threads) {
+    const double products = (double)job->rows * (double)job->columns * (double)job->depth;
+    if (products < (double)threads * LEAST_PRODUCTS || threads == 1) return 1;
+    const int64_t fair = (int64_t)(products / FAIR_PRODUCTS) / threads;
+    return threads * least(most(fair, 1), TILES_PER_THREAD);
+}
+
+/* Columns are cut first: no two tiles then pack the same weights. */
 static void choose_tiles(project_job *job, int32_t threads) {
     const int64_t width = job->kernels->panel_columns, strip = job->kernels->tile_rows;
-    const int64_t strips = job->prepared ? LEAST_STRIPS : 1;
-    const bool cut = job->depth > safe_depth(job);
+    const int64_t wanted = tiles_wanted(job, threads);
     job->row_tiles = parts(job->rows, most_rows(job));
-    job->column_tiles = cut ? parts(job->panels, most_columns(job) / width) : 1;
-    const double products = (double)job->rows * (double)job->columns * (double)job->depth;
-    const int64_t wanted = threads > 1 ? (int64_t)threads * TILES_PER_THREAD : 1;
-    while (job->row_tiles * job->column_tiles < wanted) {
-        const int64_t tiles = job->row_tiles * job->column_tiles;
-        const int64_t rows = job->rows / job->row_tiles, panels = job->panels / job->column_tiles;
-        if (products / (double)(tiles + 1) < LEAST_PRODUCTS) break;
-        const bool by_rows = rows >= 2 * strips * strip && job->prepared;
-        if (by_rows || (panels < 2 && rows >= 2 * strip))
-            job->row_tiles++;
-        else if (panels >= 2)
-            job->column_tiles++;
-        else
-            break;
-    }
-    const int64_t rows = parts(job->rows, job->row_tiles);
-    const int64_t longest = job->prepared ? X_FLOATS / rows : PLAIN_DEPTH;
+    if (job->row_tiles > threads) job->row_tiles = padded(job->row_tiles, threads);
+    int64_t across = wanted / job->row_tiles;
+    if (job->row_tiles > 1)
+        across = most(across, parts(job->depth * job->columns * 4, CHUNK_BYTES));
+    if (job->depth > safe_depth(job))
+        across = most(across, parts(job->panels, WAITING_COLUMNS / width));
+    job->column_tiles = least(most(across, 1), job->panels);
+    if (job->row_tiles * job->column_tiles < wanted)
+        job->row_tiles = most(job->row_tiles, least(wanted / job->column_tiles, job->rows / strip));
+    const int64_t longest =
+        job->prepared ? most_of_x(job) / parts(job->rows, job->row_tiles) : PLAIN_DEPTH;
     const int64_t steps = parts(job->depth, longest - longest % ATTEND__GEMM_SUM);
     job->step = steps < 2 ? job->depth : padded(parts(job->depth, steps), ATTEND__GEMM_SUM);
 }
@@ -237,7 +245,7 @@ static void run_part(const project_job *job, const project_tile *tile, project_p
  * the caches. */
 static void run_tile(void *argument, int64_t index, void *scratch) {
     const project_job *const job = argument;
-    const int64_t down = index / job->column_tiles, across = index % job->column_tiles;
+    const int64_t down = index % job->row_tiles, across = index / job->row_tiles;
     project_tile tile = {.row = attend__cut(job->rows, job->row_tiles, down),
                          .panel = attend__cut(job->panels, job->column_tiles, across)};
     tile.rows = attend__cut(job->rows, job->row_tiles, down + 1) - tile.row;
