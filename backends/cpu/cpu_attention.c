@@ -6,6 +6,7 @@
 #include "cpu_carver.h"
 #include "cpu_decode.h"
 #include "cpu_schedule.h"
+#include "cpu_strip.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,150 +14,149 @@
 
 /* ---- scratch -------------------------------------------------------------------------------- */
 
-static attend__scratch lay_out(const attend__call *call, attend__carver *c) {
-    const int64_t strip = call->kernels->strip_rows, block = ATTEND__BLOCK_KEYS,
-                  rows = ATTEND__SET_ROWS;
-    const bool mean = call->wants_mean;
-    attend__scratch s;
-    s.keys = attend__carve(c, block, call->depth, sizeof(float));
-    s.panels = attend__carve(c, block / call->kernels->lanes, 1, sizeof(float *));
-    s.values = attend__carve(c, block, call->padded_columns, sizeof(float));
-    s.gathered = attend__carve(c, call->gathers ? block : 0, call->depth, sizeof(float));
-    s.scores = attend__carve(c, strip, ATTEND__SCORE_STRIDE, sizeof(float));
-    s.strips = attend__carve(c, rows, call->depth, sizeof(float));
-    s.out = attend__carve(c, rows, call->padded_columns, sizeof(float));
-    s.highest = attend__carve(c, rows, 1, sizeof(float));
-    s.sum = attend__carve(c, rows, 1, sizeof(float));
-    s.shrink = attend__carve(c, strip, 1, sizeof(float));
-    s.rows = attend__carve(c, rows, 1, sizeof(attend__query));
-    s.again_strip = attend__carve(c, strip, call->depth, sizeof(float));
-    s.again_out = attend__carve(c, strip, call->padded_columns, sizeof(float));
-    s.all_highest = attend__carve(c, mean ? rows : 0, call->heads, sizeof(float));
-    s.all_sum = attend__carve(c, mean ? rows : 0, call->heads, sizeof(float));
-    s.mean = attend__carve(c, mean ? rows : 0, ATTEND__SCORE_STRIDE, sizeof(float));
+static attend__row_set lay_out_set(const attend__call *call, attend__carver *c, int64_t rows) {
+    const int64_t lanes = call->kernels->lanes, wide = call->lanes->lane_rows;
+    const int64_t strips = (rows + wide - 1) / wide;
+    attend__row_set s = {0};
+    s.strip = attend__carve(c, strips, 1, sizeof(attend__strip));
+    s.row_first = attend__carve(c, rows, 1, sizeof(int64_t));
+    s.row_last = attend__carve(c, rows, 1, sizeof(int64_t));
+    s.queries = attend__carve(c, strips * wide, call->depth, sizeof(float));
+    s.out = attend__carve(c, strips * wide, call->columns, sizeof(float));
+    s.highest = attend__carve(c, rows + lanes, 1, sizeof(float));
+    s.sum = attend__carve(c, rows + lanes, 1, sizeof(float));
+    s.reference = attend__carve(c, rows + lanes, 1, sizeof(float));
+    s.scale = attend__carve(c, rows + lanes, 1, sizeof(float));
+    s.tail = attend__carve(c, rows + lanes, 1, sizeof(float));
     return s;
 }
 
-bool attend__scratch_bytes(const attend__call *call, size_t *bytes) {
+static attend__scratch lay_out(const attend__call *call, attend__carver *c) {
+    const int64_t rows = call->lanes->lane_rows, block = ATTEND__LANE_KEYS;
+    const bool mean = call->wants_mean;
+    attend__scratch s;
+    s.keys = attend__carve(c, block, call->depth, sizeof(float));
+    s.values = attend__carve(c, block, call->columns, sizeof(float));
+    s.scores = attend__carve(c, block, rows, sizeof(float));
+    s.keep = attend__carve(c, ATTEND__KEEP_WORDS, rows, sizeof(uint32_t));
+    s.highest = attend__carve(c, rows, 1, sizeof(float));
+    s.shrink = attend__carve(c, rows, 1, sizeof(float));
+    s.slopes = attend__carve(c, rows, 1, sizeof(float));
+    s.distance = attend__carve(c, rows, 1, sizeof(float));
+    s.set = lay_out_set(call, c, ATTEND__SET_ROWS);
+    s.again = lay_out_set(call, c, 1);
+    s.mean = attend__carve(c, block, rows, sizeof(float));
+    s.all_reference = attend__carve(c, mean ? ATTEND__SET_ROWS : 0, call->heads, sizeof(float));
+    s.all_scale = attend__carve(c, mean ? ATTEND__SET_ROWS : 0, call->heads, sizeof(float));
+    return s;
+}
+
+static bool scratch_bytes(const attend__call *call, size_t *bytes) {
     attend__carver c = {NULL, 0, true};
     lay_out(call, &c);
     *bytes = c.used;
     return c.fits;
 }
 
-attend__scratch attend__scratch_at(const attend__call *call, void *memory) {
+static attend__scratch scratch_at(const attend__call *call, void *memory) {
     attend__carver c = {memory, 0, true};
     return lay_out(call, &c);
 }
 
 /* ---- sets ----------------------------------------------------------------------------------- */
 
-attend__row_set attend__set_of(const attend__call *call, const attend__scratch *scratch,
-                               int64_t batch, int64_t group, int64_t first, int32_t count) {
-    for (int32_t r = 0; r < count; r++)
-        scratch->rows[r] = attend__query_of(call, batch, group, first + r);
-    const attend__row_set set = {.batch = batch,
-                                 .group = group,
-                                 .rows = scratch->rows,
-                                 .count = count,
-                                 .strips = scratch->strips,
-                                 .out = scratch->out,
-                                 .highest = scratch->highest,
-                                 .sum = scratch->sum};
-    return set;
-}
-
-void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {
-    *first = *last = 0;
-    for (int32_t r = 0; r < count; r++) {
-        if (rows[r].first == rows[r].last) continue;
-        if (*first == *last || rows[r].first < *first) *first = rows[r].first;
-        if (rows[r].last > *last) *last = rows[r].last;
-    }
-}
-
-/* Large sets pack less; enough of them keep every thread busy to the end. */
+/* Large sets read keys and values from memory less often; enough of them keep every thread busy to
+ * the end. */
 static int64_t set_size(const attend_device *device, const attend__call *call) {
-    const int64_t strip = call->kernels->strip_rows, total = call->queries * call->shared;
+    const int64_t lanes = call->kernels->lanes, total = call->queries * call->shared;
     const int64_t pairs = call->batches * call->groups, wanted = 4 * (int64_t)device->threads;
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
     if (device->threads > 1 && sets * pairs < wanted) {
-        const int64_t more = (wanted + pairs - 1) / pairs,
-                      most = (total + 4 * strip - 1) / (4 * strip);
+        const int64_t strip = call->lanes->lane_rows;
+        const int64_t more = (wanted + pairs - 1) / pairs, most = (total + strip - 1) / strip;
         sets = more < most ? more : most > sets ? most : sets;
     }
-    if (sets < 1) return strip;
+    if (sets < 1) return lanes;
     const int64_t rows = (total + sets - 1) / sets;
-    return (rows + strip - 1) / strip * strip;
+    return (rows + lanes - 1) / lanes * lanes;
 }
 
 /* One row again, without the values of excluded keys: weight 0 times NaN or infinity is NaN. */
 static void run_again(const attend__call *call, const attend__scratch *scratch,
-                      const attend__row_set *set, int32_t r) {
-    float highest[ATTEND__STRIP_MOST], sum[ATTEND__STRIP_MOST];
-    const attend__row_set one = {.batch = set->batch,
-                                 .group = set->group,
-                                 .rows = set->rows + r,
-                                 .count = 1,
-                                 .strips = scratch->again_strip,
-                                 .out = scratch->again_out,
-                                 .highest = highest,
-                                 .sum = sum};
-    if (!call->given_weights) attend__pack_queries(call, set->batch, one.rows, 1, one.strips);
-    attend__run_set(call, scratch, &one, true);
-    memcpy(set->out + r * call->padded_columns, one.out,
-           (size_t)call->padded_columns * sizeof(float));
+                      const attend__row_set *set, const attend__strip *strip, int32_t r) {
+    attend__row_set again = scratch->again;
+    again.batch = set->batch;
+    again.group = set->group;
+    again.step = 1;
+    attend__set_rows(call, &again, set->first_row + r * set->step, 1);
+    if (!call->given_weights) attend__pack_set(call, &again);
+    attend__run_set(call, scratch, &again, true);
+    for (int64_t e = 0; e < call->columns; e++) {
+        const int64_t line = e * call->lanes->lane_rows;
+        strip->out[line + r - strip->row] = again.out[line];
+    }
 }
 
-static void write_row(const attend__call *call, const attend__scratch *scratch,
-                      const attend__row_set *set, int32_t r, bool all_seen) {
-    const attend__query *const row = &set->rows[r];
-    float *const out = set->out + r * call->padded_columns;
-    const float sum = set->sum[r];
-    const bool mix = call->given_weights;
-    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide.
-     */
-    const bool none = row->past_length || (!mix && sum == 0.0f);
-    const float factor = mix ? 1.0f : 1.0f / sum;
-    if (none)
-        memset(out, 0, (size_t)call->columns * sizeof(float));
-    else
-        call->kernels->scale_row(out, call->columns, factor);
-    if (!none && !all_seen && (mix || !isnan(sum)) &&
-        !call->kernels->finite_row(out, call->columns)) {
-        run_again(call, scratch, set, r);
-        call->kernels->scale_row(out, call->columns, factor);
+/* Every key that was read for a row is allowed: what is not finite comes from one of those. */
+static bool all_seen(const attend__call *call, const attend__row_set *set,
+                     const attend__strip *strip) {
+    return strip->same && !call->masked && !attend__given(&call->a->bias) &&
+           strip->first == set->row_first[strip->row];
+}
+
+static void mend_rows(const attend__call *call, const attend__scratch *scratch,
+                      attend__row_set *set, const attend__strip *strip) {
+    bool finite[ATTEND__LANE_ROWS_MOST];
+    call->lanes->finite_rows(strip->out, call->columns, strip->vectors, finite);
+    for (int32_t i = 0; i < strip->rows; i++) {
+        const int32_t r = strip->row + i;
+        if (!finite[i] && set->scale[r] != 0.0f && !isnan(set->scale[r]))
+            run_again(call, scratch, set, strip, r);
     }
-    const attend__span to = attend__query_span(call, &call->a->out, set->batch, row);
-    call->kernels->narrow(out, call->columns, to);
-    if (call->wants_lse) attend__write_lse(call, set->batch, row, set->highest[r], sum);
+}
+
+static void write_set(const attend__call *call, const attend__scratch *scratch,
+                      attend__row_set *set) {
+    const attend__part all = {0, (int32_t)call->columns};
+    char *pointers[ATTEND__LANE_ROWS_MOST];
+    for (int32_t s = 0; s < set->strips; s++) {
+        const attend__strip *const strip = &set->strip[s];
+        if (!all_seen(call, set, strip)) mend_rows(call, scratch, set, strip);
+        const attend__lane_rows rows =
+            attend__strip_rows(call, set, strip, &call->a->out, all, pointers);
+        call->lanes->unpack_rows(strip->out, set->scale + strip->row, set->tail + strip->row,
+                                 &rows);
+    }
+}
+
+/* MIX: the caller's weights are whole already. */
+static void keep_weights(const attend__call *call, attend__row_set *set) {
+    const int64_t length = attend__query_length(call, set->batch);
+    for (int32_t r = 0; r < set->count; r++) {
+        set->scale[r] = attend__row_query(call, set, r) < length ? 1.0f : 0.0f;
+        set->tail[r] = 1.0f;
+    }
 }
 
 static void compute_set(const attend__call *call, const attend__scratch *scratch,
-                        const attend__row_set *set) {
-    const int32_t strip = call->kernels->strip_rows;
-    for (int32_t r = 0; r < set->count && !call->given_weights; r += strip) {
-        const int32_t left = set->count - r;
-        attend__pack_queries(call, set->batch, set->rows + r, left < strip ? left : strip,
-                             set->strips + r * call->depth);
-    }
+                        attend__row_set *set) {
+    if (!call->given_weights) attend__pack_set(call, set);
     attend__run_set(call, scratch, set, false);
-    int64_t first = 0, last = 0;
-    attend__rows_range(set->rows, set->count, &first, &last);
-    for (int32_t r = 0; r < set->count; r++) {
-        /* Every key that was read is allowed: what is not finite comes from one of those. */
-        const bool all_seen =
-            !call->terms && set->rows[r].first == first && set->rows[r].last == last;
-        write_row(call, scratch, set, r, all_seen);
-    }
+    if (call->given_weights)
+        keep_weights(call, set);
+    else
+        attend__finish_rows(call, set);
+    write_set(call, scratch, set);
 }
 
 static void attend_set(const attend__call *call, const attend__scratch *scratch,
-                       const attend__row_set *set) {
-    if (!attend__decode_takes(call, set->batch))
+                       attend__row_set *set) {
+    if (!attend__decode_takes(call, set->batch)) {
         compute_set(call, scratch, set);
-    else if (call->recalled != NULL)
+    } else if (call->recalled != NULL) {
+        attend__pack_set(call, set);
         attend__decode_recall(call, set);
+    }
     if (call->wants_weights || call->wants_scores) attend__write_side_outputs(call, scratch, set);
 }
 
@@ -170,54 +170,68 @@ typedef struct job {
     const attend__schedule *schedule; /* NULL: all samples are alike */
 } job;
 
-static attend__part part_of_task(const job *j, int64_t index) {
+static attend__part_of_rows part_of_task(const job *j, int64_t index) {
     if (j->schedule != NULL) return attend__schedule_part(j->schedule, index);
     const attend__call *const call = &j->call;
     const int64_t pair = index / j->parts, pairs = call->wants_mean ? 1 : call->groups;
     const int64_t total = call->queries * (call->wants_mean ? 1 : call->shared);
     /* The last rows first: with a causal mask they are the longest. */
     const int64_t first = (j->parts - 1 - index % j->parts) * j->rows, left = total - first;
-    const attend__part part = {pair / pairs, pair % pairs, first, left < j->rows ? left : j->rows};
+    const attend__part_of_rows part = {pair / pairs, pair % pairs, first,
+                                       left < j->rows ? left : j->rows};
     return part;
 }
 
 /* Those of the part's rows, or queries, that are not padding. */
-static int64_t own_rows(const attend__call *call, const attend__part *part, int64_t unit) {
+static int64_t own_rows(const attend__call *call, const attend__part_of_rows *part, int64_t unit) {
     if (!call->packed) return part->count;
     const int64_t own = attend__query_length(call, part->batch) * unit - part->first;
     return own < 0 ? 0 : own < part->count ? own : part->count;
 }
 
+static attend__row_set set_of(const attend__call *call, const attend__scratch *scratch,
+                              const attend__part_of_rows *part) {
+    attend__row_set set = scratch->set;
+    set.batch = part->batch;
+    set.group = part->group;
+    set.step = 1;
+    attend__set_rows(call, &set, part->first, (int32_t)part->count);
+    return set;
+}
+
 static void set_task(void *argument, int64_t index, void *memory) {
     const job *const j = argument;
     const attend__call *const call = &j->call;
-    const attend__scratch scratch = attend__scratch_at(call, memory);
-    const attend__part part = part_of_task(j, index);
-    const int64_t own = own_rows(call, &part, call->shared);
+    const attend__scratch scratch = scratch_at(call, memory);
+    attend__part_of_rows part = part_of_task(j, index);
+    const int64_t own = own_rows(call, &part, call->shared), padding = part.count - own;
     if (own > 0) {
-        const attend__row_set set =
-            attend__set_of(call, &scratch, part.batch, part.group, part.first, (int32_t)own);
-        if (j->operation == ATTEND_OP_SCORES)
+        part.count = own;
+        attend__row_set set = set_of(call, &scratch, &part);
+        if (j->operation == ATTEND_OP_SCORES) {
+            attend__pack_set(call, &set);
             attend__write_side_outputs(call, &scratch, &set);
-        else
+        } else {
             attend_set(call, &scratch, &set);
+        }
     }
-    attend__clear_rows(call, part.batch, part.group, part.first + own, part.count - own);
+    attend__clear_rows(call, part.batch, part.group, part.first + own, padding);
 }
 
 static void attend_group(const attend__call *call, const attend__scratch *scratch,
-                         const attend__part *part, int64_t queries) {
+                         const attend__part_of_rows *part, int64_t queries) {
     const int64_t begin = part->first * call->shared, end = begin + queries * call->shared;
-    for (int64_t row = begin; row < end; row += ATTEND__SET_ROWS) {
-        const int64_t rest = end - row;
-        const attend__row_set set =
-            attend__set_of(call, scratch, part->batch, part->group, row,
-                           (int32_t)(rest < ATTEND__SET_ROWS ? rest : ATTEND__SET_ROWS));
+    attend__part_of_rows rows = *part;
+    for (rows.first = begin; rows.first < end; rows.first += ATTEND__SET_ROWS) {
+        const int64_t rest = end - rows.first;
+        rows.count = rest < ATTEND__SET_ROWS ? rest : ATTEND__SET_ROWS;
+        attend__row_set set = set_of(call, scratch, &rows);
         attend_set(call, scratch, &set);
         for (int32_t r = 0; r < set.count; r++) {
-            const int64_t at = set.rows[r].head * queries + set.rows[r].query - part->first;
-            scratch->all_highest[at] = set.highest[r];
-            scratch->all_sum[at] = set.sum[r];
+            const int64_t at = attend__row_head(call, &set, r) * queries +
+                               attend__row_query(call, &set, r) - part->first;
+            scratch->all_reference[at] = set.reference[r];
+            scratch->all_scale[at] = set.scale[r] * set.tail[r];
         }
     }
 }
@@ -226,8 +240,8 @@ static void attend_group(const attend__call *call, const attend__scratch *scratc
 static void mean_task(void *argument, int64_t index, void *memory) {
     const job *const j = argument;
     const attend__call *const call = &j->call;
-    const attend__scratch scratch = attend__scratch_at(call, memory);
-    attend__part part = part_of_task(j, index);
+    const attend__scratch scratch = scratch_at(call, memory);
+    attend__part_of_rows part = part_of_task(j, index);
     const int64_t own = own_rows(call, &part, 1), padding = part.count - own;
     for (part.group = 0; part.group < call->groups; part.group++) {
         attend_group(call, &scratch, &part, own);
@@ -274,13 +288,12 @@ static const char *type_text(attend_type type) {
 static attend_status plan_job(attend_device *device, attend_operation operation, const char *name,
                               const attend_attention *a, attend__cpu_needs *needs) {
     const attend__call call = attend__call_of(device, operation, a);
-    if (!attend__scratch_bytes(&call, &needs->scratch_bytes) ||
-        !attend__decode_plan(device, &call, needs))
+    if (!scratch_bytes(&call, &needs->scratch_bytes) || !attend__decode_plan(device, &call, needs))
         return attend__cpu_fail(&device->host, ATTEND_OVERFLOW,
                                 "workspace: its size does not fit in memory");
     const attend_type type = operation == ATTEND_OP_MIX ? a->v.type : a->k.type;
     snprintf(needs->kernel, sizeof needs->kernel, "%s_%s_%s", name, type_text(type),
-             call.kernels->tile);
+             call.lanes->tile);
     return ATTEND_OK;
 }
 

@@ -132,6 +132,23 @@ bool attend__decode_takes(const attend__call *call, int64_t batch) {
     return rows > 0 && rows <= ATTEND__DECODE_ROWS;
 }
 
+void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {
+    *first = *last = 0;
+    for (int32_t r = 0; r < count; r++) {
+        if (rows[r].first == rows[r].last) continue;
+        if (*first == *last || rows[r].first < *first) *first = rows[r].first;
+        if (rows[r].last > *last) *last = rows[r].last;
+    }
+}
+
+void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
+                          int32_t count, float *strip) {
+    attend__span spans[ATTEND__STRIP_MOST];
+    for (int32_t r = 0; r < count; r++)
+        spans[r] = attend__query_span(call, &call->a->q, batch, &rows[r]);
+    call->kernels->pack_strip(spans, count, call->depth, strip);
+}
+
 /* Chunks that a sample's rows see: of all heads alike. The first and the last query may see none
  * where others do. */
 static void chunks_of(const attend__call *call, int64_t batch, int64_t *first, int64_t *count) {
@@ -233,12 +250,15 @@ static void write_rows(const attend__call *call, const attend__decode_set *set,
 
 void attend__decode_recall(const attend__call *call, const attend__row_set *set) {
     const int64_t pair = set->batch * call->groups + set->group;
+    const int64_t length = attend__query_length(call, set->batch);
     for (int32_t r = 0; r < set->count; r++) {
-        const attend__query *const row = &set->rows[r];
-        const int64_t at = row->query * call->shared + row->head % call->shared;
+        const int64_t query = attend__row_query(call, set, r);
+        const int64_t at = query * call->shared + attend__row_head(call, set, r) % call->shared;
         const float *const recalled = call->recalled + 2 * (pair * most_rows(call) + at);
-        set->highest[r] = row->past_length ? -INFINITY : recalled[0];
-        set->sum[r] = row->past_length ? 0.0f : recalled[1];
+        const bool none = query >= length || recalled[1] == 0.0f;
+        set->reference[r] = none ? 0.0f : recalled[0];
+        set->scale[r] = none ? 0.0f : 1.0f / recalled[1];
+        set->tail[r] = 1.0f;
     }
 }
 

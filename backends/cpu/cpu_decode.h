@@ -10,7 +10,7 @@
 #ifndef ATTEND_CPU_DECODE_H
 #define ATTEND_CPU_DECODE_H
 
-#include "cpu_attention.h"
+#include "cpu_strip.h"
 #include "decode_kernels.h"
 
 enum {
@@ -66,6 +66,12 @@ void attend__decode_chunk(const attend__call *call, const attend__decode_scratch
                           attend__partial to);
 
 /* ---- cpu_decode.c ---- */
+
+/* Keys that some row may use: from *first to *last - 1; none when both are equal. */
+void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last);
+/* Packs up to strip_rows rows of q. */
+void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
+                          int32_t count, float *strip);
 
 /* The sample's rows are computed here, and not in row sets. */
 bool attend__decode_takes(const attend__call *call, int64_t batch);

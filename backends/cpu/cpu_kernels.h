@@ -8,11 +8,13 @@
 
 #include "attention_kernels.h"
 #include "decode_kernels.h"
+#include "lane_kernels.h"
 #include "stage_kernels.h"
 
 typedef struct attend__cpu_kernels {
     const char *isa; /* "avx512", the last part of every kernel name */
     const attend__attention_kernels *attention;
+    const attend__lane_kernels *lanes;
     const attend__stage_kernels *stages;
     const attend__decode_kernels *decode;
 } attend__cpu_kernels;

@@ -130,86 +130,11 @@ void attend__widen_run(const attend__call *call, const attend__run *r, int64_t c
     }
 }
 
-/* Panels can be packed one run at a time where none of them holds keys of two runs. */
-static void pack_runs(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                      int64_t group, attend__block block) {
-    const attend_attention *const a = call->a;
-    for (int32_t from = block.from; from < block.to;) {
-        const attend__run r = attend__run_at(call, &a->k, &a->k_scales, batch, group,
-                                             block.key + from, block.to - from);
-        call->kernels->pack_keys(&r.rows, from, from + (int32_t)r.count, call->depth,
-                                 scratch->keys);
-        from += (int32_t)r.count;
-    }
-}
-
 bool attend__holds_panels(const attend__call *call) {
     const attend_tensor *const k = &call->a->k;
     const int64_t lanes = call->kernels->lanes;
     return call->paged && k->type == ATTEND_F32 && k->sizes[2] == lanes && k->strides[2] == 1 &&
            k->strides[3] == lanes;
-}
-
-static void point_at_panels(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                            int64_t group, attend__block block) {
-    const int32_t lanes = call->kernels->lanes;
-    for (int32_t c = block.from / lanes * lanes; c < block.to; c += lanes) {
-        const attend__run r =
-            attend__run_at(call, &call->a->k, NULL, batch, group, block.key + c, lanes);
-        scratch->panels[c / lanes] = (const float *)(const void *)r.rows.first;
-    }
-}
-
-void attend__pack_block_keys(const attend__call *call, const attend__scratch *scratch,
-                             int64_t batch, int64_t group, attend__block block) {
-    const attend_tensor *const k = &call->a->k;
-    const bool whole = !call->paged || k->sizes[2] % call->kernels->lanes == 0;
-    if (block.from == block.to) return;
-    if (attend__holds_panels(call)) {
-        point_at_panels(call, scratch, batch, group, block);
-        return;
-    }
-    for (int32_t p = 0; p < ATTEND__BLOCK_KEYS / call->kernels->lanes; p++)
-        scratch->panels[p] = scratch->keys + p * call->kernels->lanes * call->depth;
-    if (k->type != ATTEND_I8 && whole) {
-        pack_runs(call, scratch, batch, group, block);
-        return;
-    }
-    float *to = scratch->gathered;
-    for (int32_t from = block.from; from < block.to;) {
-        const attend__run r = attend__run_at(call, k, &call->a->k_scales, batch, group,
-                                             block.key + from, block.to - from);
-        attend__widen_run(call, &r, call->depth, to, call->depth);
-        to += r.count * call->depth;
-        from += (int32_t)r.count;
-    }
-    const attend__matrix rows = {(const char *)scratch->gathered, ATTEND_F32, call->depth, 1};
-    call->kernels->pack_keys(&rows, block.from, block.to, call->depth, scratch->keys);
-}
-
-attend__values attend__block_values(const attend__call *call, const attend__scratch *scratch,
-                                    int64_t batch, int64_t group, attend__block block, bool copy) {
-    const attend_tensor *const v = &call->a->v, *const scales = &call->a->v_scales;
-    const int64_t first = block.key + block.from, count = block.to - block.from;
-    const attend__values packed = {scratch->values, call->padded_columns};
-    for (int64_t done = 0; done < count;) {
-        const attend__run r =
-            attend__run_at(call, v, scales, batch, group, first + done, count - done);
-        const bool readable = v->type == ATTEND_F32 && r.rows.column_stride == 1 &&
-                              call->columns == call->padded_columns;
-        if (readable && !copy && r.count == count) {
-            const attend__values own = {(const float *)(const void *)r.rows.first,
-                                        r.rows.row_stride};
-            return own;
-        }
-        float *const to = scratch->values + done * call->padded_columns;
-        if (r.scales != NULL)
-            attend__widen_run(call, &r, call->columns, to, call->padded_columns);
-        else
-            call->kernels->pack_values(&r.rows, (int32_t)r.count, call->columns, to);
-        done += r.count;
-    }
-    return packed;
 }
 
 /* ---- caches ---------------------------------------------------------------------------------- */

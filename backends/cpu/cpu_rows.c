@@ -33,7 +33,25 @@ static void set_layout(attend__call *call, attend_operation operation) {
         const int64_t pages = keys->sizes[0] > 0 ? a->page_table.sizes[1] : 0;
         call->key_rows = attend__between(pages * keys->sizes[2], 0, call->keys);
     }
-    call->gathers = operation != ATTEND_OP_SOFTMAX && (call->paged || keys->type == ATTEND_I8);
+}
+
+/* Softmax multiplies by the scale on the way where nothing stands between; a scale whose product
+ * with log2(e) might leave the range of float32, or that turns the order round, is applied to the
+ * scores first. */
+static void set_units(attend__call *call) {
+    const attend_attention *const a = call->a;
+    const bool plain = call->scale > 0x1p-100f && call->scale < 0x1p100f;
+    call->own_units =
+        !plain || a->softcap > 0.0 || attend__given(&a->bias) || attend__given(&a->alibi_slopes);
+    call->factor = call->own_units ? ATTEND__LOG2_E : call->scale * ATTEND__LOG2_E;
+}
+
+static int64_t covered_keys(const attend__call *call) {
+    const attend_attention *const a = call->a;
+    int64_t covered = call->keys;
+    if (attend__given(&a->mask)) covered = attend__between(a->mask.sizes[3], 0, covered);
+    if (attend__given(&a->bias)) covered = attend__between(a->bias.sizes[3], 0, covered);
+    return covered;
 }
 
 attend__call attend__call_of(const attend_device *device, attend_operation operation,
@@ -42,6 +60,7 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     call.a = a;
     call.kernels = device->kernels->attention;
     call.decode_kernels = device->kernels->decode;
+    call.lanes = device->kernels->lanes;
     /* Tensors that a step does not use may hold anything. */
     const bool mix = operation == ATTEND_OP_MIX, softmax = operation == ATTEND_OP_SOFTMAX;
     const attend_tensor *const rows = mix ? &a->weights : softmax ? &a->scores : &a->q;
@@ -67,12 +86,15 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     call.scale = clamped(a->scale, -(double)FLT_MAX, (double)FLT_MAX);
     /* A cap below 1e-37 moves scores by less than the bound's smallest term. */
     call.softcap = a->softcap > 0.0 ? clamped(a->softcap, 1e-37, (double)FLT_MAX) : 0.0f;
+    set_units(&call);
+    call.masked = attend__given(&a->mask) || attend__given(&a->key_mask);
+    call.covered = covered_keys(&call);
     call.terms = a->softcap > 0.0 || attend__given(&a->mask) || attend__given(&a->bias) ||
                  attend__given(&a->key_mask) || attend__given(&a->alibi_slopes);
     return call;
 }
 
-static int64_t position_of(const attend__call *call, int64_t batch, int64_t query) {
+int64_t attend__position_of(const attend__call *call, int64_t batch, int64_t query) {
     const attend_attention *const a = call->a;
     if (a->position == ATTEND_BOTTOM_RIGHT)
         return query + attend__key_length(call, batch) - attend__query_length(call, batch);
@@ -92,7 +114,7 @@ attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t 
     row.head = group * call->shared + index % call->shared;
     row.past_length = row.query >= attend__query_length(call, batch);
     if (row.past_length) return row;
-    const int64_t position = position_of(call, batch, row.query);
+    const int64_t position = attend__position_of(call, batch, row.query);
     int64_t first = a->key_begin, last = attend__key_limit(call, batch);
     if (a->causal && position < last - 1) last = position + 1;
     if (a->window_right >= 0 && position < last - 1 - a->window_right)
@@ -177,7 +199,8 @@ void attend__advance_scores(const attend__call *call, int64_t batch, const atten
         const attend_tensor *const t = &a->alibi_slopes;
         const float slope =
             ((const float *)t->data)[t->offset + batch * t->strides[0] + row->head * t->strides[1]];
-        kernels->slope_row(x, n, slope, (float)(position_of(call, batch, row->query) - key));
+        kernels->slope_row(x, n, slope,
+                           (float)(attend__position_of(call, batch, row->query) - key));
     }
     uint8_t keep[ATTEND__BLOCK_KEYS];
     attend__allowed(call, batch, row, block, keep);

@@ -42,15 +42,15 @@ static int class_of(const attend__schedule *s, int64_t entry) {
 
 /* Large tasks pack less; enough of them keep every thread busy to the end. */
 static int64_t rows_of_tasks(const attend__schedule *s, const attend_device *device) {
-    const int64_t strip = s->call->kernels->strip_rows;
+    const int64_t strip = s->call->lanes->lane_rows, lanes = s->call->kernels->lanes;
     double total = 0.0;
     for (int64_t b = 0; b < s->call->batches; b++)
         total += (double)rows_of(s, b) * (double)s->pairs;
     int64_t rows = ATTEND__SET_ROWS;
     const double share = total / (4.0 * (double)device->threads);
     if (device->threads > 1 && share < (double)rows) rows = (int64_t)share;
-    if (rows < 4 * strip) rows = 4 * strip;
-    return (rows + strip - 1) / strip * strip;
+    if (rows < strip) rows = strip;
+    return (rows + lanes - 1) / lanes * lanes;
 }
 
 static void put_in_order(attend__schedule *s) {
@@ -91,7 +91,7 @@ void attend__schedule_make(attend__schedule *s, const attend_device *device,
     s->work *= (double)call->heads * (double)(call->depth + call->columns);
 }
 
-attend__part attend__schedule_part(const attend__schedule *s, int64_t task) {
+attend__part_of_rows attend__schedule_part(const attend__schedule *s, int64_t task) {
     int32_t low = 0, high = s->entries; /* start[low] <= task, and what follows is empty or later */
     while (high - low > 1) {
         const int32_t middle = low + (high - low) / 2;
@@ -105,7 +105,8 @@ attend__part attend__schedule_part(const attend__schedule *s, int64_t task) {
         rest -= tasks_of(s, batch);
     const int64_t rows = rows_of(s, batch), parts = (rows + s->rows - 1) / s->rows;
     /* The last rows first: with a causal mask they are the longest. */
-    attend__part part = {batch, rest / parts, (parts - 1 - rest % parts) * s->rows, s->rows};
+    attend__part_of_rows part = {batch, rest / parts, (parts - 1 - rest % parts) * s->rows,
+                                 s->rows};
     if (part.count > rows - part.first) part.count = rows - part.first;
     return part;
 }

@@ -7,7 +7,7 @@
 #ifndef ATTEND_CPU_SCHEDULE_H
 #define ATTEND_CPU_SCHEDULE_H
 
-#include "cpu_attention.h"
+#include "cpu_strip.h"
 
 enum { ATTEND__SCHEDULE_ENTRIES = 1024 };
 
@@ -25,13 +25,13 @@ typedef struct attend__schedule {
 } attend__schedule;
 
 /* Rows (of unit 1: queries) of a sample, group and part. */
-typedef struct attend__part {
+typedef struct attend__part_of_rows {
     int64_t batch, group;
     int64_t first, count;
-} attend__part;
+} attend__part_of_rows;
 
 void attend__schedule_make(attend__schedule *schedule, const attend_device *device,
                            const attend__call *call);
-attend__part attend__schedule_part(const attend__schedule *schedule, int64_t task);
+attend__part_of_rows attend__schedule_part(const attend__schedule *schedule, int64_t task);
 
 #endif

@@ -1,180 +1,256 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Scores and weights on request. They come from a second pass that computes the scores of a strip
- * and a block again and takes highest and sum of each row from the first: so they need no memory
- * that grows with L times S, and asking for them changes no bit of the output. */
-#include "cpu_attention.h"
+ * and a block again and takes reference and scale of each row from the first: so they need no
+ * memory that grows with L times S, and asking for them changes no bit of the output. */
+#include "cpu_strip.h"
 
 #include <math.h>
-#include <string.h>
 
-static void write_columns(const attend__call *call, const attend_tensor *t, int64_t batch,
-                          const attend__query *row, int64_t key, int64_t n, const float *x) {
-    call->kernels->narrow(x, n, attend__span_at(t, batch, row->head, row->query, key));
+static void write_lanes(const attend__call *call, const attend__row_set *set,
+                        const attend__strip *strip, const attend_tensor *t, attend__part part,
+                        const float *from) {
+    char *pointers[ATTEND__LANE_ROWS_MOST];
+    if (part.count <= 0) return;
+    const attend__lane_rows rows = attend__strip_rows(call, set, strip, t, part, pointers);
+    call->lanes->unpack_rows(from, NULL, NULL, &rows);
 }
 
-static void fill(float *x, int64_t n, float value) {
-    for (int64_t i = 0; i < n; i++)
-        x[i] = value;
+/* The keys of `part` that lie in first .. last - 1. */
+static attend__part part_in(attend__part part, int64_t first, int64_t last) {
+    const int64_t from = first > part.key ? first : part.key;
+    const int64_t end = part.key + part.count, to = last < end ? last : end;
+    const attend__part inside = {from, (int32_t)(to > from ? to - from : 0)};
+    return inside;
 }
 
-/* From this column of the block at `key` on there is padding of a packed batch. */
-static int64_t padding_from(const attend__call *call, int64_t batch, int64_t key, int64_t width) {
-    if (!call->packed) return width;
-    const int64_t own = attend__key_length(call, batch) - key;
-    return own < 0 ? 0 : own < width ? own : width;
+static void fill_columns(const attend__call *call, const attend__scratch *scratch,
+                         const attend__row_set *set, const attend__strip *strip,
+                         const attend_tensor *t, attend__part part, float value) {
+    for (int32_t i = 0; i < part.count * call->lanes->lane_rows; i++)
+        scratch->mean[i] = value;
+    write_lanes(call, set, strip, t, part, scratch->mean);
 }
 
-/* x holds RAW scores of the columns block.from .. block.to - 1; the tensors get all `width`
- * columns. */
-static void write_row_scores(const attend__call *call, int64_t batch, const attend__query *row,
-                             attend__block block, int64_t width, float *x) {
-    const attend_scores_stage stage = call->a->scores_stage;
-    float line[ATTEND__BLOCK_KEYS];
-    const int64_t own = padding_from(call, batch, block.key, width);
-    fill(line, own, -INFINITY);
-    fill(line + own, width - own, 0.0f);
-    attend_scores_stage reached = ATTEND_SCORES_RAW;
-    float *const score = x + block.from;
-    if (block.from < block.to && !row->past_length) {
-        attend__advance_scores(call, batch, row, block, reached, stage, score);
-        memcpy(line + block.from, score, (size_t)(block.to - block.from) * sizeof *line);
-        reached = stage;
+/* Columns `whole` of the strip's rows of t: the scores in scratch where `inside` has them; around,
+ * what keys without a score have; and 0 in the padding of a packed batch. */
+static void write_columns(const attend__call *call, const attend__scratch *scratch,
+                          const attend__row_set *set, const attend__strip *strip,
+                          const attend_tensor *t, attend__part whole, attend__part inside) {
+    const float other = t == &call->a->scores ? -INFINITY : 0.0f;
+    const int64_t end = whole.key + whole.count, after = inside.key + inside.count;
+    const int64_t own = call->packed ? attend__key_length(call, set->batch) : end;
+    write_lanes(call, set, strip, t, inside, scratch->scores);
+    if (inside.count == whole.count) return;
+    const int64_t before = inside.count > 0 ? inside.key : whole.key;
+    const int64_t from = inside.count > 0 ? after : whole.key;
+    fill_columns(call, scratch, set, strip, t, part_in(whole, whole.key, before), other);
+    fill_columns(call, scratch, set, strip, t, part_in(whole, from, own), other);
+    fill_columns(call, scratch, set, strip, t, part_in(whole, from > own ? from : own, end), 0.0f);
+}
+
+/* Rows past the query length have no scores. */
+static void clear_past(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, const attend__strip *strip, int32_t count) {
+    const int64_t length = attend__query_length(call, set->batch);
+    const int32_t stride = call->lanes->lane_rows;
+    for (int32_t i = strip->rows - 1; i >= 0; i--) {
+        if (attend__row_query(call, set, strip->row + i) < length) return;
+        for (int32_t k = 0; k < count; k++)
+            scratch->scores[k * stride + i] = -INFINITY;
     }
-    write_columns(call, &call->a->scores, batch, row, block.key, width, line);
-    if (block.from < block.to)
-        attend__advance_scores(call, batch, row, block, reached, ATTEND_SCORES_MASKED, score);
 }
 
-static void write_row_weights(const attend__call *call, const attend__row_set *set, int32_t r,
-                              attend__block block, int64_t width, const float *x) {
-    const attend__query *const row = &set->rows[r];
-    float line[ATTEND__BLOCK_KEYS];
-    fill(line, width, 0.0f);
-    if (block.from < block.to && !row->past_length) {
-        memcpy(line + block.from, x + block.from, (size_t)(block.to - block.from) * sizeof *line);
-        attend__weigh(call, set->batch, row, block, set->highest[r], set->sum[r],
-                      line + block.from);
+/* RAW scores of all keys of a part, whatever excludes them. */
+static void raw_scores(const attend__call *call, const attend__scratch *scratch,
+                       const attend__strip *strip, const attend__kv_block *keys) {
+    attend__window all = {.part = keys->part, .open = true};
+    for (int32_t v = 0; v < strip->vectors; v++)
+        all.to[v] = keys->part.count;
+    attend__strip_dots(call, scratch, strip, keys, &all, NULL);
+}
+
+static void exclude(const attend__call *call, const attend__scratch *scratch,
+                    const attend__row_set *set, const attend__strip *strip, attend__part part) {
+    attend__keep_bits(call, scratch, set, strip, part, false);
+    const attend__lane_keep keep = {.scores = scratch->scores,
+                                    .highest = scratch->highest,
+                                    .bits = scratch->keep,
+                                    .other = -INFINITY,
+                                    .vectors = strip->vectors,
+                                    .count = part.count};
+    call->lanes->keep(&keep);
+}
+
+/* What makes weights of the scores of a strip. */
+typedef struct softening {
+    const float *reference, *scale;
+} softening;
+
+/* Scores of `part` become weights, 0 where a key is excluded; NaN for every key that a row of NaN
+ * may use, also for one whose own score is -inf. */
+static void weigh(const attend__call *call, const attend__scratch *scratch,
+                  const attend__row_set *set, const attend__strip *strip, attend__part part,
+                  softening by) {
+    const int32_t stride = call->lanes->lane_rows;
+    bool read = false;
+    call->lanes->weigh(scratch->scores, part.count, strip->vectors, ATTEND__LOG2_E, by.reference,
+                       by.scale);
+    for (int32_t i = 0; i < strip->rows; i++) {
+        if (!isnan(by.scale[i])) continue;
+        if (!read) attend__keep_bits(call, scratch, set, strip, part, true);
+        read = true;
+        for (int32_t k = 0; k < part.count; k++) {
+            const uint32_t word = scratch->keep[k / ATTEND__KEEP_KEYS * stride + i];
+            scratch->scores[k * stride + i] = word >> k % ATTEND__KEEP_KEYS & 1 ? NAN : 0.0f;
+        }
     }
-    write_columns(call, &call->a->weights, set->batch, row, block.key, width, line);
-}
-
-/* RAW scores of up to a strip of rows in the columns of a block whose keys are packed. */
-static void score_strip(const attend__call *call, const attend__scratch *scratch, int64_t batch,
-                        const attend__query *rows, int32_t count, attend__block block) {
-    if (block.from == block.to) return;
-    attend__pack_queries(call, batch, rows, count, scratch->again_strip);
-    attend__strip_dots(call, scratch, scratch->again_strip, count, block, 1.0f);
-}
-
-static int32_t strip_at(const attend__call *call, int32_t count, int32_t first) {
-    const int32_t left = count - first, most = call->kernels->strip_rows;
-    return left < most ? left : most;
 }
 
 static void write_strip(const attend__call *call, const attend__scratch *scratch,
-                        const attend__row_set *set, int32_t first_row, attend__block block,
-                        int64_t width) {
-    const int32_t rows = strip_at(call, set->count, first_row);
-    score_strip(call, scratch, set->batch, set->rows + first_row, rows, block);
-    for (int32_t r = 0; r < rows; r++) {
-        const attend__query *const row = &set->rows[first_row + r];
-        float *const x = scratch->scores + r * ATTEND__SCORE_STRIDE;
-        if (call->wants_scores)
-            write_row_scores(call, set->batch, row, block, width, x);
-        else if (block.from < block.to)
-            attend__advance_scores(call, set->batch, row, block, ATTEND_SCORES_RAW,
-                                   ATTEND_SCORES_MASKED, x + block.from);
-        if (call->wants_weights) write_row_weights(call, set, first_row + r, block, width, x);
+                        attend__row_set *set, const attend__strip *strip,
+                        const attend__kv_block *keys, attend__part whole) {
+    const attend_scores_stage wanted = call->a->scores_stage;
+    const attend__part part = keys->part;
+    attend_scores_stage reached = ATTEND_SCORES_RAW;
+    softening by = {set->reference + strip->row, scratch->slopes};
+    if (part.count > 0) raw_scores(call, scratch, strip, keys);
+    if (call->wants_scores) {
+        attend__advance_scores_of(call, scratch, set, strip, part, reached, wanted);
+        if (wanted == ATTEND_SCORES_MASKED) exclude(call, scratch, set, strip, part);
+        reached = wanted;
+        if (!call->wants_weights || wanted != ATTEND_SCORES_MASKED)
+            clear_past(call, scratch, set, strip, part.count);
+        write_columns(call, scratch, set, strip, &call->a->scores, whole, part);
     }
+    if (!call->wants_weights) return;
+    attend__advance_scores_of(call, scratch, set, strip, part, reached, ATTEND_SCORES_MASKED);
+    exclude(call, scratch, set, strip, part);
+    for (int32_t i = 0; i < strip->vectors * call->kernels->lanes; i++) {
+        const int32_t r = strip->row + i;
+        scratch->slopes[i] = i < strip->rows ? set->scale[r] * set->tail[r] : 0.0f;
+    }
+    weigh(call, scratch, set, strip, part, by);
+    write_columns(call, scratch, set, strip, &call->a->weights, whole, part);
+}
+
+static attend__part block_at(const attend__call *call, int64_t key) {
+    const int64_t left = call->keys - key;
+    const attend__part part = {key, (int32_t)(left < ATTEND__LANE_KEYS ? left : ATTEND__LANE_KEYS)};
+    return part;
 }
 
 void attend__write_side_outputs(const attend__call *call, const attend__scratch *scratch,
-                                const attend__row_set *set) {
-    int64_t first = 0, last = 0;
-    attend__rows_range(set->rows, set->count, &first, &last);
+                                attend__row_set *set) {
+    int64_t first = set->first, last = set->last;
     if (call->wants_scores && call->a->scores_stage != ATTEND_SCORES_MASKED) {
         first = call->a->key_begin; /* scores before the masks are of every key there is */
         last = attend__key_limit(call, set->batch);
     }
-    for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
-        const int64_t left = call->keys - key;
-        const attend__block block = attend__block_of(key, first, last);
-        attend__pack_block_keys(call, scratch, set->batch, set->group, block);
-        for (int32_t r = 0; r < set->count; r += call->kernels->strip_rows)
-            write_strip(call, scratch, set, r, block,
-                        left < ATTEND__BLOCK_KEYS ? left : ATTEND__BLOCK_KEYS);
+    for (int64_t key = 0; key < call->keys; key += ATTEND__LANE_KEYS) {
+        const attend__part whole = block_at(call, key);
+        attend__kv_block keys = {.part = part_in(whole, first, last)};
+        if (keys.part.count > 0) attend__read_keys(call, scratch, set, &keys);
+        for (int32_t s = 0; s < set->strips; s++)
+            write_strip(call, scratch, set, &set->strip[s], &keys, whole);
     }
 }
 
 /* ---- the mean over heads --------------------------------------------------------------------- */
 
-/* Some queries of a batch, all their heads. */
-typedef struct group_rows {
-    int64_t batch, group;
-    int64_t first, count; /* queries */
-} group_rows;
+/* Queries first .. first + count - 1 of a batch, no more than a strip; reference and scale of head
+ * h and query i at [h * stride + i]. */
+typedef struct mean_rows {
+    int64_t batch, first;
+    int32_t count;
+    const float *reference, *scale;
+    int64_t stride;
+} mean_rows;
 
-/* Adds the weights of one group's heads to the mean of each query. */
-static void add_weights(const attend__call *call, const attend__scratch *scratch, group_rows g,
-                        int64_t first_row, int32_t rows, attend__block block) {
-    attend__query strip[ATTEND__STRIP_MOST];
-    for (int32_t r = 0; r < rows; r++)
-        strip[r] = attend__query_of(call, g.batch, g.group, first_row + r);
-    score_strip(call, scratch, g.batch, strip, rows, block);
-    const int64_t n = block.to - block.from;
-    for (int32_t r = 0; r < rows; r++) {
-        const int64_t i = strip[r].query - g.first, at = strip[r].head * g.count + i;
-        float *const x = scratch->scores + r * ATTEND__SCORE_STRIDE + block.from;
-        attend__advance_scores(call, g.batch, &strip[r], block, ATTEND_SCORES_RAW,
-                               ATTEND_SCORES_MASKED, x);
-        attend__weigh(call, g.batch, &strip[r], block, scratch->all_highest[at],
-                      scratch->all_sum[at], x);
-        call->kernels->add_row(scratch->mean + i * ATTEND__SCORE_STRIDE + block.from, x, n);
+/* Adds the weights of one head to those of the block at `key`. */
+static void add_head(const attend__call *call, const attend__scratch *scratch, const mean_rows *m,
+                     int64_t head, attend__part block) {
+    attend__row_set set = scratch->set;
+    const int32_t stride = call->lanes->lane_rows;
+    set.batch = m->batch;
+    set.group = head / call->shared;
+    set.step = call->shared;
+    attend__set_rows(call, &set, m->first * call->shared + head % call->shared, m->count);
+    attend__kv_block keys = {.part = part_in(block, set.first, set.last)};
+    if (keys.part.count == 0) return;
+    softening by = {set.reference, set.scale};
+    for (int32_t i = 0; i < set.strip->vectors * call->kernels->lanes; i++) {
+        set.reference[i] = i < m->count ? m->reference[head * m->stride + i] : 0.0f;
+        set.scale[i] = i < m->count ? m->scale[head * m->stride + i] : 0.0f;
     }
+    attend__pack_set(call, &set);
+    attend__read_keys(call, scratch, &set, &keys);
+    raw_scores(call, scratch, set.strip, &keys);
+    attend__advance_scores_of(call, scratch, &set, set.strip, keys.part, ATTEND_SCORES_RAW,
+                              ATTEND_SCORES_MASKED);
+    exclude(call, scratch, &set, set.strip, keys.part);
+    weigh(call, scratch, &set, set.strip, keys.part, by);
+    float *const sum = scratch->mean + (keys.part.key - block.key) * stride;
+    for (int32_t i = 0; i < keys.part.count * stride; i++)
+        sum[i] += scratch->scores[i];
+}
+
+static void write_mean_block(const attend__call *call, const attend__scratch *scratch,
+                             const mean_rows *m, attend__part block) {
+    const attend_tensor *const t = &call->a->weights_mean;
+    const int64_t bytes = attend__element_bytes(t->type);
+    const int32_t stride = call->lanes->lane_rows;
+    char *pointers[ATTEND__LANE_ROWS_MOST];
+    for (int32_t i = 0; i < block.count * stride; i++)
+        scratch->mean[i] = 0.0f;
+    for (int64_t head = 0; head < call->heads; head++)
+        add_head(call, scratch, m, head, block);
+    for (int32_t i = 0; i < m->count; i++) {
+        const int64_t at = t->offset + m->batch * t->strides[0] + (m->first + i) * t->strides[1] +
+                           block.key * t->strides[2];
+        pointers[i] = (char *)t->data + at * bytes;
+    }
+    for (int32_t i = 0; i < stride; i++) {
+        scratch->slopes[i] = 1.0f / (float)call->heads;
+        scratch->distance[i] = 1.0f;
+    }
+    const attend__lane_rows rows = {pointers, t->type, m->count, t->strides[2], block.count};
+    call->lanes->unpack_rows(scratch->mean, scratch->slopes, scratch->distance, &rows);
 }
 
 void attend__write_mean(const attend__call *call, const attend__scratch *scratch, int64_t batch,
                         int64_t first, int64_t count) {
-    int64_t first_key = 0, last_key = 0;
-    for (int64_t i = 0; i < count; i++) { /* the range of a query is the same in every head */
-        scratch->rows[i] = attend__query_of(call, batch, 0, (first + i) * call->shared);
-    }
-    attend__rows_range(scratch->rows, (int32_t)count, &first_key, &last_key);
-    for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
-        const attend__block block = attend__block_of(key, first_key, last_key);
-        memset(scratch->mean, 0, (size_t)(count * ATTEND__SCORE_STRIDE) * sizeof(float));
-        for (int64_t group = 0; group < call->groups && block.from < block.to; group++) {
-            attend__pack_block_keys(call, scratch, batch, group, block);
-            const group_rows g = {batch, group, first, count};
-            const int64_t rows = count * call->shared, strip = call->kernels->strip_rows;
-            for (int64_t r = 0; r < rows; r += strip)
-                add_weights(call, scratch, g, first * call->shared + r,
-                            (int32_t)(rows - r < strip ? rows - r : strip), block);
-        }
-        const int64_t left = call->keys - key;
-        const int64_t width = left < ATTEND__BLOCK_KEYS ? left : ATTEND__BLOCK_KEYS;
-        for (int64_t i = 0; i < count; i++)
-            attend__write_mean_row(call, batch, first + i, key, width,
-                                   scratch->mean + i * ATTEND__SCORE_STRIDE);
+    const int32_t most = call->lanes->lane_rows;
+    for (int64_t i = 0; i < count; i += most) {
+        const mean_rows m = {.batch = batch,
+                             .first = first + i,
+                             .count = (int32_t)(count - i < most ? count - i : most),
+                             .reference = scratch->all_reference + i,
+                             .scale = scratch->all_scale + i,
+                             .stride = count};
+        for (int64_t key = 0; key < call->keys; key += ATTEND__LANE_KEYS)
+            write_mean_block(call, scratch, &m, block_at(call, key));
     }
 }
 
 /* ---- padding of packed batches --------------------------------------------------------------- */
 
+static void write_zeros(const attend__call *call, const attend_tensor *t, int64_t batch,
+                        const attend__query *row, int64_t key, int64_t n) {
+    static const float zeros[ATTEND__BLOCK_KEYS];
+    call->kernels->narrow(zeros, n, attend__span_at(t, batch, row->head, row->query, key));
+}
+
 void attend__clear_rows(const attend__call *call, int64_t batch, int64_t group, int64_t first,
                         int64_t count) {
-    static const float zeros[ATTEND__BLOCK_KEYS];
     for (int64_t index = first; index < first + count; index++) {
         const attend__query row = {.query = index / call->shared,
                                    .head = group * call->shared + index % call->shared};
         for (int64_t key = 0; key < call->keys; key += ATTEND__BLOCK_KEYS) {
             const int64_t left = call->keys - key;
             const int64_t width = left < ATTEND__BLOCK_KEYS ? left : ATTEND__BLOCK_KEYS;
-            if (call->wants_scores)
-                write_columns(call, &call->a->scores, batch, &row, key, width, zeros);
-            if (call->wants_weights)
-                write_columns(call, &call->a->weights, batch, &row, key, width, zeros);
+            if (call->wants_scores) write_zeros(call, &call->a->scores, batch, &row, key, width);
+            if (call->wants_weights) write_zeros(call, &call->a->weights, batch, &row, key, width);
         }
     }
 }

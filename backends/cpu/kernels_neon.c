@@ -11,11 +11,17 @@ enum { STRIP_ROWS = 6 };
 #define STRIP_TILE "6x16"
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4) X(6, 4)
 
+/* Vectors of a strip of rows in lanes, and sums of a tile beside those and one more. */
+#define LANE_VECTORS 3
+enum { LANE_SUMS = 24 };
+#define LANE_TILE "12x8"
+
 #include "attention_tmpl.h"
 #include "decode_tmpl.h"
+#include "lane_rows_tmpl.h"
 #include "stages_tmpl.h"
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
-const attend__cpu_kernels attend__cpu_kernels_neon = {"neon", &attention_kernels, &stage_kernels,
-                                                      &decode_kernels};
+const attend__cpu_kernels attend__cpu_kernels_neon = {"neon", &attention_kernels, &lane_kernels,
+                                                      &stage_kernels, &decode_kernels};

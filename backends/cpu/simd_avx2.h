@@ -21,7 +21,7 @@
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define VF_UNROLL _Pragma("GCC unroll 16")
+#define VF_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 typedef __m256 vf;
@@ -103,6 +103,8 @@ static inline vf vf_odd_bf16(vf x) {
     return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
 }
 
+/* Into the second-level cache: the first is full of what the products read over and over. */
+#define vf_prefetch_far(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
@@ -127,6 +129,9 @@ static inline vf vf_scale2(vf x, vf n) {
     const vf second = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
     return _mm256_mul_ps(_mm256_mul_ps(x, first), second);
 }
+static inline vf vf_power(vf x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));
+}
 
 static inline vm vm_first(int n) { return _mm256_castsi256_ps(vi_first(n)); }
 static inline vm vm_bytes(const uint8_t *p) {
@@ -137,6 +142,16 @@ static inline vm vm_bytes_n(const uint8_t *p, int n) {
     uint8_t row[VF_LANES] = {0};
     memcpy(row, p, (size_t)n);
     return vm_bytes(row);
+}
+static inline vm vm_bit(const uint32_t *words, uint32_t bit) {
+    const __m256i mask = _mm256_set1_epi32((int)bit);
+    const __m256i word = _mm256_loadu_si256((const __m256i *)(const void *)words);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(word, mask), mask));
+}
+static inline uint32_t vm_gather(const uint8_t *p) {
+    const __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    const __m256i zero = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
+    return ~(uint32_t)_mm256_movemask_epi8(zero);
 }
 static inline vm vf_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline vm vf_equal(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }

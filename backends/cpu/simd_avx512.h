@@ -20,7 +20,7 @@
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define VF_UNROLL _Pragma("GCC unroll 16")
+#define VF_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 typedef __m512 vf;
@@ -98,6 +98,8 @@ static inline vf vf_odd_bf16(vf x) {
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), high));
 }
 
+/* Into the second-level cache: the first is full of what the products read over and over. */
+#define vf_prefetch_far(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
@@ -114,6 +116,9 @@ static inline vf vf_round(vf x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 static inline vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
+static inline vf vf_power(vf x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));
+}
 
 static inline vm vm_bytes(const uint8_t *p) {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -122,6 +127,13 @@ static inline vm vm_bytes(const uint8_t *p) {
 static inline vm vm_bytes_n(const uint8_t *p, int n) {
     const __m128i bytes = _mm_maskz_loadu_epi8(vm_first(n), p);
     return _mm_test_epi8_mask(bytes, bytes);
+}
+static inline vm vm_bit(const uint32_t *words, uint32_t bit) {
+    return _mm512_test_epi32_mask(_mm512_loadu_si512(words), _mm512_set1_epi32((int)bit));
+}
+static inline uint32_t vm_gather(const uint8_t *p) {
+    const __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm256_test_epi8_mask(bytes, bytes);
 }
 static inline vm vf_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vm vf_equal(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }

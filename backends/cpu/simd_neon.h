@@ -21,7 +21,7 @@
 #if defined(__clang__)
 #define VF_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define VF_UNROLL _Pragma("GCC unroll 16")
+#define VF_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 typedef float32x4_t vf;
@@ -108,6 +108,7 @@ static inline vf vf_odd_bf16(vf x) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0xffff0000u)));
 }
 
+#define vf_prefetch_far(p) __builtin_prefetch((p), 0, 2)
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
@@ -130,6 +131,9 @@ static inline vf vf_scale2(vf x, vf n) {
     const vf first = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23));
     const vf second = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23));
     return vmulq_f32(vmulq_f32(x, first), second);
+}
+static inline vf vf_power(vf x) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23));
 }
 
 static inline vm vm_first(int n) {

@@ -18,6 +18,7 @@
  *   vf_fma         a * b + c; fused in the vector headers, two roundings here
  *   vf_max, vf_min a > b ? a : b, a < b ? a : b: b where either is NaN
  *   vf_round       to the nearest integer, ties to even, |x| <= 2^22
+ *   vf_prefetch_far  into a cache behind the first
  *   vf_scale2      x * 2^n for integral n in -252 .. 252, rounded once
  *   vf_sum, vf_highest  of all lanes in an order fixed by the header; vf_highest may lose NaN
  *   vf_iota        lane i holds i
@@ -82,6 +83,7 @@ static inline vf vf_odd_bf16(vf x) {
     return attend__bits_float(attend__float_bits(x) & 0xffff0000u);
 }
 
+#define vf_prefetch_far(p) ((void)(p))
 static inline vf vf_add(vf a, vf b) { return a + b; }
 static inline vf vf_sub(vf a, vf b) { return a - b; }
 static inline vf vf_mul(vf a, vf b) { return a * b; }
@@ -100,11 +102,22 @@ static inline vf vf_scale2(vf x, vf n) {
     return x * attend__bits_float((uint32_t)(half + 127) << 23) *
            attend__bits_float((uint32_t)(whole - half + 127) << 23);
 }
+/* 2^n from n + 127 in the lowest bits, as the sum n + 127 + 1.5 * 2^23 has it; 0 for n = -127. */
+static inline vf vf_power(vf x) { return attend__bits_float(attend__float_bits(x) << 23); }
 
 static inline vm vm_first(int n) { return n > 0; }
 /* Lanes whose byte is not zero. */
 static inline vm vm_bytes(const uint8_t *p) { return *p != 0; }
 static inline vm vm_bytes_n(const uint8_t *p, int n) { return n > 0 && *p != 0; }
+/* Lanes whose word has the bit. */
+static inline vm vm_bit(const uint32_t *words, uint32_t bit) { return (*words & bit) != 0; }
+/* Bit i: byte i of 32 is not 0. */
+static inline uint32_t vm_gather(const uint8_t *p) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 32; i++)
+        bits |= (uint32_t)(p[i] != 0) << i;
+    return bits;
+}
 static inline vm vf_less(vf a, vf b) { return a < b; }
 static inline vm vf_equal(vf a, vf b) { return a == b; }
 static inline vf vf_select(vm m, vf yes, vf no) { return m ? yes : no; }

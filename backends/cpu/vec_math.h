@@ -8,6 +8,7 @@
  *
  *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0;
  *                  exp(0) is exactly 1
+ *   vf_exp2_below  1.5 ulp down to 2^-126; < -126.5 gives 0; 2^0 is exactly 1
  *   vf_tanh        2 ulp
  *   vf_sigmoid     3 ulp
  *   vf_silu        3 ulp
@@ -16,7 +17,7 @@
 #ifndef ATTEND_CPU_VEC_MATH_H
 #define ATTEND_CPU_VEC_MATH_H
 
-enum { VF_ABREAST = VF_REGISTERS / 8 }; /* most vectors of one vf_exp_below */
+enum { VF_ABREAST = VF_REGISTERS / 8 }; /* most vectors of one vf_exp_below, vf_exp2_below */
 
 /* exp of `count` vectors of numbers up to 89, or NaN: exp(x) = 2^n exp(r), n = round(x / ln 2),
  * r = x - n ln 2 with ln 2 in two parts, of which the first has so few bits that n times it is
@@ -41,6 +42,30 @@ VF_INLINE void vf_exp_below(vf *x, const int count) {
     VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], r[i], vf_set(0x1.fffffcp-2f));
     VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], vf_mul(r[i], r[i]), r[i]);
     VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_scale2(vf_add(p[i], vf_set(1.0f)), n[i]);
+}
+
+/* 2^(factor x) of `count` vectors of x <= 0, or NaN: n = round(factor x), r = factor x - n, 2^n
+ * 2^r. Attention takes its weights from this: its scores come with a factor anyway, and log2(e)
+ * joins it. x is the difference of two scores, taken before it is multiplied, so that no size of
+ * scores overflows. least: -127 / factor. */
+VF_INLINE void vf_exp2_below(vf *x, const int count, vf factor, vf least) {
+    const vf shift = vf_set(12583039.0f); /* 1.5 * 2^23 rounds, 127 is for vf_power */
+    vf n[VF_ABREAST], p[VF_ABREAST];
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_max(least, x[i]);
+        n[i] = vf_fma(x[i], factor, shift);
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_fma(x[i], factor, vf_sub(shift, n[i]));
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        p[i] = vf_fma(vf_set(0x1.5bba14p-10f), x[i], vf_set(0x1.3cea88p-7f));
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(0x1.c6b752p-5f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(0x1.ebf9bcp-3f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(0x1.62e42ap-1f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(1.0f));
+    VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_mul(p[i], vf_power(n[i]));
 }
 
 /* The bound is where the result is infinite anyway; NaN passes it. */

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows of a set and its strips: which keys each row may use, as a range from position and length,
+ * and inside a block as one bit for each key. From the bits follows what of a block a strip can
+ * leave out, whichever option excludes it: lengths, positions and masks cost only what they keep.
+ */
+#include "cpu_strip.h"
+#include "ranges.h"
+
+#include <math.h>
+#include <string.h>
+
+int64_t attend__row_query(const attend__call *call, const attend__row_set *set, int32_t r) {
+    const int64_t number = set->first_row + r * set->step;
+    return call->shared == 1 ? number : number / call->shared;
+}
+
+int64_t attend__row_head(const attend__call *call, const attend__row_set *set, int32_t r) {
+    const int64_t number = set->first_row + r * set->step;
+    return set->group * call->shared + (call->shared == 1 ? 0 : number % call->shared);
+}
+
+static int64_t lower(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t higher(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- ranges ---------------------------------------------------------------------------------- */
+
+static void set_ranges(const attend__call *call, attend__row_set *set) {
+    const attend_attention *const a = call->a;
+    const int64_t length = attend__query_length(call, set->batch);
+    const int64_t end = lower(attend__key_limit(call, set->batch), call->covered);
+    const bool moves = a->causal || a->window_left >= 0 || a->window_right >= 0;
+    const int64_t origin = moves ? attend__position_of(call, set->batch, 0) : 0;
+    for (int32_t r = 0; r < set->count; r++) {
+        const int64_t query = attend__row_query(call, set, r), position = origin + query;
+        int64_t first = a->key_begin, last = end;
+        if (a->causal && position < last - 1) last = position + 1;
+        if (a->window_right >= 0 && position < last - 1 - a->window_right)
+            last = position + a->window_right + 1;
+        if (a->window_left >= 0 && position > a->window_left && position - a->window_left > first)
+            first = position - a->window_left;
+        const bool none = query >= length || first >= last;
+        set->row_first[r] = none ? 0 : first;
+        set->row_last[r] = none ? 0 : last;
+    }
+}
+
+static void strip_range(const attend__row_set *set, attend__strip *strip) {
+    const int64_t *const first = set->row_first + strip->row, *const last =
+                                                                  set->row_last + strip->row;
+    strip->first = strip->last = 0;
+    strip->same = true;
+    for (int32_t r = 0; r < strip->rows; r++) {
+        if (first[r] != first[0] || last[r] != last[0]) strip->same = false;
+        if (first[r] == last[r]) continue;
+        if (strip->first == strip->last || first[r] < strip->first) strip->first = first[r];
+        strip->last = higher(strip->last, last[r]);
+    }
+}
+
+/* Strips of almost equal numbers of vectors: one of a single vector would use the adders badly. */
+static void cut_strips(const attend__call *call, attend__row_set *set) {
+    const int32_t lanes = call->kernels->lanes, most = call->lanes->lane_rows / lanes;
+    const int32_t vectors = (set->count + lanes - 1) / lanes;
+    set->strips = (vectors + most - 1) / most;
+    set->first = set->last = 0;
+    for (int32_t s = 0; s < set->strips; s++) {
+        attend__strip *const strip = &set->strip[s];
+        const int32_t begin = (int32_t)attend__cut(vectors, set->strips, s);
+        strip->vectors = (int32_t)attend__cut(vectors, set->strips, s + 1) - begin;
+        strip->row = begin * lanes;
+        strip->index = s;
+        strip->of = set->strips;
+        strip->rows = (int32_t)lower(set->count - strip->row, strip->vectors * lanes);
+        strip->queries = set->queries + s * call->depth * call->lanes->lane_rows;
+        strip->out = set->out + s * call->columns * call->lanes->lane_rows;
+        strip_range(set, strip);
+        if (strip->first == strip->last) continue;
+        if (set->first == set->last || strip->first < set->first) set->first = strip->first;
+        set->last = higher(set->last, strip->last);
+    }
+}
+
+void attend__set_rows(const attend__call *call, attend__row_set *set, int64_t first,
+                      int32_t count) {
+    set->first_row = first;
+    set->count = count;
+    set_ranges(call, set);
+    cut_strips(call, set);
+}
+
+/* ---- bits ------------------------------------------------------------------------------------ */
+
+/* Bits of the keys first .. last - 1, of which word w holds 32 w .. 32 w + 31. */
+static uint32_t range_word(int64_t first, int64_t last, int32_t w) {
+    const int64_t begin = (int64_t)w * ATTEND__KEEP_KEYS;
+    const int64_t from = attend__between(first - begin, 0, ATTEND__KEEP_KEYS);
+    const int64_t to = attend__between(last - begin, 0, ATTEND__KEEP_KEYS);
+    const uint64_t below = ((uint64_t)1 << to) - 1, above = ((uint64_t)1 << from) - 1;
+    return (uint32_t)(below & ~above);
+}
+
+static const uint8_t *mask_bytes(const attend_tensor *t, int64_t offset) {
+    return (const uint8_t *)t->data + t->offset + offset;
+}
+
+static void and_mask(const attend__call *call, const attend__row_set *set, int32_t r,
+                     attend__part part, uint32_t *words) {
+    const attend_tensor *const t = &call->a->mask;
+    const int64_t at = set->batch * t->strides[0] + attend__row_head(call, set, r) * t->strides[1] +
+                       attend__row_query(call, set, r) * t->strides[2] + part.key * t->strides[3];
+    uint32_t bits[ATTEND__KEEP_WORDS] = {0};
+    call->lanes->bits_of_bytes(mask_bytes(t, at), t->strides[3], part.count, bits);
+    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+        words[w] &= bits[w];
+}
+
+static void and_bias(const attend__call *call, const attend__row_set *set, int32_t r,
+                     attend__part part, uint32_t *words) {
+    float bias[ATTEND__LANE_KEYS];
+    const attend__span span =
+        attend__span_at(&call->a->bias, set->batch, attend__row_head(call, set, r),
+                        attend__row_query(call, set, r), part.key);
+    call->kernels->widen(span, part.count, bias);
+    for (int32_t k = 0; k < part.count; k++)
+        if (bias[k] == -INFINITY) words[k / ATTEND__KEEP_KEYS] &= ~(1u << k % ATTEND__KEEP_KEYS);
+}
+
+void attend__keep_bits(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, const attend__strip *strip, attend__part part,
+                       bool exact) {
+    const attend_attention *const a = call->a;
+    const int32_t lane_rows = call->lanes->lane_rows;
+    uint32_t common[ATTEND__KEEP_WORDS] = {0};
+    memset(common, 0xff, sizeof common);
+    if (attend__given(&a->key_mask)) {
+        const attend_tensor *const t = &a->key_mask;
+        const int64_t at = set->batch * t->strides[0] + part.key * t->strides[1];
+        memset(common, 0, sizeof common);
+        call->lanes->bits_of_bytes(mask_bytes(t, at), t->strides[1], part.count, common);
+    }
+    memset(scratch->keep, 0, (size_t)(ATTEND__KEEP_WORDS * lane_rows) * sizeof *scratch->keep);
+    for (int32_t i = 0; i < strip->rows; i++) {
+        const int32_t r = strip->row + i;
+        const int64_t first = set->row_first[r] - part.key;
+        const int64_t last = lower(set->row_last[r] - part.key, part.count);
+        if (first >= last || last <= 0) continue;
+        uint32_t words[ATTEND__KEEP_WORDS];
+        for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+            words[w] = range_word(first, last, w) & common[w];
+        if (attend__given(&a->mask)) and_mask(call, set, r, part, words);
+        if (exact && attend__given(&a->bias)) and_bias(call, set, r, part, words);
+        for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+            scratch->keep[w * lane_rows + i] = words[w];
+    }
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+static int32_t lowest_bit(uint32_t word) {
+    int32_t bit = 0;
+    for (; (word & 1) == 0; word >>= 1)
+        bit++;
+    return bit;
+}
+
+static int32_t highest_bit(uint32_t word) {
+    int32_t bit = 0;
+    for (; (word >>= 1) != 0;)
+        bit++;
+    return bit;
+}
+
+/* The keys from the first to the last bit of some lane, in *from and *to; whether all lanes have
+ * all of `count` keys. */
+static bool lanes_range(const uint32_t *keep, int32_t stride, int32_t lanes, int32_t count,
+                        int32_t *from, int32_t *to) {
+    bool all = true;
+    *from = *to = 0;
+    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++) {
+        const uint32_t *const words = keep + w * stride;
+        uint32_t some = 0, every = UINT32_MAX;
+        for (int32_t i = 0; i < lanes; i++) {
+            some |= words[i];
+            every &= words[i];
+        }
+        if ((every & range_word(0, count, w)) != range_word(0, count, w)) all = false;
+        if (some == 0) continue;
+        if (*from == *to) *from = w * ATTEND__KEEP_KEYS + lowest_bit(some);
+        *to = w * ATTEND__KEEP_KEYS + highest_bit(some) + 1;
+    }
+    return all;
+}
+
+/* Lanes beyond the strip's rows are nobody's: they do not make a window mixed. */
+static bool read_bits(const attend__call *call, const attend__scratch *scratch,
+                      const attend__strip *strip, attend__window *window) {
+    const int32_t lanes = call->kernels->lanes, lane_rows = call->lanes->lane_rows;
+    bool some = false;
+    window->open = true;
+    for (int32_t v = 0; v < strip->vectors; v++) {
+        const int32_t rows = (int32_t)lower(strip->rows - v * lanes, lanes);
+        if (!lanes_range(scratch->keep + v * lanes, lane_rows, rows, window->part.count,
+                         &window->from[v], &window->to[v]))
+            window->open = false;
+        if (window->from[v] < window->to[v])
+            some = true;
+        else
+            window->from[v] = window->part.count;
+    }
+    for (int32_t v = 1; v < strip->vectors; v++)
+        window->to[v] = (int32_t)higher(window->to[v], window->to[v - 1]);
+    for (int32_t v = strip->vectors - 2; v >= 0; v--)
+        window->from[v] = (int32_t)lower(window->from[v], window->from[v + 1]);
+    return some;
+}
+
+bool attend__window_of(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, const attend__strip *strip, attend__part part,
+                       attend__window *window) {
+    const int64_t first = higher(part.key, strip->first);
+    const int64_t last = lower(part.key + part.count, strip->last);
+    if (first >= last) return false;
+    window->part = (attend__part){first, (int32_t)(last - first)};
+    bool open = !call->masked;
+    for (int32_t i = 0; i < strip->rows && open && !strip->same; i++)
+        open = set->row_first[strip->row + i] <= first && set->row_last[strip->row + i] >= last;
+    if (!open) {
+        attend__keep_bits(call, scratch, set, strip, window->part, false);
+        return read_bits(call, scratch, strip, window);
+    }
+    window->open = true;
+    for (int32_t v = 0; v < strip->vectors; v++) {
+        window->from[v] = 0;
+        window->to[v] = window->part.count;
+    }
+    return true;
+}
+
+/* ---- the end of a row ------------------------------------------------------------------------ */
+
+/* A sink is one more key without a value. It joins at the end, so that weights stay as exact as
+ * without it however far it lies above them. */
+static void finish_sink(attend__row_set *set, int32_t r, double sink, double *lse) {
+    const double sum = (double)set->sum[r], base = (double)set->reference[r];
+    const double high = sum > 0.0 && base > sink ? base : sink;
+    const double total = sum > 0.0 ? sum * exp(base - high) + exp(sink - high) : 1.0;
+    const double scale = sum > 0.0 ? exp(base - high) / total : 0.0;
+    const bool small = scale < 0x1p-100;
+    *lse = high + log(total);
+    set->scale[r] = (float)(small ? scale * 0x1p100 : scale);
+    set->tail[r] = small ? 0x1p-100f : 1.0f;
+}
+
+static void write_lse(const attend__call *call, const attend__row_set *set, int32_t r, double lse) {
+    const attend_tensor *const t = &call->a->lse;
+    const attend__place place = attend__place_of(call, set->batch, attend__row_query(call, set, r));
+    const int64_t at = t->offset + place.batch * t->strides[0] +
+                       attend__row_head(call, set, r) * t->strides[1] + place.row * t->strides[2];
+    ((float *)t->data)[at] = (float)lse;
+}
+
+static void finish_row(const attend__call *call, attend__row_set *set, int32_t r, int64_t length) {
+    const bool past = attend__row_query(call, set, r) >= length;
+    double lse = (double)set->reference[r] + log((double)set->sum[r]);
+    if (past) {
+        lse = -HUGE_VAL;
+    } else if (attend__given(&call->a->sinks)) {
+        const double sink = (double)attend__sink(call, attend__row_head(call, set, r));
+        const bool counts = sink != -HUGE_VAL && !isnan(set->sum[r]);
+        if (counts && (isnan(sink) || sink == HUGE_VAL)) {
+            lse = (double)NAN;
+            set->scale[r] = NAN;
+        } else if (counts) {
+            finish_sink(set, r, sink, &lse);
+        }
+    }
+    if (call->wants_lse) write_lse(call, set, r, lse);
+}
+
+void attend__finish_rows(const attend__call *call, attend__row_set *set) {
+    const float unit = call->own_units ? 1.0f : call->scale;
+    for (int32_t r = 0; r < set->count; r++) {
+        const float highest = set->highest[r], sum = set->sum[r];
+        set->reference[r] = highest == -INFINITY ? 0.0f : highest * unit;
+        set->scale[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
+        set->tail[r] = 1.0f;
+    }
+    if (!call->wants_lse && !attend__given(&call->a->sinks)) return;
+    const int64_t length = attend__query_length(call, set->batch);
+    for (int32_t r = 0; r < set->count; r++)
+        finish_row(call, set, r, length);
+}

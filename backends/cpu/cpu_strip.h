@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attention of many query rows on the CPU. Rows that read the same keys and values belong together:
+ * a row set is a run of rows (query, head) of one batch and one key/value head, and the work of one
+ * task. It is cut into strips, whose rows lie side by side in the lanes of vectors; keys come in
+ * blocks of LANE_KEYS counted from key 0. What a row gives does not depend on the set or the strip
+ * that it is in. */
+#ifndef ATTEND_CPU_STRIP_H
+#define ATTEND_CPU_STRIP_H
+
+#include "cpu_attention.h"
+
+/* Most rows of a set: queries and output of as many rows of 128 elements take a fifth of a second-
+ * level cache of 1 MB, and a block of keys and values is read 4 times from there for every time
+ * from memory. */
+enum { ATTEND__SET_ROWS = 192 };
+enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
+enum { ATTEND__LEAST_RUN = 8 }; /* keys of a page that is read in place */
+
+typedef struct attend__strip {
+    int32_t row, rows, vectors; /* row: the first, counted in the set */
+    int32_t index, of;          /* this strip among those of the set */
+    int64_t first, last;        /* keys that some row may use */
+    bool same;                  /* position and length allow every row all of these */
+    float *queries, *out;       /* [D][lane_rows], [E][lane_rows] */
+} attend__strip;
+
+/* Row r has the number first_row + r * step, which is query * shared + head within the group. The
+ * arrays have a float for each lane of whole vectors. */
+typedef struct attend__row_set {
+    int64_t batch, group;
+    int64_t first_row, step;
+    int32_t count, strips;
+    int64_t first, last; /* keys that some row may use */
+    attend__strip *strip;
+    int64_t *row_first, *row_last; /* keys that position and length allow a row; both 0: none */
+    float *queries, *out;          /* of all strips */
+    float *highest;                /* in units of the scores */
+    float *sum, *reference;        /* sum of exp(score - reference), in the score's own units */
+    float *scale, *tail;           /* weight = power * scale; out gets both factors */
+} attend__row_set;
+
+/* Memory of one worker; sizes in cpu_attention.c. */
+typedef struct attend__scratch {
+    float *keys, *values;                        /* a block that has to be put together */
+    float *scores;                               /* [LANE_KEYS][lane_rows] */
+    uint32_t *keep;                              /* [KEEP_WORDS][lane_rows] */
+    float *highest, *shrink, *slopes, *distance; /* [lane_rows] */
+    attend__row_set set, again;                  /* again: a row that is done again */
+    float *mean;                                 /* [LANE_KEYS][lane_rows]: side outputs */
+    float *all_reference, *all_scale;            /* weights_mean: [heads][queries of the task] */
+} attend__scratch;
+
+/* Keys key .. key + count - 1 of a block. */
+typedef struct attend__part {
+    int64_t key;
+    int32_t count;
+} attend__part;
+
+/* What of a block a strip may use. */
+typedef struct attend__window {
+    attend__part part;
+    bool open; /* every row may use all of it; else scratch->keep has a bit for each key of it */
+    /* Keys that some row of a vector may use, counted from part.key. Neither falls. */
+    int32_t from[ATTEND__LANE_VECTORS_MOST], to[ATTEND__LANE_VECTORS_MOST];
+} attend__window;
+
+/* A block of keys and values: keys in runs that lie at one distance each, values in one. */
+typedef struct attend__key_run {
+    const float *first;
+    int64_t key_stride, depth_stride;
+    int32_t count;
+} attend__key_run;
+typedef struct attend__kv_block {
+    attend__part part;
+    attend__key_run runs[ATTEND__LANE_KEYS / ATTEND__LEAST_RUN + 1];
+    attend__values values;
+    int64_t key_ahead, value_ahead; /* bytes to the next block, 0 where that is not known */
+} attend__kv_block;
+
+/* ---- cpu_set.c: rows, strips, and what they may see ---- */
+
+int64_t attend__row_query(const attend__call *call, const attend__row_set *set, int32_t r);
+int64_t attend__row_head(const attend__call *call, const attend__row_set *set, int32_t r);
+/* Fills the set with `count` <= SET_ROWS rows of its batch and group from number `first` on. */
+void attend__set_rows(const attend__call *call, attend__row_set *set, int64_t first, int32_t count);
+/* False: no row may use any of the part's keys. */
+bool attend__window_of(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, const attend__strip *strip, attend__part part,
+                       attend__window *window);
+/* scratch->keep of all rows of the strip. exact: a bias of -inf excludes, too, which the scores
+ * otherwise see to. */
+void attend__keep_bits(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, const attend__strip *strip, attend__part part,
+                       bool exact);
+/* After the last block: reference, scale and tail of each row, sinks included; writes lse. */
+void attend__finish_rows(const attend__call *call, attend__row_set *set);
+
+/* ---- cpu_block.c: a block of keys and values as the kernels read it ---- */
+
+void attend__read_keys(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, attend__kv_block *block);
+/* copy: into scratch->values in any case. */
+void attend__read_values(const attend__call *call, const attend__scratch *scratch,
+                         const attend__row_set *set, bool copy, attend__kv_block *block);
+
+/* ---- cpu_terms.c: from q . k to the scores that softmax takes ---- */
+
+/* Rows of a strip in a tensor [B,H,L,n], from `column` on; pointers: [LANE_ROWS_MOST]. */
+attend__lane_rows attend__strip_rows(const attend__call *call, const attend__row_set *set,
+                                     const attend__strip *strip, const attend_tensor *t,
+                                     attend__part columns, char **pointers);
+void attend__advance_scores_of(const attend__call *call, const attend__scratch *scratch,
+                               const attend__row_set *set, const attend__strip *strip,
+                               attend__part part, attend_scores_stage from, attend_scores_stage to);
+
+/* ---- cpu_strip.c: the loop over blocks ---- */
+
+void attend__pack_set(const attend__call *call, const attend__row_set *set);
+/* scratch->scores of the window at stage RAW; highest: of each row, or NULL. */
+void attend__strip_dots(const attend__call *call, const attend__scratch *scratch,
+                        const attend__strip *strip, const attend__kv_block *block,
+                        const attend__window *window, float *highest);
+/* highest and sum of each row, and its output, which still lacks its factor. careful: the set is
+ * one row, and the values of keys that it excludes are not used even with weight 0. */
+void attend__run_set(const attend__call *call, const attend__scratch *scratch, attend__row_set *set,
+                     bool careful);
+
+/* ---- cpu_side_outputs.c ---- */
+
+/* Writes `weights` and `scores`, where given, of a set that is finished. */
+void attend__write_side_outputs(const attend__call *call, const attend__scratch *scratch,
+                                attend__row_set *set);
+/* Writes weights_mean of queries first .. first + count - 1 from all_reference and all_scale. */
+void attend__write_mean(const attend__call *call, const attend__scratch *scratch, int64_t batch,
+                        int64_t first, int64_t count);
+
+#endif
