@@ -13,15 +13,14 @@
 #include "rows.h"
 #include "weights.h"
 
-/* Of a tile. Prepared weights are few rows of x in a tile, as the product is faster while those
- * take no more than a third of a second-level cache of 1 MB (1024^3: 42 rows 0.93 of the peak, 112
- * rows 0.91); weights packed on the way want more rows to share the packing. Where K is too long
- * for that it is cut, and the results of the tile wait in memory: no more columns then. Weights
- * that many rows read again are taken CHUNK_BYTES at a time, which stay in the third-level cache.
- */
+/* Of a tile. Prepared weights pass few rows of x, which take a third of a second-level cache of 1
+ * MB at most: 1024^3 reached 0.93 of the peak with 28 or 42 rows, 0.91 with 112. Weights packed on
+ * the way want more rows to share the packing. Where K is too long for that it is cut, and the
+ * results of the tile wait in memory: no more columns then. Weights that many rows read again are
+ * taken CHUNK_BYTES at a time, which stay in the third-level cache. */
 enum {
-    PREPARED_ROWS = 42,
-    PREPARED_DEPTH = 2048,
+    PREPARED_ROWS = 28,
+    PREPARED_DEPTH = 3072,
     PLAIN_ROWS = 224,
     PLAIN_DEPTH = 512,
     WAITING_COLUMNS = 512,
