@@ -68,17 +68,22 @@ static attend__scratch scratch_at(const attend__call *call, void *memory) {
 /* Large sets read keys and values from memory less often; enough of them keep every thread busy to
  * the end. */
 static int64_t set_size(const attend_device *device, const attend__call *call) {
-    const int64_t lanes = call->kernels->lanes, total = call->queries * call->shared;
-    const int64_t pairs = call->batches * call->groups, wanted = 4 * (int64_t)device->threads;
+    const int64_t lanes = call->kernels->lanes, strip = call->lanes->lane_rows;
+    const int64_t total = call->queries * call->shared, wanted = 4 * (int64_t)device->threads;
+    const int64_t pairs = call->batches * call->groups;
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
     if (device->threads > 1 && sets * pairs < wanted) {
-        const int64_t strip = call->lanes->lane_rows;
         const int64_t more = (wanted + pairs - 1) / pairs, most = (total + strip - 1) / strip;
         sets = more < most ? more : most > sets ? most : sets;
     }
     if (sets < 1) return lanes;
-    const int64_t rows = (total + sets - 1) / sets;
-    return (rows + lanes - 1) / lanes * lanes;
+    const int64_t rows = (total + sets - 1) / sets, unit = sets > 1 ? strip : lanes;
+    return (rows + unit - 1) / unit * unit;
+}
+
+/* Sets that a worker takes at once: within them it knows what comes next. */
+static int64_t chunk_size(const attend_device *device, int64_t sets) {
+    return attend__between(sets / (8 * (int64_t)device->threads), 1, 8);
 }
 
 /* One row again, without the values of excluded keys: weight 0 times NaN or infinity is NaN. */
@@ -167,6 +172,7 @@ typedef struct job {
     attend_operation operation;
     int64_t rows;                     /* of a set; with a mean: queries of a task */
     int64_t parts;                    /* sets of a batch and group; with a mean: tasks of a batch */
+    int64_t sets, chunk;              /* all sets; sets of a task */
     const attend__schedule *schedule; /* NULL: all samples are alike */
 } job;
 
@@ -199,23 +205,40 @@ static attend__row_set set_of(const attend__call *call, const attend__scratch *s
     return set;
 }
 
-static void set_task(void *argument, int64_t index, void *memory) {
-    const job *const j = argument;
+static void run_part(const job *j, const attend__scratch *scratch, attend__part_of_rows part,
+                     attend__next_set next) {
     const attend__call *const call = &j->call;
-    const attend__scratch scratch = scratch_at(call, memory);
-    attend__part_of_rows part = part_of_task(j, index);
     const int64_t own = own_rows(call, &part, call->shared), padding = part.count - own;
     if (own > 0) {
         part.count = own;
-        attend__row_set set = set_of(call, &scratch, &part);
+        attend__row_set set = set_of(call, scratch, &part);
+        set.next = next;
         if (j->operation == ATTEND_OP_SCORES) {
             attend__pack_set(call, &set);
-            attend__write_side_outputs(call, &scratch, &set);
+            attend__write_side_outputs(call, scratch, &set);
         } else {
-            attend_set(call, &scratch, &set);
+            attend_set(call, scratch, &set);
         }
     }
     attend__clear_rows(call, part.batch, part.group, part.first + own, padding);
+}
+
+static void set_task(void *argument, int64_t index, void *memory) {
+    const job *const j = argument;
+    const attend__scratch scratch = scratch_at(&j->call, memory);
+    const int64_t begin = index * j->chunk, left = j->sets - begin;
+    const int64_t end = begin + (left < j->chunk ? left : j->chunk);
+    attend__part_of_rows part = part_of_task(j, begin);
+    for (int64_t i = begin; i < end; i++) {
+        const attend__part_of_rows after = part_of_task(j, i + 1 < end ? i + 1 : i);
+        const attend__next_set next = {.known = i + 1 < end && after.count > 0,
+                                       .batch = after.batch,
+                                       .group = after.group,
+                                       .first_row = after.first,
+                                       .count = (int32_t)after.count};
+        run_part(j, &scratch, part, next);
+        part = after;
+    }
 }
 
 static void attend_group(const attend__call *call, const attend__scratch *scratch,
@@ -275,6 +298,9 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
         work.work = (double)call->batches * (double)call->heads * (double)call->queries *
                     (double)call->keys * (double)(call->depth + call->columns);
     }
+    j.sets = work.count;
+    j.chunk = mean ? 1 : chunk_size(device, j.sets);
+    work.count = (j.sets + j.chunk - 1) / j.chunk;
     attend__cpu_tasks(device, plan, &work);
     attend__decode_end(device, &j.call);
     return ATTEND_OK;

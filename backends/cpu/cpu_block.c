@@ -17,12 +17,18 @@ static void copy_rows(const attend__call *call, const attend_tensor *t, const at
     }
 }
 
-/* From a row of this block to that of the next, where rows follow one another. */
+/* Bytes from a row of this block to that of the next, or of the next set's first block, where rows
+ * follow one another. */
 static int64_t to_next_block(const attend__call *call, const attend_tensor *t,
                              const attend__row_set *set, attend__part part) {
-    const bool last = part.key + part.count >= set->last;
-    if (t->strides[3] != 1 || t->type != ATTEND_F32 || call->paged || last) return 0;
-    return ATTEND__LANE_KEYS * t->strides[2] * (int64_t)sizeof(float);
+    if (t->strides[3] != 1 || t->type != ATTEND_F32 || call->paged) return 0;
+    if (part.key + part.count < set->last)
+        return ATTEND__LANE_KEYS * t->strides[2] * (int64_t)sizeof(float);
+    if (!set->next.known || call->key_rows == 0) return 0;
+    const attend__run here =
+        attend__run_at(call, t, NULL, set->batch, set->group, part.key, part.count);
+    const attend__run there = attend__run_at(call, t, NULL, set->next.batch, set->next.group, 0, 1);
+    return (int64_t)((uintptr_t)there.rows.first - (uintptr_t)here.rows.first);
 }
 
 void attend__read_keys(const attend__call *call, const attend__scratch *scratch,

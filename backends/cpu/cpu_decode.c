@@ -129,7 +129,9 @@ bool attend__decode_plan(const attend_device *device, const attend__call *larges
 bool attend__decode_takes(const attend__call *call, int64_t batch) {
     if (!call->decodes) return false;
     const int64_t rows = attend__query_length(call, batch) * call->shared;
-    return rows > 0 && rows <= ATTEND__DECODE_ROWS;
+    const bool few =
+        rows <= ATTEND__DECODE_FEW || attend__key_length(call, batch) >= ATTEND__DECODE_KEYS;
+    return rows > 0 && rows <= ATTEND__DECODE_ROWS && few;
 }
 
 void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {

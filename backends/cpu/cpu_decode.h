@@ -14,7 +14,9 @@
 #include "decode_kernels.h"
 
 enum {
-    ATTEND__DECODE_ROWS = 64,   /* most rows of a group that are computed this way */
+    ATTEND__DECODE_ROWS = 16, /* most rows of a group that are computed this way */
+    ATTEND__DECODE_FEW = 4,   /* the most over fewer keys than these, where a strip costs less */
+    ATTEND__DECODE_KEYS = 512,
     ATTEND__DECODE_CHUNK = 512, /* least keys of a chunk: whole blocks */
     ATTEND__DECODE_CHUNKS = 32, /* most chunks of a sample; a chunk grows twofold before that */
     ATTEND__DECODE_AHEAD = 64,  /* most rows that are prefetched */

@@ -119,6 +119,27 @@ static void drop_values(const attend__call *call, const attend__scratch *scratch
     }
 }
 
+/* What the strip writes soon, and what the strip in its place in the next set reads. */
+static void prefetch_rows(const attend__call *call, const attend__row_set *set,
+                          const attend__strip *strip) {
+    const attend__part depth = {0, (int32_t)call->depth}, columns = {0, (int32_t)call->columns};
+    char *pointers[ATTEND__LANE_ROWS_MOST];
+    const attend__lane_rows out =
+        attend__strip_rows(call, set, strip, &call->a->out, columns, pointers);
+    call->lanes->prefetch_rows(&out);
+    if (!set->next.known || call->given_weights) return;
+    const attend__row_set next = {.batch = set->next.batch,
+                                  .group = set->next.group,
+                                  .first_row = set->next.first_row,
+                                  .step = 1};
+    const int32_t left = set->next.count - strip->row;
+    const attend__strip same = {.row = strip->row, .rows = left < strip->rows ? left : strip->rows};
+    if (left <= 0) return;
+    const attend__lane_rows queries =
+        attend__strip_rows(call, &next, &same, &call->a->q, depth, pointers);
+    call->lanes->prefetch_rows(&queries);
+}
+
 static void strip_step(const attend__call *call, const attend__scratch *scratch,
                        attend__row_set *set, const attend__strip *strip,
                        const attend__kv_block *block, bool careful) {
@@ -149,6 +170,7 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
                             .vectors = strip->vectors,
                             .ahead = {block->value_ahead, strip->index, strip->of}};
     memcpy(mix.ends, window.to, sizeof mix.ends);
+    if (block->part.key + block->part.count >= strip->last) prefetch_rows(call, set, strip);
     call->lanes->mix(&mix);
 }
 

@@ -13,7 +13,7 @@
 /* Most rows of a set: queries and output of as many rows of 128 elements take a fifth of a second-
  * level cache of 1 MB, and a block of keys and values is read 4 times from there for every time
  * from memory. */
-enum { ATTEND__SET_ROWS = 192 };
+enum { ATTEND__SET_ROWS = 240 };
 enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
 enum { ATTEND__LEAST_RUN = 8 }; /* keys of a page that is read in place */
 
@@ -25,6 +25,14 @@ typedef struct attend__strip {
     float *queries, *out;       /* [D][lane_rows], [E][lane_rows] */
 } attend__strip;
 
+/* The set that the same worker does next, if it is known: its rows are on their way before it
+ * begins. */
+typedef struct attend__next_set {
+    bool known;
+    int64_t batch, group, first_row;
+    int32_t count;
+} attend__next_set;
+
 /* Row r has the number first_row + r * step, which is query * shared + head within the group. The
  * arrays have a float for each lane of whole vectors. */
 typedef struct attend__row_set {
@@ -32,6 +40,7 @@ typedef struct attend__row_set {
     int64_t first_row, step;
     int32_t count, strips;
     int64_t first, last; /* keys that some row may use */
+    attend__next_set next;
     attend__strip *strip;
     int64_t *row_first, *row_last; /* keys that position and length allow a row; both 0: none */
     float *queries, *out;          /* of all strips */

@@ -105,6 +105,8 @@ typedef struct attend__lane_kernels {
      * factor[r] is 0. factor NULL: x as it is. */
     void (*unpack_rows)(const float *from, const float *factor, const float *tail,
                         const attend__lane_rows *rows);
+    /* The rows will be read or written soon. */
+    void (*prefetch_rows)(const attend__lane_rows *rows);
     void (*dots)(const attend__lane_dots *dots);
     void (*soften)(const attend__lane_soften *soften);
     void (*mix)(const attend__lane_mix *mix);

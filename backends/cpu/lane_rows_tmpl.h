@@ -41,6 +41,14 @@ VF_INLINE void load_square(const attend__lane_rows *rows, int first, int64_t i, 
     vf_transpose(square);
 }
 
+static void lane_prefetch_rows(const attend__lane_rows *rows) {
+    const int64_t bytes = rows->n * rows->stride * (rows->type == ATTEND_F32 ? 4 : 2);
+    for (int32_t r = 0; r < rows->count; r++) {
+        for (int64_t at = 0; at < bytes; at += LINE_FLOATS * (int64_t)sizeof(float))
+            vf_prefetch_far(rows->first[r] + at);
+    }
+}
+
 static void lane_pack_rows(const attend__lane_rows *rows, float *to) {
     for (int first = 0; first < rows->count; first += VF_LANES) {
         for (int64_t i = 0; i < rows->n; i += VF_LANES) {
@@ -260,6 +268,7 @@ static const attend__lane_kernels lane_kernels = {
     .tile = LANE_TILE,
     .pack_rows = lane_pack_rows,
     .unpack_rows = lane_unpack_rows,
+    .prefetch_rows = lane_prefetch_rows,
     .dots = lane_dots,
     .soften = lane_soften,
     .mix = lane_mix,
