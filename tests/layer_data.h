@@ -33,6 +33,8 @@ void same_bits(const attend_tensor *a, const attend_tensor *b);
 /* The same bits where a backend promises that of its layers, else what a layer may err (float32).
  */
 void agree(attend_context *context, const attend_tensor *got, const attend_tensor *want);
+/* `got` was computed a few tokens at a time. */
+void agree_in_steps(attend_context *context, const attend_tensor *got, const attend_tensor *want);
 /* Tokens at .. at + n - 1 of a tensor whose second dimension is theirs. */
 attend_tensor tokens_of(attend_tensor t, int64_t at, int64_t n);
 void succeeds(attend_status status);

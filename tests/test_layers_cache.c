@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Layers over a cache: fed step by step they give what one call over all tokens gives, with the
- * same bits where a backend promises that of its layers, whatever the split and the pages; what is
- * refused leaves the cache as it was. */
+ * same bits on the backends whose sums do not depend on the number of queries, whatever the split
+ * and the pages; what is refused leaves the cache as it was. */
 #include "layer_data.h"
 
 #include <setjmp.h>
@@ -61,7 +61,7 @@ static void steps_equal_the_whole(void **state) {
         const attend_tensor out = EMPTY(ATTEND_F32, B, L, M);
         attend_cache *cache = new_cache(context, ATTEND_F32, L, page_sizes[i]);
         step_multihead(layer, whole, cache, splits[i], &out);
-        agree(context, &out, &whole.out);
+        agree_in_steps(context, &out, &whole.out);
         assert_int_equal(attend_cache_length(cache, 1), L);
         attend_cache_release(cache);
     }
@@ -136,7 +136,7 @@ static void ragged_steps_equal_the_whole(void **state) {
                                                     ATTEND_F32, at[b], M),
                             want = attend_tensor_2d((float *)whole.out.data + (size_t)b * L * M,
                                                     ATTEND_F32, at[b], M);
-        agree(context, &mine, &want);
+        agree_in_steps(context, &mine, &want);
     }
     attend_cache_release(cache);
     attend_multihead_release(layer);
@@ -183,9 +183,9 @@ static void decoder_steps_equal_the_whole(void **state) {
                 if (at > 0) a.memory = none; /* kept from the first step */
                 succeeds(attend_block_run(block, &a));
             }
-            agree(context, &parts.out, &d.args.out);
-            agree(context, &parts.weights, &d.args.weights);
-            agree(context, &parts.memory_weights_mean, &d.args.memory_weights_mean);
+            agree_in_steps(context, &parts.out, &d.args.out);
+            agree_in_steps(context, &parts.weights, &d.args.weights);
+            agree_in_steps(context, &parts.memory_weights_mean, &d.args.memory_weights_mean);
             attend_cache_release(own);
             attend_cache_release(memory);
         }
@@ -227,7 +227,7 @@ static void enqueued_steps_equal_the_whole(void **state) {
     succeeds(attend_event_wait(second, -1));
     const attend_tensor got = EMPTY(ATTEND_F32, B, L, M);
     succeeds(attend_buffer_read(out, 0, got.data, bytes_of(&got)));
-    agree(context, &got, &whole.out);
+    agree_in_steps(context, &got, &whole.out);
     attend_event_release(gate);
     attend_event_release(first);
     attend_event_release(second);
