@@ -82,8 +82,9 @@ static int64_t set_size(const attend_device *device, const attend__call *call) {
 }
 
 /* Sets that a worker takes at once: within them it knows what comes next. */
-static int64_t chunk_size(const attend_device *device, int64_t sets) {
-    return attend__between(sets / (8 * (int64_t)device->threads), 1, 8);
+static int64_t chunk_size(const attend_device *device, const attend__cpu_work *work) {
+    if (attend__cpu_workers(device, work) <= 1) return work->count > 0 ? work->count : 1;
+    return attend__between(work->count / (8 * (int64_t)device->threads), 1, 8);
 }
 
 /* One row again, without the values of excluded keys: weight 0 times NaN or infinity is NaN. */
@@ -299,7 +300,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
                     (double)call->keys * (double)(call->depth + call->columns);
     }
     j.sets = work.count;
-    j.chunk = mean ? 1 : chunk_size(device, j.sets);
+    j.chunk = mean ? 1 : chunk_size(device, &work);
     work.count = (j.sets + j.chunk - 1) / j.chunk;
     attend__cpu_tasks(device, plan, &work);
     attend__decode_end(device, &j.call);

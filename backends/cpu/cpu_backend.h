@@ -70,6 +70,8 @@ typedef struct attend__cpu_work {
     double work;
     const attend_tensor *workspace; /* NULL: none */
 } attend__cpu_work;
+/* How many workers that would be. */
+int32_t attend__cpu_workers(const attend_device *device, const attend__cpu_work *work);
 void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
                        const attend__cpu_work *work);
 

@@ -141,8 +141,8 @@ static void prefetch_rows(const attend__call *call, const attend__row_set *set,
 }
 
 static void strip_step(const attend__call *call, const attend__scratch *scratch,
-                       attend__row_set *set, const attend__strip *strip,
-                       const attend__kv_block *block, bool careful) {
+                       attend__row_set *set, attend__strip *strip, const attend__kv_block *block,
+                       bool careful) {
     attend__window window;
     if (!attend__window_of(call, scratch, set, strip, block->part, &window)) return;
     if (call->given_weights) {
@@ -170,6 +170,8 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
                             .vectors = strip->vectors,
                             .ahead = {block->value_ahead, strip->index, strip->of}};
     memcpy(mix.ends, window.to, sizeof mix.ends);
+    mix.fresh = !strip->begun;
+    strip->begun = true;
     if (block->part.key + block->part.count >= strip->last) prefetch_rows(call, set, strip);
     call->lanes->mix(&mix);
 }
@@ -182,7 +184,8 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch, a
         set->highest[r] = -INFINITY;
         set->sum[r] = 0.0f;
     }
-    memset(set->out, 0, (size_t)(set->strips * call->columns * lane_rows) * sizeof(float));
+    for (int32_t s = 0; s < set->strips; s++)
+        set->strip[s].begun = false;
     for (int32_t r = 0; r < lane_rows; r++)
         scratch->shrink[r] = 1.0f;
     for (int64_t key = set->first / ATTEND__LANE_KEYS * ATTEND__LANE_KEYS; key < set->last;
@@ -196,4 +199,7 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch, a
         for (int32_t s = 0; s < set->strips; s++)
             strip_step(call, scratch, set, &set->strip[s], &block, careful);
     }
+    for (int32_t s = 0; s < set->strips; s++)
+        if (!set->strip[s].begun)
+            memset(set->strip[s].out, 0, (size_t)(call->columns * lane_rows) * sizeof(float));
 }

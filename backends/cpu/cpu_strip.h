@@ -22,6 +22,7 @@ typedef struct attend__strip {
     int32_t index, of;          /* this strip among those of the set */
     int64_t first, last;        /* keys that some row may use */
     bool same;                  /* position and length allow every row all of these */
+    bool begun;                 /* out holds something */
     float *queries, *out;       /* [D][lane_rows], [E][lane_rows] */
 } attend__strip;
 

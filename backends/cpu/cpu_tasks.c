@@ -59,12 +59,16 @@ void attend__cpu_shared_give_back(attend_device *device, int32_t slot) {
     if (slot >= 0) attend__cpu_workspace_give_back(&device->shared, slot);
 }
 
+int32_t attend__cpu_workers(const attend_device *device, const attend__cpu_work *work) {
+    const int32_t workers = work->work < parallel_from ? 1 : device->threads;
+    return workers < work->count ? workers : (int32_t)work->count;
+}
+
 void attend__cpu_tasks(attend_device *device, const attend_device_plan *plan,
                        const attend__cpu_work *work) {
     const attend_tensor *const workspace = work->workspace;
     const bool given = is_given(workspace);
-    int32_t workers = work->work < parallel_from ? 1 : device->threads;
-    if (workers > work->count) workers = (int32_t)work->count;
+    int32_t workers = attend__cpu_workers(device, work);
     if (workers < 1) return;
 
     crew c = {work, NULL, NULL, plan->scratch_bytes, -1, 0};

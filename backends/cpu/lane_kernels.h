@@ -65,8 +65,8 @@ typedef struct attend__lane_soften {
     int32_t vectors, count;
 } attend__lane_soften;
 
-/* out[e][r] = out[e][r] * shrink[r] + sum over j < ends[v] of weights[j][r] values[j *
- * value_stride + e], v the vector of lane r, in the order of j. ends must not fall. */
+/* out[e][r] = out[e][r] * shrink[r], 0 when fresh, + sum over j < ends[v] of weights[j][r] values[j
+ * * value_stride + e], v the vector of lane r, in the order of j. ends must not fall. */
 typedef struct attend__lane_mix {
     const float *weights;
     const float *values;
@@ -75,6 +75,7 @@ typedef struct attend__lane_mix {
     int64_t value_stride, columns;
     int32_t vectors;
     int32_t ends[ATTEND__LANE_VECTORS_MOST];
+    bool fresh; /* out is not read */
     attend__lane_ahead ahead;
 } attend__lane_mix;
 

@@ -27,14 +27,16 @@ static void store_columns(char *first, attend_type type, int64_t stride, int n, 
 /* Elements i .. i + n - 1 of the rows of one vector, as lanes. */
 VF_INLINE void load_square(const attend__lane_rows *rows, int first, int64_t i, int n, vf *square) {
     const int64_t at = i * rows->stride * (rows->type == ATTEND_F32 ? 4 : 2);
-    if (rows->type == ATTEND_F32 && rows->stride == 1 && n == VF_LANES &&
-        first + VF_LANES <= rows->count) {
+    const int count = rest_of(rows->count, first);
+    if (rows->type == ATTEND_F32 && rows->stride == 1 && n == VF_LANES) {
         VF_UNROLL for (int r = 0; r < VF_LANES; r++) {
-            square[r] = vf_load((const float *)(const void *)(rows->first[first + r] + at));
+            square[r] = r < count
+                            ? vf_load((const float *)(const void *)(rows->first[first + r] + at))
+                            : vf_zero();
         }
     } else {
         for (int r = 0; r < VF_LANES; r++)
-            square[r] = first + r < rows->count
+            square[r] = r < count
                             ? load_columns(rows->first[first + r] + at, rows->type, rows->stride, n)
                             : vf_zero();
     }
@@ -94,6 +96,11 @@ static void lane_unpack_rows(const float *from, const float *factor, const float
                 square[k] = factor == NULL ? x : vf_select(none, vf_zero(), scaled);
             }
             vf_transpose(square);
+            if (rows->type == ATTEND_F32 && rows->stride == 1 && n == VF_LANES) {
+                for (int r = 0; r < count; r++)
+                    vf_store((float *)(void *)(rows->first[first + r] + i * bytes), square[r]);
+                continue;
+            }
             for (int r = 0; r < count; r++)
                 store_columns(rows->first[first + r] + i * bytes, rows->type, rows->stride, n,
                               square[r]);

@@ -154,7 +154,8 @@ VF_INLINE void lane_mix_tile(const int vectors, const int columns, const attend_
         const vf shrink = vf_load(t->shrink + v * VF_LANES);
         VF_UNROLL for (int e = 0; e < columns; e++) {
             float *const at = t->out + (column + e) * LANE_ROWS + v * VF_LANES;
-            vf_store(at, vf_fma(vf_load(at), shrink, sum[e][v]));
+            const vf before = t->fresh ? vf_zero() : vf_load(at);
+            vf_store(at, vf_fma(before, shrink, sum[e][v]));
         }
     }
 }
