@@ -6,6 +6,7 @@
 #define _DARWIN_C_SOURCE
 #include "attention_problem.h"
 
+#include <math.h>
 #include <string.h>
 #ifdef _WIN32
 int main(void) {
@@ -149,12 +150,37 @@ static void test_nothing_past_the_end(void **state) {
         problem_free(&p);
     }
 }
+
+/* A mask and a bias that end before the keys do, beside scores of all keys. */
+static void test_short_masks(void **state) {
+    (void)state;
+    for (int c = 0; c < 32; c++) {
+        const problem_sizes n = {1, 2, 1, c & 1 ? 5 : 40, 150, 8, 8};
+        const int64_t there = c & 2 ? 140 : 10;
+        problem p = problem_make(n, ATTEND_F32, 19);
+        guards g = {.count = 0};
+        attend_tensor *const t = c & 4 ? &p.a.bias : &p.a.mask;
+        problem_want_all(&p);
+        *t = c & 4 ? problem_normals(&p, ATTEND_F32, 2, (const int64_t[]){n.L, there})
+                   : problem_truths(&p, 2, (const int64_t[]){n.L, there}, 0.8);
+        if (c & 8) problem_put(&p.a.q, 0, 0, n.L - 1, 0, (double)NAN);
+        p.a.scores_stage = c & 16 ? ATTEND_SCORES_RAW : ATTEND_SCORES_SOFTCAPPED;
+        move_behind_guard(&g, t, n.L);
+        if (c & 8)
+            problem_run(&p);
+        else
+            problem_check(&p);
+        unmap(&g);
+        problem_free(&p);
+    }
+}
 int main(int argc, char **argv) {
     problem_choose_backend(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_excluded_memory_is_not_read),
         cmocka_unit_test(test_memory_before_a_window_is_not_read),
         cmocka_unit_test(test_nothing_past_the_end),
+        cmocka_unit_test(test_short_masks),
     };
     return cmocka_run_group_tests(tests, problem_open, problem_close);
 }

@@ -153,8 +153,10 @@ void attend__keep_bits(const attend__call *call, const attend__scratch *scratch,
         uint32_t words[ATTEND__KEEP_WORDS];
         for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
             words[w] = range_word(first, last, w) & common[w];
-        if (attend__given(&a->mask)) and_mask(call, set, r, part, words);
-        if (exact && attend__given(&a->bias)) and_bias(call, set, r, part, words);
+        /* masks and biases may end before the part does */
+        const attend__part own = {part.key, (int32_t)last};
+        if (attend__given(&a->mask)) and_mask(call, set, r, own, words);
+        if (exact && attend__given(&a->bias)) and_bias(call, set, r, own, words);
         for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
             scratch->keep[w * lane_rows + i] = words[w];
     }
