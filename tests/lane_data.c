@@ -4,6 +4,7 @@
 #include "lane_data.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,5 +73,11 @@ void floats_free(floats *one, floats *two) {
 void expect_bits(float got, float expected, const char *what) {
     if (memcmp(&got, &expected, sizeof got) == 0) return;
     print_message("%s: %.9g instead of %.9g\n", what, (double)got, (double)expected);
+    fail();
+}
+
+void expect_near(double got, double expected, double bound, const char *what) {
+    if (fabs(got - expected) <= bound) return;
+    print_message("%s: %.9g instead of %.9g, bound %.3g\n", what, got, expected, bound);
     fail();
 }

@@ -40,5 +40,6 @@ floats random_lanes(const attend__lane_kernels *k, int64_t n, int64_t vectors);
 void floats_free(floats *one, floats *two); /* two: may be NULL */
 
 void expect_bits(float got, float expected, const char *what);
+void expect_near(double got, double expected, double bound, const char *what);
 
 #endif

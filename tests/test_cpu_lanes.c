@@ -11,12 +11,6 @@
 
 static const double unit = 0x1p-24;
 
-static void expect_near(double got, double expected, double bound, const char *what) {
-    if (fabs(got - expected) <= bound) return;
-    print_message("%s: %.9g instead of %.9g, bound %.3g\n", what, got, expected, bound);
-    fail();
-}
-
 static int64_t most_vectors(const attend__lane_kernels *k) {
     return k->lane_rows / k->lanes;
 }
@@ -176,6 +170,7 @@ static void check_mix(const attend__lane_kernels *k, int vectors, int columns, i
     floats weights = random_lanes(k, longest, vectors), shrink = random_floats(used);
     floats out = random_lanes(k, columns, vectors), before = lanes_of(k, columns, vectors);
     floats values = random_floats(longest > 0 ? (longest - 1) * stride + columns : 0);
+    const bool fresh = lane_random_in(0, 2) == 0;
     attend__lane_mix mix = {.weights = weights.x,
                             .values = values.x,
                             .shrink = shrink.x,
@@ -183,6 +178,7 @@ static void check_mix(const attend__lane_kernels *k, int vectors, int columns, i
                             .value_stride = stride,
                             .columns = columns,
                             .vectors = vectors,
+                            .fresh = fresh,
                             .ahead = {lane_random_in(0, 1) << 20, 0, 2}};
     for (int v = vectors - 1; v >= 0; v--)
         mix.ends[v] = v == vectors - 1 ? longest : lane_random_in(0, mix.ends[v + 1]);
@@ -190,7 +186,10 @@ static void check_mix(const attend__lane_kernels *k, int vectors, int columns, i
         for (int r = 0; r < used; r++)
             if (j >= mix.ends[r / k->lanes]) weights.x[j * rows + r] = NAN;
     for (int e = 0; e < columns; e++)
-        memcpy(before.x + e * rows, out.x + e * rows, (size_t)used * sizeof(float));
+        for (int r = 0; r < used; r++) {
+            before.x[e * rows + r] = fresh ? 0.0f : out.x[e * rows + r];
+            if (fresh) out.x[e * rows + r] = NAN;
+        }
     k->mix(&mix);
     for (int e = 0; e < columns; e++)
         for (int r = 0; r < used; r++) {
@@ -238,8 +237,13 @@ static void test_mix_company(void **unused) {
                         j >= from && j < to ? (float)lane_random_in(1, 999) * 0x1.1p-10f : 0.0f;
             memcpy(expected.x, start.x, (size_t)(COLUMNS * rows) * sizeof(float));
             memcpy(out.x, start.x, (size_t)(COLUMNS * rows) * sizeof(float));
-            attend__lane_mix mix = {weights.x, values.x, shrink.x, expected.x, COLUMNS,
-                                    COLUMNS,   most,     {0},      {0}};
+            attend__lane_mix mix = {.weights = weights.x,
+                                    .values = values.x,
+                                    .shrink = shrink.x,
+                                    .out = expected.x,
+                                    .value_stride = COLUMNS,
+                                    .columns = COLUMNS,
+                                    .vectors = most};
             for (int i = 0; i < most; i++)
                 mix.ends[i] = KEYS;
             k->mix(&mix);
