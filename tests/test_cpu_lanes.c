@@ -269,9 +269,10 @@ static void test_mix_company(void **unused) {
 
 /* ---- softmax -------------------------------------------------------------------------------- */
 
-/* 1.5 ulp of vec_math.h, 2 with the rest; without fused fma the product is rounded, too. */
+/* 2.25 ulp of vec_math.h, or 4.5 units at the low end; without fused fma the product is rounded,
+ * too. */
 static double weight_bound(const attend__lane_kernels *k, double exponent) {
-    return unit * (4 + (k->lanes == 1 ? 2 * fabs(exponent) : 0));
+    return unit * (4.5 + (k->lanes == 1 ? 2 * fabs(exponent) : 0));
 }
 
 /* What lanes hold: r % 8. */
@@ -296,8 +297,7 @@ static void check_lane(const attend__lane_kernels *k, const attend__lane_soften 
     }
     const double change = factor * (double)(earlier - (float)base), shrink = exp2(change);
     double sum = (double)sum_before * shrink;
-    assert_true(s->highest[r] == after);
-    assert_true(earlier != after || after == -INFINITY || s->shrink[r] == 1.0f);
+    assert_true(s->highest[r] == after && (earlier < after || change < 0 || s->shrink[r] == 1.0f));
     expect_near((double)s->shrink[r], shrink,
                 shrink > 0 ? weight_bound(k, change) * shrink + 0x1p-126 : 0, "shrink");
     for (int j = 0; j < s->count; j++) {

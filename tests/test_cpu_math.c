@@ -51,6 +51,26 @@ typedef struct function {
 static void apply_exp(const attend__cpu_kernels *k, float *x, int64_t n) {
     k->attention->weigh_row(x, n, 0.0f, 1.0f);
 }
+/* 2^(factor x) of what is below 0: -|x|. */
+static void apply_below(const attend__cpu_kernels *k, float *x, int64_t n, float factor) {
+    static float lanes[CHUNK + ATTEND__LANE_ROWS_MOST];
+    float reference[ATTEND__LANE_ROWS_MOST] = {0}, by[ATTEND__LANE_ROWS_MOST];
+    const int64_t rows = k->lanes->lane_rows;
+    for (int r = 0; r < ATTEND__LANE_ROWS_MOST; r++)
+        by[r] = 1.0f;
+    for (int64_t i = 0; i < n; i++)
+        lanes[i] = -fabsf(x[i]);
+    k->lanes->weigh(lanes, (int32_t)((n + rows - 1) / rows), (int32_t)rows / k->lanes->lanes,
+                    factor, reference, by);
+    memcpy(x, lanes, (size_t)n * sizeof *x);
+}
+static const float log2_e = 0x1.715476p+0f;
+static void apply_exp2(const attend__cpu_kernels *k, float *x, int64_t n) {
+    apply_below(k, x, n, 1.0f);
+}
+static void apply_exp2_factor(const attend__cpu_kernels *k, float *x, int64_t n) {
+    apply_below(k, x, n, log2_e);
+}
 static void apply_tanh(const attend__cpu_kernels *k, float *x, int64_t n) {
     k->attention->cap_row(x, n, 1.0f);
 }
@@ -64,6 +84,15 @@ ATTEND_X(gelu, ATTEND_GELU)
 ATTEND_X(gelu_tanh, ATTEND_GELU_TANH)
 #undef ATTEND_X
 
+static double exact_exp2(double x) {
+    return fabs(x) >= 126.5 ? 0 : exp2(-fabs(x));
+}
+static double exact_exp2_factor(double x) {
+    return exact_exp2((double)log2_e * x);
+}
+static double exp2_product(double x) {
+    return fmin(fabs((double)log2_e * x), 127);
+}
 static double exact_sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
@@ -92,6 +121,8 @@ static double gelu_square(double x) {
 
 static const function functions[] = {
     {"exp", apply_exp, exp, 1.0, 0, NULL},
+    {"exp2_below", apply_exp2, exact_exp2, 2.25, 0, NULL},
+    {"exp2_below, factor", apply_exp2_factor, exact_exp2_factor, 2.25, 1.0, exp2_product},
     {"tanh", apply_tanh, tanh, 2.0, 0, NULL},
     {"sigmoid", apply_sigmoid, exact_sigmoid, 3.0, 0, NULL},
     {"silu", apply_silu, exact_silu, 3.0, 0, NULL},
@@ -101,7 +132,8 @@ static const function functions[] = {
 
 static double allowance(const function *f, const attend__cpu_kernels *k, float x) {
     const bool fused = strcmp(k->isa, "scalar") != 0;
-    const bool slope = f->argument != NULL && !(f->argument == gelu_square && fused);
+    const bool rounds = f->argument != gelu_square && f->argument != exp2_product;
+    const bool slope = f->argument != NULL && (rounds || !fused);
     return f->base + (slope ? f->slope * f->argument((double)x) : 0);
 }
 
@@ -144,6 +176,9 @@ static void test_special_values(void **unused) {
         k->attention->weigh_row(e, 6, 0.0f, 1.0f);
         assert_true(e[0] == 1.0f && e[1] == 1.0f && isinf(e[2]) && e[3] == 0.0f && isnan(e[4]) &&
                     isinf(e[5]));
+        float b[5] = {0.0f, -0.0f, -INFINITY, NAN, 3e38f};
+        apply_below(k, b, 5, 0.7f);
+        assert_true(b[0] == 1.0f && b[1] == 1.0f && b[2] == 0.0f && isnan(b[3]) && b[4] == 0.0f);
         float c[5] = {INFINITY, -INFINITY, NAN, 1e30f, -1e30f};
         k->attention->cap_row(c, 5, 2.5f);
         assert_true(c[0] == 2.5f && c[1] == -2.5f && isnan(c[2]) && c[3] == 2.5f && c[4] == -2.5f);

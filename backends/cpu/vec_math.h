@@ -8,7 +8,8 @@
  *
  *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0;
  *                  exp(0) is exactly 1
- *   vf_exp2_below  1.5 ulp down to 2^-126; < -126.5 gives 0; 2^0 is exactly 1
+ *   vf_exp2_below  2.25 ulp down to 2^-126; < -126.5 gives 0; 2^0 is exactly 1; without fused fma
+ *                  |factor x| ulp more, as that product is rounded
  *   vf_tanh        2 ulp
  *   vf_sigmoid     3 ulp
  *   vf_silu        3 ulp
