@@ -21,6 +21,9 @@ static attend__row_set lay_out_set(const attend__call *call, attend__carver *c, 
     s.strip = attend__carve(c, strips, 1, sizeof(attend__strip));
     s.row_first = attend__carve(c, rows, 1, sizeof(int64_t));
     s.row_last = attend__carve(c, rows, 1, sizeof(int64_t));
+    const bool masks = attend__given(&call->a->mask);
+    s.mask_bits = attend__carve(c, masks ? rows : 0, ATTEND__MASK_WORDS, sizeof(uint32_t));
+    s.mask_base = attend__carve(c, strips, 1, sizeof(int64_t));
     s.queries = attend__carve(c, strips * wide, call->depth, sizeof(float));
     s.out = attend__carve(c, strips * wide, call->columns, sizeof(float));
     s.highest = attend__carve(c, rows + lanes, 1, sizeof(float));
@@ -282,6 +285,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
     const attend__call *const call = &j.call;
     if (call->batches == 0 || call->heads == 0 || call->queries == 0) return ATTEND_OK;
     if (attend__decode_run(device, plan, &j.call)) return ATTEND_OK;
+    attend__mask_read(device, plan, &j.call, attend__decode_kept_bytes(call));
     const bool mean = call->wants_mean;
     attend__cpu_work work = {
         .task = mean ? mean_task : set_task, .argument = &j, .workspace = &a->workspace};
@@ -315,7 +319,9 @@ static const char *type_text(attend_type type) {
 static attend_status plan_job(attend_device *device, attend_operation operation, const char *name,
                               const attend_attention *a, attend__cpu_needs *needs) {
     const attend__call call = attend__call_of(device, operation, a);
-    if (!scratch_bytes(&call, &needs->scratch_bytes) || !attend__decode_plan(device, &call, needs))
+    if (!scratch_bytes(&call, &needs->scratch_bytes) ||
+        !attend__decode_plan(device, &call, needs) ||
+        !attend__add_size(needs->shared_bytes, attend__mask_room(&call), &needs->shared_bytes))
         return attend__cpu_fail(&device->host, ATTEND_OVERFLOW,
                                 "workspace: its size does not fit in memory");
     const attend_type type = operation == ATTEND_OP_MIX ? a->v.type : a->k.type;

@@ -31,9 +31,12 @@ typedef struct attend__call {
     bool terms;         /* more than position and length changes or excludes scores */
     bool given_weights; /* MIX: the weights are an input */
     bool wants_scores, wants_weights, wants_mean, wants_lse;
-    bool decodes;    /* few rows may be computed by cpu_decode.c */
-    float *recalled; /* cpu_decode.c: for side outputs, highest and sum of rows done there */
+    bool decodes;        /* few rows may be computed by cpu_decode.c */
+    float *recalled;     /* cpu_decode.c: for side outputs, highest and sum of rows done there */
+    char *shared_memory; /* of the call; NULL: not taken */
     int32_t shared_slot;
+    uint32_t *mask_bits; /* cpu_mask.c: [batch and query][mask_words]; NULL: not read */
+    int64_t mask_words;
 } attend__call;
 
 /* One query row of a batch: query `query` of head `head`, and the keys first .. last - 1 that

@@ -98,6 +98,10 @@ static int64_t recalled_bytes(const attend__call *call) {
     return c.fits ? (int64_t)c.used : 0;
 }
 
+size_t attend__decode_kept_bytes(const attend__call *call) {
+    return call->recalled != NULL ? (size_t)recalled_bytes(call) : 0;
+}
+
 static int64_t chunk_keys(int64_t keys) {
     int64_t size = ATTEND__DECODE_CHUNK;
     while (size * ATTEND__DECODE_CHUNKS < keys)
@@ -368,6 +372,7 @@ static void cut_all(job *j, const attend_device *device, const demand *d, int64_
 bool attend__decode_run(attend_device *device, const attend_device_plan *plan, attend__call *call) {
     const demand d = demand_of(call);
     call->recalled = NULL;
+    call->shared_memory = NULL;
     call->shared_slot = -1;
     if (d.taken == 0) return false;
     job j = {.call = call, .slot_bytes = slot_bytes(call)};
@@ -376,6 +381,7 @@ bool attend__decode_run(attend_device *device, const attend_device_plan *plan, a
     if (recalled > 0 || cuts) {
         char *const shared =
             attend__cpu_shared_take(device, plan, &call->a->workspace, &call->shared_slot);
+        call->shared_memory = shared;
         if (recalled > 0) call->recalled = (float *)(void *)shared;
         j.slots = shared + recalled;
         if (cuts) cut_all(&j, device, &d, ((int64_t)plan->shared_bytes - recalled) / j.slot_bytes);

@@ -83,6 +83,8 @@ bool attend__decode_plan(const attend_device *device, const attend__call *larges
 /* Computes every sample that attend__decode_takes. True if there is nothing else to do; if not,
  * attend__decode_end must follow. */
 bool attend__decode_run(attend_device *device, const attend_device_plan *plan, attend__call *call);
+/* Of the call's shared memory, from its begin, what still counts after that. */
+size_t attend__decode_kept_bytes(const attend__call *call);
 void attend__decode_end(attend_device *device, attend__call *call);
 /* Highest and sum of rows that were computed here, where side outputs are asked for. */
 void attend__decode_recall(const attend__call *call, const attend__row_set *set);

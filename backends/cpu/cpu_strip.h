@@ -9,12 +9,15 @@
 #define ATTEND_CPU_STRIP_H
 
 #include "cpu_attention.h"
+#include "cpu_carver.h"
 
 /* Most rows of a set: queries and output of as many rows of 128 elements take a fifth of a second-
  * level cache of 1 MB, and a block of keys and values is read 4 times from there for every time
  * from memory. */
 enum { ATTEND__SET_ROWS = 240 };
 enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
+/* Keys of a mask that are read at once, and their words with one more to shift from. */
+enum { ATTEND__MASK_KEYS = 1024, ATTEND__MASK_WORDS = ATTEND__MASK_KEYS / ATTEND__KEEP_KEYS + 1 };
 enum { ATTEND__LEAST_RUN = 8 }; /* keys of a page that is read in place */
 
 typedef struct attend__strip {
@@ -44,6 +47,8 @@ typedef struct attend__row_set {
     attend__next_set next;
     attend__strip *strip;
     int64_t *row_first, *row_last; /* keys that position and length allow a row; both 0: none */
+    uint32_t *mask_bits;           /* [row][MASK_WORDS] */
+    int64_t *mask_base;            /* their first key, of each strip; -1: none yet */
     float *queries, *out;          /* of all strips */
     float *highest;                /* in units of the scores */
     float *sum, *reference;        /* sum of exp(score - reference), in the score's own units */
@@ -88,7 +93,17 @@ typedef struct attend__kv_block {
     int64_t key_ahead, value_ahead; /* bytes to the next block, 0 where that is not known */
 } attend__kv_block;
 
-/* ---- cpu_set.c: rows, strips, and what they may see ---- */
+/* ---- cpu_mask.c: a mask that heads share ---- */
+
+/* Every row of a sample has the same mask. */
+bool attend__mask_common(const attend__call *call);
+/* Of the shared memory of calls up to this one; a plan does not know which masks are broadcast. */
+size_t attend__mask_room(const attend__call *call);
+/* Sets call->mask_bits where the shared memory has room behind its first `used` bytes. */
+void attend__mask_read(attend_device *device, const attend_device_plan *plan, attend__call *call,
+                       size_t used);
+
+/* ---- cpu_row_set.c: rows, strips, and what they may see ---- */
 
 int64_t attend__row_query(const attend__call *call, const attend__row_set *set, int32_t r);
 int64_t attend__row_head(const attend__call *call, const attend__row_set *set, int32_t r);

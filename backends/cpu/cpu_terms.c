@@ -2,7 +2,7 @@
  *
  * The terms of a score in the order of attention.h (scale, softcap, bias, slope), on the strip's
  * scores in lanes: biases pass through the registers as squares of rows and keys. What excludes
- * keys comes as bits from cpu_set.c. */
+ * keys comes as bits from cpu_row_set.c. */
 #include "cpu_strip.h"
 
 static char *row_address(const attend__call *call, const attend__row_set *set, int32_t r,

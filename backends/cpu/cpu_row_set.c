@@ -92,6 +92,8 @@ void attend__set_rows(const attend__call *call, attend__row_set *set, int64_t fi
     set->count = count;
     set_ranges(call, set);
     cut_strips(call, set);
+    for (int32_t s = 0; s < set->strips; s++)
+        set->mask_base[s] = -1;
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
@@ -105,19 +107,59 @@ static uint32_t range_word(int64_t first, int64_t last, int32_t w) {
     return (uint32_t)(below & ~above);
 }
 
-static const uint8_t *mask_bytes(const attend_tensor *t, int64_t offset) {
-    return (const uint8_t *)t->data + t->offset + offset;
+static char *mask_row(const attend__call *call, const attend__row_set *set, int32_t r,
+                      int64_t key) {
+    const attend_tensor *const t = &call->a->mask;
+    return (char *)t->data + t->offset + set->batch * t->strides[0] +
+           attend__row_head(call, set, r) * t->strides[1] +
+           attend__row_query(call, set, r) * t->strides[2] + key * t->strides[3];
 }
 
-static void and_mask(const attend__call *call, const attend__row_set *set, int32_t r,
-                     attend__part part, uint32_t *words) {
+/* Rows of a mask lie far apart, a page of memory or more. They are read MASK_KEYS at a time, which
+ * the processor can guess, and the beginning of the next ones is on its way meanwhile. */
+static void read_mask(const attend__call *call, const attend__row_set *set,
+                      const attend__strip *strip, int64_t base) {
     const attend_tensor *const t = &call->a->mask;
-    const int64_t at = set->batch * t->strides[0] + attend__row_head(call, set, r) * t->strides[1] +
-                       attend__row_query(call, set, r) * t->strides[2] + part.key * t->strides[3];
-    uint32_t bits[ATTEND__KEEP_WORDS] = {0};
-    call->lanes->bits_of_bytes(mask_bytes(t, at), t->strides[3], part.count, bits);
-    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+    const int64_t left = call->covered - base, after = left - ATTEND__MASK_KEYS;
+    const int32_t count = (int32_t)lower(left, ATTEND__MASK_KEYS);
+    char *rows[ATTEND__LANE_ROWS_MOST];
+    for (int32_t i = 0; i < strip->rows; i++) {
+        const int32_t r = strip->row + i;
+        rows[i] = mask_row(call, set, r, base);
+        call->lanes->bits_of_bytes((const uint8_t *)rows[i], t->strides[3], count,
+                                   set->mask_bits + r * ATTEND__MASK_WORDS);
+        rows[i] += ATTEND__MASK_KEYS * t->strides[3];
+    }
+    set->mask_base[strip->index] = base;
+    const attend__lane_rows next = {rows, ATTEND_F32, strip->rows, 1, 64};
+    if (after > 0 && t->strides[3] == 1) call->lanes->prefetch_rows(&next);
+}
+
+/* The keys from `at` on, counted from the first that `bits` has. */
+static void and_mask(const uint32_t *bits, int64_t at, uint32_t *words) {
+    bits += at / ATTEND__KEEP_KEYS;
+    const int32_t shift = (int32_t)(at % ATTEND__KEEP_KEYS);
+    for (int32_t w = 0; shift == 0 && w < ATTEND__KEEP_WORDS; w++)
         words[w] &= bits[w];
+    for (int32_t w = 0; shift != 0 && w < ATTEND__KEEP_WORDS; w++) {
+        const uint64_t two = (uint64_t)bits[w] | (uint64_t)bits[w + 1] << 32;
+        words[w] &= (uint32_t)(two >> shift);
+    }
+}
+
+/* The mask of row r as bits, which begin with key *base. */
+static const uint32_t *mask_of(const attend__call *call, const attend__row_set *set,
+                               const attend__strip *strip, int32_t r, int64_t key, int64_t *base) {
+    const attend_tensor *const t = &call->a->mask;
+    *base = key / ATTEND__MASK_KEYS * ATTEND__MASK_KEYS;
+    if (call->mask_bits != NULL) {
+        const int64_t batch = t->strides[0] == 0 ? 0 : set->batch;
+        *base = 0;
+        return call->mask_bits +
+               (batch * call->queries + attend__row_query(call, set, r)) * call->mask_words;
+    }
+    if (set->mask_base[strip->index] != *base) read_mask(call, set, strip, *base);
+    return set->mask_bits + r * ATTEND__MASK_WORDS;
 }
 
 static void and_bias(const attend__call *call, const attend__row_set *set, int32_t r,
@@ -131,32 +173,53 @@ static void and_bias(const attend__call *call, const attend__row_set *set, int32
         if (bias[k] == -INFINITY) words[k / ATTEND__KEEP_KEYS] &= ~(1u << k % ATTEND__KEEP_KEYS);
 }
 
+/* The bits that all rows have in common: of a mask of keys, or one that is the same in each row. */
+static void common_bits(const attend__call *call, const attend__row_set *set, attend__part part,
+                        uint32_t *common) {
+    const attend_tensor *const t = &call->a->key_mask;
+    uint32_t bits[ATTEND__KEEP_WORDS] = {0};
+    memset(common, 0xff, ATTEND__KEEP_WORDS * sizeof *common);
+    if (attend__given(t)) {
+        const uint8_t *const bytes = (const uint8_t *)t->data + t->offset;
+        memset(common, 0, ATTEND__KEEP_WORDS * sizeof *common);
+        call->lanes->bits_of_bytes(bytes + set->batch * t->strides[0] + part.key * t->strides[1],
+                                   t->strides[1], part.count, common);
+    }
+    if (!attend__mask_common(call)) return;
+    const int32_t covered = (int32_t)attend__between(call->covered - part.key, 0, part.count);
+    call->lanes->bits_of_bytes((const uint8_t *)mask_row(call, set, 0, part.key),
+                               call->a->mask.strides[3], covered, bits);
+    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+        common[w] &= bits[w];
+}
+
 void attend__keep_bits(const attend__call *call, const attend__scratch *scratch,
                        const attend__row_set *set, const attend__strip *strip, attend__part part,
                        bool exact) {
-    const attend_attention *const a = call->a;
     const int32_t lane_rows = call->lanes->lane_rows;
-    uint32_t common[ATTEND__KEEP_WORDS] = {0};
-    memset(common, 0xff, sizeof common);
-    if (attend__given(&a->key_mask)) {
-        const attend_tensor *const t = &a->key_mask;
-        const int64_t at = set->batch * t->strides[0] + part.key * t->strides[1];
-        memset(common, 0, sizeof common);
-        call->lanes->bits_of_bytes(mask_bytes(t, at), t->strides[1], part.count, common);
-    }
+    const bool own_mask = attend__given(&call->a->mask) && !attend__mask_common(call);
+    uint32_t common[ATTEND__KEEP_WORDS];
+    common_bits(call, set, part, common);
+    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
+        common[w] &= range_word(0, part.count, w);
     memset(scratch->keep, 0, (size_t)(ATTEND__KEEP_WORDS * lane_rows) * sizeof *scratch->keep);
     for (int32_t i = 0; i < strip->rows; i++) {
         const int32_t r = strip->row + i;
         const int64_t first = set->row_first[r] - part.key;
         const int64_t last = lower(set->row_last[r] - part.key, part.count);
         if (first >= last || last <= 0) continue;
+        const bool whole = first <= 0 && last == part.count;
         uint32_t words[ATTEND__KEEP_WORDS];
         for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
-            words[w] = range_word(first, last, w) & common[w];
-        /* masks and biases may end before the part does */
+            words[w] = whole ? common[w] : range_word(first, last, w) & common[w];
+        if (own_mask) {
+            int64_t base = 0;
+            const uint32_t *const bits = mask_of(call, set, strip, r, part.key, &base);
+            and_mask(bits, part.key - base, words);
+        }
+        /* a bias may end before the part does */
         const attend__part own = {part.key, (int32_t)last};
-        if (attend__given(&a->mask)) and_mask(call, set, r, own, words);
-        if (exact && attend__given(&a->bias)) and_bias(call, set, r, own, words);
+        if (exact && attend__given(&call->a->bias)) and_bias(call, set, r, own, words);
         for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++)
             scratch->keep[w * lane_rows + i] = words[w];
     }
@@ -222,6 +285,27 @@ static bool read_bits(const attend__call *call, const attend__scratch *scratch,
     return some;
 }
 
+/* Whether every row may use every key of the part, as far as that shows without looking at each. */
+static bool is_open(const attend__call *call, const attend__row_set *set,
+                    const attend__strip *strip, attend__part part, bool *closed) {
+    const int64_t first = part.key, last = part.key + part.count;
+    *closed = false;
+    if (attend__given(&call->a->mask) && !attend__mask_common(call)) return false;
+    bool open = true;
+    for (int32_t i = 0; i < strip->rows && open && !strip->same; i++)
+        open = set->row_first[strip->row + i] <= first && set->row_last[strip->row + i] >= last;
+    if (!call->masked) return open;
+    uint32_t common[ATTEND__KEEP_WORDS], some = 0;
+    common_bits(call, set, part, common);
+    for (int32_t w = 0; w < ATTEND__KEEP_WORDS; w++) {
+        const uint32_t all = range_word(0, part.count, w);
+        some |= common[w] & all;
+        open = open && (common[w] & all) == all;
+    }
+    *closed = some == 0;
+    return open;
+}
+
 bool attend__window_of(const attend__call *call, const attend__scratch *scratch,
                        const attend__row_set *set, const attend__strip *strip, attend__part part,
                        attend__window *window) {
@@ -229,12 +313,13 @@ bool attend__window_of(const attend__call *call, const attend__scratch *scratch,
     const int64_t last = lower(part.key + part.count, strip->last);
     if (first >= last) return false;
     window->part = (attend__part){first, (int32_t)(last - first)};
-    bool open = !call->masked;
-    for (int32_t i = 0; i < strip->rows && open && !strip->same; i++)
-        open = set->row_first[strip->row + i] <= first && set->row_last[strip->row + i] >= last;
-    if (!open) {
+    bool closed;
+    if (!is_open(call, set, strip, window->part, &closed)) {
+        if (closed) return false;
         attend__keep_bits(call, scratch, set, strip, window->part, false);
-        return read_bits(call, scratch, strip, window);
+        if (!read_bits(call, scratch, strip, window)) return false;
+        window->part.count = window->to[strip->vectors - 1]; /* what follows, nobody may use */
+        return true;
     }
     window->open = true;
     for (int32_t v = 0; v < strip->vectors; v++) {
