@@ -92,6 +92,12 @@ void attend__write_lse(const attend__call *call, int64_t batch, const attend__qu
 void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
                             int64_t width, float *sum);
 
+/* Keys that some row may use: from *first to *last - 1; none when both are equal. */
+void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last);
+/* Packs up to strip_rows rows of q. */
+void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
+                          int32_t count, float *strip);
+
 /* ---- cpu_layout.c: where rows lie ---- */
 
 int64_t attend__query_length(const attend__call *call, int64_t batch);

@@ -138,23 +138,6 @@ bool attend__decode_takes(const attend__call *call, int64_t batch) {
     return rows > 0 && rows <= ATTEND__DECODE_ROWS && few;
 }
 
-void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {
-    *first = *last = 0;
-    for (int32_t r = 0; r < count; r++) {
-        if (rows[r].first == rows[r].last) continue;
-        if (*first == *last || rows[r].first < *first) *first = rows[r].first;
-        if (rows[r].last > *last) *last = rows[r].last;
-    }
-}
-
-void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
-                          int32_t count, float *strip) {
-    attend__span spans[ATTEND__STRIP_MOST];
-    for (int32_t r = 0; r < count; r++)
-        spans[r] = attend__query_span(call, &call->a->q, batch, &rows[r]);
-    call->kernels->pack_strip(spans, count, call->depth, strip);
-}
-
 /* Chunks that a sample's rows see: of all heads alike. The first and the last query may see none
  * where others do. */
 static void chunks_of(const attend__call *call, int64_t batch, int64_t *first, int64_t *count) {

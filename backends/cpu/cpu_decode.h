@@ -69,12 +69,6 @@ void attend__decode_chunk(const attend__call *call, const attend__decode_scratch
 
 /* ---- cpu_decode.c ---- */
 
-/* Keys that some row may use: from *first to *last - 1; none when both are equal. */
-void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last);
-/* Packs up to strip_rows rows of q. */
-void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
-                          int32_t count, float *strip);
-
 /* The sample's rows are computed here, and not in row sets. */
 bool attend__decode_takes(const attend__call *call, int64_t batch);
 /* Adds what `largest` may need. False if that does not fit in memory. */

@@ -250,3 +250,20 @@ void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t que
     call->kernels->scale_row(sum, width, 1.0f / (float)call->heads);
     call->kernels->narrow(sum, width, to);
 }
+
+void attend__rows_range(const attend__query *rows, int32_t count, int64_t *first, int64_t *last) {
+    *first = *last = 0;
+    for (int32_t r = 0; r < count; r++) {
+        if (rows[r].first == rows[r].last) continue;
+        if (*first == *last || rows[r].first < *first) *first = rows[r].first;
+        if (rows[r].last > *last) *last = rows[r].last;
+    }
+}
+
+void attend__pack_queries(const attend__call *call, int64_t batch, const attend__query *rows,
+                          int32_t count, float *strip) {
+    attend__span spans[ATTEND__STRIP_MOST];
+    for (int32_t r = 0; r < count; r++)
+        spans[r] = attend__query_span(call, &call->a->q, batch, &rows[r]);
+    call->kernels->pack_strip(spans, count, call->depth, strip);
+}
