@@ -84,6 +84,9 @@ static int64_t set_size(const attend_device *device, const attend__call *call) {
     return (rows + unit - 1) / unit * unit;
 }
 
+/* Multiplications of a call that is over before what it prefetches arrives. */
+#define SMALL_WORK 1e6
+
 /* Sets that a worker takes at once: within them it knows what comes next. */
 static int64_t chunk_size(const attend_device *device, const attend__cpu_work *work) {
     if (attend__cpu_workers(device, work) <= 1) return work->count > 0 ? work->count : 1;
@@ -304,6 +307,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
                     (double)call->keys * (double)(call->depth + call->columns);
     }
     j.sets = work.count;
+    j.call.small = attend__cpu_workers(device, &work) <= 1 && work.work < SMALL_WORK;
     j.chunk = mean ? 1 : chunk_size(device, &work);
     work.count = (j.sets + j.chunk - 1) / j.chunk;
     attend__cpu_tasks(device, plan, &work);

@@ -29,6 +29,7 @@ typedef struct attend__call {
     int64_t covered;    /* keys that mask and bias have */
     bool masked;        /* a mask or key mask excludes keys */
     bool terms;         /* more than position and length changes or excludes scores */
+    bool small;         /* all of it lies in the first cache or soon will */
     bool given_weights; /* MIX: the weights are an input */
     bool wants_scores, wants_weights, wants_mean, wants_lse;
     bool decodes;        /* few rows may be computed by cpu_decode.c */

@@ -24,7 +24,7 @@ static int64_t to_next_block(const attend__call *call, const attend_tensor *t,
     if (t->strides[3] != 1 || t->type != ATTEND_F32 || call->paged) return 0;
     if (part.key + part.count < set->last)
         return ATTEND__LANE_KEYS * t->strides[2] * (int64_t)sizeof(float);
-    if (!set->next.known || call->key_rows == 0) return 0;
+    if (!set->next.known || call->small || call->key_rows == 0) return 0;
     const attend__run here =
         attend__run_at(call, t, NULL, set->batch, set->group, part.key, part.count);
     const attend__run there = attend__run_at(call, t, NULL, set->next.batch, set->next.group, 0, 1);

@@ -172,7 +172,8 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
     memcpy(mix.ends, window.to, sizeof mix.ends);
     mix.fresh = !strip->begun;
     strip->begun = true;
-    if (block->part.key + block->part.count >= strip->last) prefetch_rows(call, set, strip);
+    if (!call->small && block->part.key + block->part.count >= strip->last)
+        prefetch_rows(call, set, strip);
     call->lanes->mix(&mix);
 }
 
