@@ -27,8 +27,10 @@ typedef struct kernel_work {
     union {
         attend__dots dots;
         attend__soften soften;
-        attend__mix mix;
-        attend__matrix matrix;
+        attend__lane_dots lane_dots;
+        attend__lane_soften lane_soften;
+        attend__lane_mix lane_mix;
+        attend__lane_rows lane_rows;
         attend__tile tile;
         attend__w_block w_block;
         attend__norm_scale scale;
@@ -54,7 +56,8 @@ typedef struct kernel_kind {
 } kernel_kind;
 
 /* Each ends with a stem of NULL. */
-extern const kernel_kind kernel_kinds_attention[], kernel_kinds_stages[], kernel_kinds_calls[];
+extern const kernel_kind kernel_kinds_attention[], kernel_kinds_lanes[], kernel_kinds_stages[],
+    kernel_kinds_calls[];
 
 static const double KERNEL_UNIT = 0x1p-24; /* half a unit in the last place of 1 */
 

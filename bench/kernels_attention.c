@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kernels of attention: a strip of query rows against a block of keys, and the passes over rows
- * of scores. Everything lies in the first two caches, as it does inside attention. */
+ * The kernels of attention of few rows: a strip of query rows against a block of keys, and the
+ * passes over rows of scores. Everything lies in the first two caches, as it does inside attention.
+ */
 #include "kernels.h"
 
 #include <math.h>
@@ -153,85 +154,9 @@ static void check_dots(kernel_work *w) {
         }
 }
 
-/* ---- out = out shrink + weights values, size = head size ---- */
-
-/* A shrink of 1/2 keeps the sums of all runs bounded. */
-enum { MIX_WEIGHTS, MIX_VALUES, MIX_SHRINK, MIX_OUT };
-
-static void make_mix(kernel_work *w) {
-    const int32_t rows = table(w)->strip_rows;
-    float *const weights = kernel_memory(w, (int64_t)rows * STRIDE),
-                 *const values = kernel_memory(w, KEYS * w->size),
-                 *const shrink = kernel_memory(w, rows),
-                 *const out = kernel_memory(w, rows * w->size);
-    kernel_fill(weights, (int64_t)rows * STRIDE, 0, 1);
-    kernel_fill(values, KEYS * w->size, -1, 1);
-    kernel_fill(shrink, rows, 0.5f, 0.5f);
-    kernel_fill(out, rows * w->size, 1, 1);
-    w->call.mix =
-        (attend__mix){weights, values, shrink, out, w->size, w->size, w->size, rows, KEYS};
-    w->flops = 2.0 * rows * (KEYS + 1) * (double)w->size;
-    w->bytes = 4.0 * ((2.0 * rows + KEYS) * (double)w->size + (double)rows * KEYS);
-}
-
-static bool run_mix(void *work, char *reason) {
-    kernel_work *const w = work;
-    (void)reason;
-    table(w)->mix(&w->call.mix);
-    return true;
-}
-
-static void check_mix(kernel_work *w) {
-    const attend__mix *const t = &w->call.mix;
-    for (int32_t r = 0; r < t->rows; ++r)
-        for (int64_t e = 0; e < t->columns; ++e) {
-            double sum = 0.5, size = 0.5;
-            for (int32_t k = 0; k < KEYS; ++k) {
-                const double term =
-                    (double)t->weights[r * STRIDE + k] * (double)t->values[k * t->value_stride + e];
-                sum += term;
-                size += fabs(term);
-            }
-            kernel_compare(w, (double)t->out[r * t->out_stride + e], sum,
-                           KERNEL_UNIT * (2 * sqrt((double)KEYS) + 8) * size);
-        }
-}
-
-/* ---- packing of a block of keys, size = head size ---- */
-
-enum { PACK_KEYS, PACK_PANELS };
-
-static void make_pack(kernel_work *w) {
-    const int64_t count = KEYS * w->size;
-    float *const keys = kernel_memory(w, count);
-    kernel_fill(keys, count, -1, 1);
-    kernel_memory(w, count);
-    w->call.matrix = (attend__matrix){(const char *)keys, ATTEND_F32, w->size, 1};
-    w->bytes = 8.0 * (double)count;
-}
-
-static bool run_pack(void *work, char *reason) {
-    kernel_work *const w = work;
-    (void)reason;
-    table(w)->pack_keys(&w->call.matrix, 0, KEYS, w->size, w->block[PACK_PANELS]);
-    return true;
-}
-
-static void check_pack(kernel_work *w) {
-    const int32_t lanes = table(w)->lanes;
-    for (int64_t c = 0; c < KEYS; ++c)
-        for (int64_t d = 0; d < w->size; ++d) {
-            const int64_t at = (c / lanes * w->size + d) * lanes + c % lanes;
-            kernel_compare(w, (double)w->block[PACK_PANELS][at],
-                           (double)w->block[PACK_KEYS][c * w->size + d], 0);
-        }
-}
-
 const kernel_kind kernel_kinds_attention[] = {
     {"exp", {4096}, true, make_exp, run_exp, check_exp},
     {"softmax", {128, 512, 4096}, true, make_softmax, run_softmax, check_softmax},
     {"scores-tile", {64, 128}, true, make_dots, run_dots, check_dots},
-    {"mix-tile", {64, 128}, true, make_mix, run_mix, check_mix},
-    {"pack-keys", {64}, true, make_pack, run_pack, check_pack},
     {0},
 };

@@ -24,8 +24,8 @@ static const attend__cpu_kernels *const tables[] = {
 #include "cpu_kernels.inc"
 #undef ATTEND_X
 };
-static const kernel_kind *const kinds[] = {kernel_kinds_attention, kernel_kinds_stages,
-                                           kernel_kinds_calls};
+static const kernel_kind *const kinds[] = {kernel_kinds_lanes, kernel_kinds_attention,
+                                           kernel_kinds_stages, kernel_kinds_calls};
 enum {
     TABLE_COUNT = sizeof tables / sizeof tables[0],
     KIND_LISTS = sizeof kinds / sizeof kinds[0],

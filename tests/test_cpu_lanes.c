@@ -27,8 +27,7 @@ static keys random_keys(int count, int depth) {
     const bool across = lane_random_in(0, 2) == 0;
     const int64_t wide = (across ? count : depth) + lane_random_in(0, 3);
     keys m = {.stride = across ? 1 : wide, .step = across ? wide : 1};
-    const int64_t last = (count - 1) * m.stride + (depth - 1) * m.step;
-    m.memory = random_floats(depth > 0 ? last + 1 : 0);
+    m.memory = random_floats(depth > 0 ? (count - 1) * m.stride + (depth - 1) * m.step + 1 : 0);
     return m;
 }
 
@@ -289,7 +288,7 @@ static float score_of(int kind, int j, int count) {
 
 static void check_lane(const attend__lane_kernels *k, const attend__lane_soften *s, int r,
                        const float *x, float earlier, float sum_before) {
-    const float after = s->block_highest[r] > earlier ? s->block_highest[r] : earlier;
+    const float after = fmaxf(s->block_highest[r], earlier);
     const double base = after == -INFINITY ? 0 : (double)after, factor = (double)s->factor;
     if (r % 8 == WITH_NAN || r % 8 == WITH_INFINITY) {
         assert_true(isnan(s->sum[r]));

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What attention needs of an instruction set: one table for each, filled by attention_tmpl.h. The
- * keys of a row are taken in blocks of 256, query rows in strips that fill the registers:
+ * What few query rows, and softmax by itself, need of an instruction set: one table for each,
+ * filled by attention_tmpl.h. The keys of a row are taken in blocks of 256, query rows in strips
+ * that fill the registers; the product with the values is mix_list of decode_kernels.h:
  *
  *            keys of a block, in panels of `lanes`          values of a block
  *            +---------+---------+-   -+---------+          +- columns -+
  *            | [D]     |         |     |         |      key |           |
  *            | [lanes] |         | ... |         |          |           |
  *   strip    +---------+---------+-   -+---------+          |           |
- *   [D]      | scores = scale * q . k, softened  |-- mix -> | out = out * shrink
+ *   [D]      | scores = scale * q . k, softened  |--------> | out = out * shrink
  *   [strip_  | to weights: [rows][SCORE_STRIDE]  |          |     + weights values
  *     rows]  +-----------------------------------+          +-----------+
  *
@@ -28,13 +29,6 @@ enum {
     ATTEND__SCORE_STRIDE = 256 + 16, /* 16: rows of a strip start in different sets of a cache */
     ATTEND__STRIP_MOST = 12          /* largest strip_rows of all tables */
 };
-
-/* Rows of elements, strides in elements. */
-typedef struct attend__matrix {
-    const char *first;
-    attend_type type;
-    int64_t row_stride, column_stride;
-} attend__matrix;
 
 /* scores[r][c] = scale * sum over d of strip[d][r] panels[c / lanes][d][c % lanes], all lanes of
  * `panel_count` panels. Writes up to strip_rows rows. */
@@ -58,34 +52,13 @@ typedef struct attend__soften {
     int32_t rows, from, to;
 } attend__soften;
 
-/* out[r][e] = out[r][e] * shrink[r] + sum over k < keys of weights[r][k] values[k][e], the sum from
- * 0 upwards in k. columns: a multiple of lanes, all read and written. Reads and writes up to
- * strip_rows rows. */
-typedef struct attend__mix {
-    const float *weights; /* stride SCORE_STRIDE */
-    const float *values;
-    const float *shrink;
-    float *out;
-    int64_t value_stride, out_stride, columns;
-    int32_t rows, keys;
-} attend__mix;
-
 typedef struct attend__attention_kernels {
     int32_t strip_rows;
     int32_t lanes;
-    const char *tile; /* "12x32" */
     /* strip[d][strip_rows] = row r's element d; rows from `count` on are 0. */
     void (*pack_strip)(const attend__span *rows, int32_t count, int64_t depth, float *strip);
-    /* Keys of columns from .. to - 1; keys->first is column `from`. The other lanes of the panels
-     * touched become 0; panels[p] starts at p * lanes * depth. */
-    void (*pack_keys)(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth,
-                      float *panels);
-    /* `count` rows of `columns` elements, each filled up with 0 to a multiple of lanes. */
-    void (*pack_values)(const attend__matrix *values, int32_t count, int64_t columns,
-                        float *packed);
     void (*dots)(const attend__dots *dots);
     void (*soften)(const attend__soften *soften);
-    void (*mix)(const attend__mix *mix);
 
     /* On n consecutive floats. */
     void (*scale_row)(float *x, int64_t n, float factor); /* x * factor + 0: no -0 */

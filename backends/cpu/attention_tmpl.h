@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The kernels of attention over the vector verbs; contract and picture in attention_kernels.h. A
- * tile of sums stays in registers while keys (dots) or values (mix) stream past, as in a matrix
- * product (Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication"); the
- * softmax between them is the online one of Milakov & Gimelshein 2018 (arXiv:1805.02867), on a
- * strip of scores that lies in the first-level cache. */
+ * tile of sums stays in registers while keys stream past, as in a matrix product (Goto & van de
+ * Geijn 2008, "Anatomy of high-performance matrix multiplication"); the softmax between them is the
+ * online one of Milakov & Gimelshein 2018 (arXiv:1805.02867), on a strip of scores that lies in the
+ * first-level cache. */
 #ifndef ATTEND_CPU_ATTENTION_TMPL_H
 #define ATTEND_CPU_ATTENTION_TMPL_H
 
@@ -66,32 +66,6 @@ static void pack_strip(const attend__span *rows, int32_t count, int64_t depth, f
     }
 }
 
-static void pack_keys(const attend__matrix *keys, int32_t from, int32_t to, int64_t depth,
-                      float *panels) {
-    const int64_t bytes = keys->type == ATTEND_F32 ? 4 : 2;
-    for (int32_t panel = from / VF_LANES; panel * VF_LANES < to; panel++) {
-        const char *first[VF_LANES];
-        for (int i = 0; i < VF_LANES; i++) {
-            const int32_t key = panel * VF_LANES + i;
-            const bool inside = key >= from && key < to;
-            first[i] = inside ? keys->first + (key - from) * keys->row_stride * bytes : NULL;
-        }
-        transpose_rows(first, keys->type, keys->column_stride, depth,
-                       panels + panel * VF_LANES * depth, VF_LANES, VF_LANES);
-    }
-}
-
-static void pack_values(const attend__matrix *values, int32_t count, int64_t columns,
-                        float *packed) {
-    const int64_t bytes = values->type == ATTEND_F32 ? 4 : 2;
-    for (int32_t k = 0; k < count; k++) {
-        const char *const row = values->first + k * values->row_stride * bytes;
-        for (int64_t e = 0; e < columns; e += VF_LANES, packed += VF_LANES)
-            vf_store(packed, load_columns(row + e * values->column_stride * bytes, values->type,
-                                          values->column_stride, rest_of(columns, e)));
-    }
-}
-
 /* ---- products ------------------------------------------------------------------------------- */
 
 VF_INLINE void dots_tile(const int rows, const int panels, const attend__dots *t, int32_t panel) {
@@ -145,50 +119,6 @@ static void dots(const attend__dots *t) {
 #define ATTEND_X(rows, vectors)                                                                    \
     case rows:                                                                                     \
         dots_rows(rows, vectors, t);                                                               \
-        break;
-        STRIP_VARIANTS(ATTEND_X)
-#undef ATTEND_X
-    default:
-        break;
-    }
-}
-
-VF_INLINE void mix_tile(const int rows, const int vectors, const attend__mix *t, int64_t column) {
-    const float *values = t->values + column;
-    vf sum[STRIP_ROWS][WIDEST_TILE];
-    VF_UNROLL for (int r = 0; r < rows; r++) {
-        VF_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_zero();
-    }
-    for (int32_t k = 0; k < t->keys; k++, values += t->value_stride) {
-        vf value[WIDEST_TILE];
-        VF_UNROLL for (int v = 0; v < vectors; v++) value[v] = vf_load(values + v * VF_LANES);
-        VF_UNROLL for (int r = 0; r < rows; r++) {
-            const vf w = vf_set(t->weights[r * ATTEND__SCORE_STRIDE + k]);
-            VF_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_fma(w, value[v], sum[r][v]);
-        }
-    }
-    VF_UNROLL for (int r = 0; r < rows; r++) {
-        const vf shrink = vf_set(t->shrink[r]);
-        VF_UNROLL for (int v = 0; v < vectors; v++) {
-            float *const at = t->out + r * t->out_stride + column + v * VF_LANES;
-            vf_store(at, vf_fma(vf_load(at), shrink, sum[r][v]));
-        }
-    }
-}
-
-VF_INLINE void mix_rows(const int rows, const int vectors, const attend__mix *t) {
-    int64_t e = 0;
-    for (; e + vectors * VF_LANES <= t->columns; e += vectors * VF_LANES)
-        mix_tile(rows, vectors, t, e);
-    for (; e < t->columns; e += VF_LANES)
-        mix_tile(rows, 1, t, e);
-}
-
-static void mix(const attend__mix *t) {
-    switch (variant(t->rows)) {
-#define ATTEND_X(rows, vectors)                                                                    \
-    case rows:                                                                                     \
-        mix_rows(rows, vectors, t);                                                                \
         break;
         STRIP_VARIANTS(ATTEND_X)
 #undef ATTEND_X
@@ -334,13 +264,9 @@ static void weigh_row(float *x, int64_t n, float highest, float factor) {
 static const attend__attention_kernels attention_kernels = {
     .strip_rows = STRIP_ROWS,
     .lanes = VF_LANES,
-    .tile = STRIP_TILE,
     .pack_strip = pack_strip,
-    .pack_keys = pack_keys,
-    .pack_values = pack_values,
     .dots = dots,
     .soften = soften,
-    .mix = mix,
     .scale_row = scale_row,
     .finite_row = finite_row,
     .cap_row = cap_row,

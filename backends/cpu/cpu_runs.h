@@ -7,6 +7,13 @@
 
 #include "cpu_attention.h"
 
+/* Rows of elements, strides in elements. */
+typedef struct attend__matrix {
+    const char *first;
+    attend_type type;
+    int64_t row_stride, column_stride;
+} attend__matrix;
+
 /* Keys of a sample that lie at one distance from each other. */
 typedef struct attend__run {
     attend__matrix rows;

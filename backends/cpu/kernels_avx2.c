@@ -8,7 +8,6 @@
 /* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency
  * of fma. */
 enum { STRIP_ROWS = 6 };
-#define STRIP_TILE "6x16"
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 2) X(6, 2)
 
 /* Vectors of a strip of rows in lanes, and sums of a tile beside those and one more. */

@@ -8,7 +8,6 @@
 /* Rows of a strip, and tiles of (rows, vectors) whose sums fit the registers and hide the latency
  * of fma: 4 cycles on 4 pipes need 16 of them. */
 enum { STRIP_ROWS = 6 };
-#define STRIP_TILE "6x16"
 #define STRIP_VARIANTS(X) X(1, 4) X(2, 4) X(4, 4) X(6, 4)
 
 /* Vectors of a strip of rows in lanes, and sums of a tile beside those and one more. */
