@@ -16,8 +16,11 @@
  * from memory. */
 enum { ATTEND__SET_ROWS = 240 };
 enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
-/* Keys of a mask that are read at once, and their words with one more to shift from. */
-enum { ATTEND__MASK_KEYS = 1024, ATTEND__MASK_WORDS = ATTEND__MASK_KEYS / ATTEND__KEEP_KEYS + 1 };
+/* Keys of a mask that are read at once, and their words with room for a block from the last. */
+enum {
+    ATTEND__MASK_KEYS = 1024,
+    ATTEND__MASK_WORDS = ATTEND__MASK_KEYS / ATTEND__KEEP_KEYS + ATTEND__KEEP_WORDS
+};
 enum { ATTEND__LEAST_RUN = 8 }; /* keys of a page that is read in place */
 
 typedef struct attend__strip {
