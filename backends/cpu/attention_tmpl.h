@@ -68,36 +68,54 @@ static void pack_strip(const attend__span *rows, int32_t count, int64_t depth, f
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-VF_INLINE void dots_tile(const int rows, const int panels, const attend__dots *t, int32_t panel) {
-    const int64_t panel_size = t->depth * VF_LANES;
-    const float *const keys = t->panels + panel * panel_size;
-    float *const scores = t->scores + panel * VF_LANES;
-    int64_t begin = 0;
-    do {
-        const int64_t end = t->depth - begin > PARTIAL_DEPTH ? begin + PARTIAL_DEPTH : t->depth;
-        vf sum[STRIP_ROWS][WIDEST_TILE];
+/* Sums of `halves` partials grow side by side: more of them than the adders need time for. */
+VF_INLINE int64_t dots_partials(const int rows, const int panels, const int halves,
+                                const attend__dots *t, int32_t panel, int64_t begin) {
+    const int64_t panel_size = t->depth * VF_LANES, each = PARTIAL_DEPTH * VF_LANES;
+    const int64_t left = t->depth - begin;
+    const int64_t count = left < PARTIAL_DEPTH ? left : PARTIAL_DEPTH;
+    const float *keys = t->panels + panel * panel_size + begin * VF_LANES;
+    const float *strip = t->strip + begin * STRIP_ROWS;
+    vf sum[2][STRIP_ROWS][WIDEST_TILE];
+    VF_UNROLL for (int h = 0; h < halves; h++) {
         VF_UNROLL for (int r = 0; r < rows; r++) {
-            VF_UNROLL for (int p = 0; p < panels; p++) sum[r][p] = vf_zero();
+            VF_UNROLL for (int p = 0; p < panels; p++) sum[h][r][p] = vf_zero();
         }
-        for (int64_t d = begin; d < end; d++) {
+    }
+    for (int64_t d = 0; d < count; d++, keys += VF_LANES, strip += STRIP_ROWS) {
+        VF_UNROLL for (int h = 0; h < halves; h++) {
             vf k[WIDEST_TILE];
             VF_UNROLL for (int p = 0; p < panels; p++) {
-                k[p] = vf_load(keys + p * panel_size + d * VF_LANES);
+                k[p] = vf_load(keys + p * panel_size + h * each);
             }
             VF_UNROLL for (int r = 0; r < rows; r++) {
-                const vf q = vf_set(t->strip[d * STRIP_ROWS + r]);
-                VF_UNROLL for (int p = 0; p < panels; p++) sum[r][p] = vf_fma(q, k[p], sum[r][p]);
+                const vf q = vf_set(strip[h * PARTIAL_DEPTH * STRIP_ROWS + r]);
+                VF_UNROLL for (int p = 0; p < panels; p++) {
+                    sum[h][r][p] = vf_fma(q, k[p], sum[h][r][p]);
+                }
             }
         }
-        const bool first = begin == 0, last = end == t->depth;
-        VF_UNROLL for (int r = 0; r < rows; r++) {
-            VF_UNROLL for (int p = 0; p < panels; p++) {
-                float *const at = scores + r * ATTEND__SCORE_STRIDE + p * VF_LANES;
-                const vf total = first ? sum[r][p] : vf_add(vf_load(at), sum[r][p]);
-                vf_store(at, last ? vf_mul(total, vf_set(t->scale)) : total);
-            }
+    }
+    const int64_t end = begin + count + (halves - 1) * PARTIAL_DEPTH;
+    VF_UNROLL for (int r = 0; r < rows; r++) {
+        VF_UNROLL for (int p = 0; p < panels; p++) {
+            float *const at = t->scores + r * ATTEND__SCORE_STRIDE + (panel + p) * VF_LANES;
+            vf total = begin == 0 ? sum[0][r][p] : vf_add(vf_load(at), sum[0][r][p]);
+            if (halves == 2) total = vf_add(total, sum[1][r][p]);
+            vf_store(at, end == t->depth ? vf_mul(total, vf_set(t->scale)) : total);
         }
-        begin = end;
+    }
+    return end;
+}
+
+VF_INLINE void dots_tile(const int rows, const int panels, const attend__dots *t, int32_t panel) {
+    const int halves = rows * panels <= 8 ? 2 : 1;
+    int64_t begin = 0;
+    while (halves == 2 && t->depth - begin >= 2 * PARTIAL_DEPTH)
+        begin = dots_partials(rows, panels, 2, t, panel, begin);
+    do {
+        if (begin == t->depth && begin > 0) return;
+        begin = dots_partials(rows, panels, 1, t, panel, begin);
     } while (begin < t->depth);
 }
 
@@ -105,6 +123,8 @@ VF_INLINE void dots_rows(const int rows, const int panels, const attend__dots *t
     int32_t p = 0;
     for (; p + panels <= t->panel_count; p += panels)
         dots_tile(rows, panels, t, p);
+    for (; panels > 2 && p + 2 <= t->panel_count; p += 2)
+        dots_tile(rows, 2, t, p);
     for (; p < t->panel_count; p++)
         dots_tile(rows, 1, t, p);
 }

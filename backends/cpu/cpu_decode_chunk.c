@@ -176,8 +176,18 @@ static void score_panels(const chunk *c, attend__block block) {
     }
 }
 
+/* As many keys as fill a third of a first-level cache of 48 KB, but enough for a tile of dots. */
+static int32_t group_keys(const chunk *c) {
+    const int32_t lanes = c->call->kernels->lanes;
+    const int64_t bytes = lanes * c->call->depth * (int64_t)sizeof(float);
+    int32_t panels = c->kernels->group_panels;
+    while (panels > 2 && panels * bytes > 16384)
+        panels /= 2;
+    return panels * lanes;
+}
+
 static void score_rows(const chunk *c, attend__block block) {
-    const int32_t lanes = c->call->kernels->lanes, group = lanes * c->kernels->group_panels;
+    const int32_t lanes = c->call->kernels->lanes, group = group_keys(c);
     for (int32_t begin = block.from / lanes * lanes; begin < block.to; begin += group) {
         const int32_t rest = block.to - begin, first = block.from > begin ? block.from - begin : 0;
         attend__list_keys keys = {.list = c->keys,

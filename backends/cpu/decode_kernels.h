@@ -48,7 +48,7 @@ typedef struct attend__list_mix {
 } attend__list_mix;
 
 typedef struct attend__decode_kernels {
-    int32_t group_panels; /* that fit the first-level cache, whole tiles of dots */
+    int32_t group_panels; /* at most so many at a time */
     void (*pack_list)(const attend__list_keys *keys);
     void (*mix_list)(const attend__list_mix *mix);
     void (*prefetch)(const char *p, int64_t bytes);
