@@ -36,9 +36,13 @@ typedef struct job {
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
+static int64_t limit_of(const attend__call *call) {
+    return call->a->k.type == ATTEND_F32 ? ATTEND__DECODE_ROWS_F32 : ATTEND__DECODE_ROWS;
+}
+
 static int64_t most_rows(const attend__call *call) {
-    const int64_t rows = call->queries * call->shared;
-    return rows < ATTEND__DECODE_ROWS ? rows : ATTEND__DECODE_ROWS;
+    const int64_t rows = call->queries * call->shared, limit = limit_of(call);
+    return rows < limit ? rows : limit;
 }
 
 static attend__partial carve_partial(attend__carver *c, const attend__call *call, int64_t rows) {
@@ -135,7 +139,7 @@ bool attend__decode_takes(const attend__call *call, int64_t batch) {
     const int64_t rows = attend__query_length(call, batch) * call->shared;
     const bool few =
         rows <= ATTEND__DECODE_FEW || attend__key_length(call, batch) >= ATTEND__DECODE_KEYS;
-    return rows > 0 && rows <= ATTEND__DECODE_ROWS && few;
+    return rows > 0 && rows <= limit_of(call) && few;
 }
 
 /* Chunks that a sample's rows see: of all heads alike. The first and the last query may see none

@@ -14,8 +14,11 @@
 #include "decode_kernels.h"
 
 enum {
-    ATTEND__DECODE_ROWS = 16, /* most rows of a group that are computed this way */
-    ATTEND__DECODE_FEW = 4,   /* the most over fewer keys than these, where a strip costs less */
+    /* Most rows of a group that are computed this way: strips of more are faster, but over 16-bit
+     * and int8 keys, which they copy, they only catch up there. */
+    ATTEND__DECODE_ROWS = 64,
+    ATTEND__DECODE_ROWS_F32 = 24,
+    ATTEND__DECODE_FEW = 4, /* the most over fewer keys than these, where a strip costs less */
     ATTEND__DECODE_KEYS = 512,
     ATTEND__DECODE_CHUNK = 512, /* least keys of a chunk: whole blocks */
     ATTEND__DECODE_CHUNKS = 32, /* most chunks of a sample; a chunk grows twofold before that */
