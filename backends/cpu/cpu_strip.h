@@ -11,9 +11,9 @@
 #include "cpu_attention.h"
 #include "cpu_carver.h"
 
-/* Most rows of a set: queries and output of as many rows of 128 elements take a fifth of a second-
- * level cache of 1 MB, and a block of keys and values is read 4 times from there for every time
- * from memory. */
+/* Most rows of a set: queries and output of as many rows of 128 elements take a quarter of a
+ * second- level cache of 1 MB, and a block of keys and values is read 5 times from there for every
+ * time from memory. */
 enum { ATTEND__SET_ROWS = 240 };
 enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
 /* Keys of a mask that are read at once, and their words with room for a block from the last. */
