@@ -58,6 +58,9 @@ typedef struct attend__block {
 
 attend__call attend__call_of(const attend_device *device, attend_operation operation,
                              const attend_attention *a);
+/* Keys *first .. *last - 1 of 0 .. end - 1 that position and key range allow; both 0: none. */
+void attend__key_range(const attend__call *call, int64_t position, int64_t end, int64_t *first,
+                       int64_t *last);
 /* Row `index` (query * shared + head in group) of a batch and group. */
 attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,
                                int64_t index);
@@ -87,6 +90,7 @@ float attend__sink_weight(float sink);
  */
 void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row,
                    attend__block block, float highest, float sum, float *x);
+float *attend__lse_at(const attend__call *call, int64_t batch, int64_t head, int64_t query);
 void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row,
                        float highest, float sum);
 /* sum[0 .. width - 1]: sums over heads of the weights of keys `key` .. */
@@ -120,6 +124,7 @@ typedef struct attend__values {
     const float *first;
     int64_t stride;
 } attend__values;
+
 /* ---- cpu_side_outputs.c ---- */
 
 /* Packed batches: 0 in the padding's rows `first` .. of a batch and group, or its mean's. */

@@ -37,16 +37,10 @@ static void set_ranges(const attend__call *call, attend__row_set *set) {
     const bool moves = a->causal || a->window_left >= 0 || a->window_right >= 0;
     const int64_t origin = moves ? attend__position_of(call, set->batch, 0) : 0;
     for (int32_t r = 0; r < set->count; r++) {
-        const int64_t query = attend__row_query(call, set, r), position = origin + query;
-        int64_t first = a->key_begin, last = end;
-        if (a->causal && position < last - 1) last = position + 1;
-        if (a->window_right >= 0 && position < last - 1 - a->window_right)
-            last = position + a->window_right + 1;
-        if (a->window_left >= 0 && position > a->window_left && position - a->window_left > first)
-            first = position - a->window_left;
-        const bool none = query >= length || first >= last;
-        set->row_first[r] = none ? 0 : first;
-        set->row_last[r] = none ? 0 : last;
+        const int64_t query = attend__row_query(call, set, r);
+        set->row_first[r] = set->row_last[r] = 0;
+        if (query < length)
+            attend__key_range(call, origin + query, end, &set->row_first[r], &set->row_last[r]);
     }
 }
 
@@ -344,14 +338,6 @@ static void finish_sink(attend__row_set *set, int32_t r, double sink, double *ls
     set->tail[r] = small ? 0x1p-100f : 1.0f;
 }
 
-static void write_lse(const attend__call *call, const attend__row_set *set, int32_t r, double lse) {
-    const attend_tensor *const t = &call->a->lse;
-    const attend__place place = attend__place_of(call, set->batch, attend__row_query(call, set, r));
-    const int64_t at = t->offset + place.batch * t->strides[0] +
-                       attend__row_head(call, set, r) * t->strides[1] + place.row * t->strides[2];
-    ((float *)t->data)[at] = (float)lse;
-}
-
 static void finish_row(const attend__call *call, attend__row_set *set, int32_t r, int64_t length) {
     const bool past = attend__row_query(call, set, r) >= length;
     double lse = (double)set->reference[r] + log((double)set->sum[r]);
@@ -367,7 +353,9 @@ static void finish_row(const attend__call *call, attend__row_set *set, int32_t r
             finish_sink(set, r, sink, &lse);
         }
     }
-    if (call->wants_lse) write_lse(call, set, r, lse);
+    if (call->wants_lse)
+        *attend__lse_at(call, set->batch, attend__row_head(call, set, r),
+                        attend__row_query(call, set, r)) = (float)lse;
 }
 
 void attend__finish_rows(const attend__call *call, attend__row_set *set) {

@@ -106,24 +106,28 @@ int64_t attend__position_of(const attend__call *call, int64_t batch, int64_t que
     return query + attend__between(a->query_offset, -far, far) + attend__between(each, -far, far);
 }
 
+void attend__key_range(const attend__call *call, int64_t position, int64_t end, int64_t *first,
+                       int64_t *last) {
+    const attend_attention *const a = call->a;
+    *first = a->key_begin;
+    *last = end;
+    if (a->causal && position < *last - 1) *last = position + 1;
+    if (a->window_right >= 0 && position < *last - 1 - a->window_right)
+        *last = position + a->window_right + 1;
+    if (a->window_left >= 0 && position > a->window_left && position - a->window_left > *first)
+        *first = position - a->window_left;
+    if (*first >= *last) *first = *last = 0;
+}
+
 attend__query attend__query_of(const attend__call *call, int64_t batch, int64_t group,
                                int64_t index) {
-    const attend_attention *const a = call->a;
     attend__query row = {0};
     row.query = index / call->shared;
     row.head = group * call->shared + index % call->shared;
     row.past_length = row.query >= attend__query_length(call, batch);
     if (row.past_length) return row;
     const int64_t position = attend__position_of(call, batch, row.query);
-    int64_t first = a->key_begin, last = attend__key_limit(call, batch);
-    if (a->causal && position < last - 1) last = position + 1;
-    if (a->window_right >= 0 && position < last - 1 - a->window_right)
-        last = position + a->window_right + 1;
-    if (a->window_left >= 0 && position > a->window_left && position - a->window_left > first)
-        first = position - a->window_left;
-    if (first >= last) return row;
-    row.first = first;
-    row.last = last;
+    attend__key_range(call, position, attend__key_limit(call, batch), &row.first, &row.last);
     return row;
 }
 
@@ -231,13 +235,17 @@ void attend__weigh(const attend__call *call, int64_t batch, const attend__query 
         x[c] = keep[c] ? NAN : 0.0f;
 }
 
+float *attend__lse_at(const attend__call *call, int64_t batch, int64_t head, int64_t query) {
+    const attend_tensor *const t = &call->a->lse;
+    const attend__place place = attend__place_of(call, batch, query);
+    return (float *)t->data + t->offset + place.batch * t->strides[0] + head * t->strides[1] +
+           place.row * t->strides[2];
+}
+
 void attend__write_lse(const attend__call *call, int64_t batch, const attend__query *row,
                        float highest, float sum) {
-    const attend_tensor *const t = &call->a->lse;
-    const attend__place place = attend__place_of(call, batch, row->query);
-    const int64_t at = t->offset + place.batch * t->strides[0] + row->head * t->strides[1] +
-                       place.row * t->strides[2];
-    ((float *)t->data)[at] = row->past_length ? -INFINITY : highest + logf(sum);
+    *attend__lse_at(call, batch, row->head, row->query) =
+        row->past_length ? -INFINITY : highest + logf(sum);
 }
 
 void attend__write_mean_row(const attend__call *call, int64_t batch, int64_t query, int64_t key,
