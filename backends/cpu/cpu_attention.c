@@ -7,6 +7,7 @@
 #include "cpu_decode.h"
 #include "cpu_schedule.h"
 #include "cpu_strip.h"
+#include "cpu_tiny.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -287,6 +288,7 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
     job j = {.call = attend__call_of(device, operation, a), .operation = operation};
     const attend__call *const call = &j.call;
     if (call->batches == 0 || call->heads == 0 || call->queries == 0) return ATTEND_OK;
+    if (attend__tiny_run(device, plan, operation, call)) return ATTEND_OK;
     if (attend__decode_run(device, plan, &j.call)) return ATTEND_OK;
     attend__mask_read(device, plan, &j.call, attend__decode_kept_bytes(call));
     const bool mean = call->wants_mean;
@@ -324,7 +326,7 @@ static attend_status plan_job(attend_device *device, attend_operation operation,
                               const attend_attention *a, attend__cpu_needs *needs) {
     const attend__call call = attend__call_of(device, operation, a);
     if (!scratch_bytes(&call, &needs->scratch_bytes) ||
-        !attend__decode_plan(device, &call, needs) ||
+        !attend__decode_plan(device, &call, needs) || !attend__tiny_plan(&call, needs) ||
         !attend__add_size(needs->shared_bytes, attend__mask_room(&call), &needs->shared_bytes))
         return attend__cpu_fail(&device->host, ATTEND_OVERFLOW,
                                 "workspace: its size does not fit in memory");

@@ -10,6 +10,7 @@
 #include "decode_kernels.h"
 #include "lane_kernels.h"
 #include "stage_kernels.h"
+#include "tiny_kernels.h"
 
 typedef struct attend__cpu_kernels {
     const char *isa; /* "avx512", the last part of every kernel name */
@@ -17,6 +18,7 @@ typedef struct attend__cpu_kernels {
     const attend__lane_kernels *lanes;
     const attend__stage_kernels *stages;
     const attend__decode_kernels *decode;
+    attend__tiny_fn *tiny;
 } attend__cpu_kernels;
 
 #define ATTEND_X(isa, needs) extern const attend__cpu_kernels attend__cpu_kernels_##isa;

@@ -19,8 +19,9 @@ enum { LANE_SUMS = 12 };
 #include "decode_tmpl.h"
 #include "lane_rows_tmpl.h"
 #include "stages_tmpl.h"
+#include "tiny_tmpl.h"
 
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
-const attend__cpu_kernels attend__cpu_kernels_avx2 = {"avx2", &attention_kernels, &lane_kernels,
-                                                      &stage_kernels, &decode_kernels};
+const attend__cpu_kernels attend__cpu_kernels_avx2 = {
+    "avx2", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny};
