@@ -49,6 +49,7 @@ static bool run_dots(void *work, char *reason) {
 
 static void check_dots(kernel_work *w) {
     const attend__lane_dots *const t = &w->call.lane_dots;
+    const float *const keys = t->keys;
     const int32_t rows = table(w)->lane_rows;
     for (int32_t r = 0; r < rows; ++r) {
         float highest = 0;
@@ -56,7 +57,7 @@ static void check_dots(kernel_work *w) {
             double sum = 0, size = 0;
             for (int64_t d = 0; d < t->depth; ++d) {
                 const double term =
-                    (double)t->queries[d * rows + r] * (double)t->keys[j * t->key_stride + d];
+                    (double)t->queries[d * rows + r] * (double)keys[j * t->key_stride + d];
                 sum += term;
                 size += fabs(term);
             }

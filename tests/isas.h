@@ -7,7 +7,7 @@
 #define ATTEND_TESTS_ISAS_H
 
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
+static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512bf16"};
 #elif defined(__aarch64__) || defined(_M_ARM64)
 static const char *const isas[] = {"scalar", "neon"};
 #else

@@ -43,8 +43,10 @@ static void compare(problem *p, const attend_tensor *exact, const attend_tensor 
 static void test_twice_the_plain_error(void **state) {
     (void)state;
     static const attend_type types[] = {ATTEND_F16, ATTEND_BF16};
-    static const problem_sizes sizes[] = {
-        {2, 4, 2, 37, 333, 64, 64}, {1, 2, 2, 70, 70, 33, 17}, {1, 3, 1, 5, 1000, 128, 40}};
+    static const problem_sizes sizes[] = {{2, 4, 2, 37, 333, 64, 64},
+                                          {1, 2, 2, 70, 70, 33, 17},
+                                          {1, 3, 1, 5, 1000, 128, 40},
+                                          {1, 2, 1, 131, 391, 80, 65}};
     for (int t = 0; t < 2; t++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
             problem p = problem_make(sizes[s], types[t], 50 + s);

@@ -26,6 +26,8 @@ static attend__row_set lay_out_set(const attend__call *call, attend__carver *c, 
     s.mask_bits = attend__carve(c, masks ? rows : 0, ATTEND__MASK_WORDS, sizeof(uint32_t));
     s.mask_base = attend__carve(c, strips, 1, sizeof(int64_t));
     s.queries = attend__carve(c, strips * wide, call->depth, sizeof(float));
+    s.pairs =
+        attend__carve(c, call->pairs ? strips * wide : 0, (call->depth + 1) / 2, sizeof(float));
     s.out = attend__carve(c, strips * wide, call->columns, sizeof(float));
     s.highest = attend__carve(c, rows + lanes, 1, sizeof(float));
     s.sum = attend__carve(c, rows + lanes, 1, sizeof(float));
@@ -41,6 +43,8 @@ static attend__scratch lay_out(const attend__call *call, attend__carver *c) {
     attend__scratch s;
     s.keys = attend__carve(c, block, call->depth, sizeof(float));
     s.values = attend__carve(c, block, call->columns, sizeof(float));
+    s.pair_rows = attend__carve(c, call->pairs ? block : 0, call->depth, sizeof(uint16_t));
+    s.pair_values = attend__carve(c, call->pairs ? block : 0, call->columns, sizeof(uint16_t));
     s.scores = attend__carve(c, block, rows, sizeof(float));
     s.keep = attend__carve(c, ATTEND__KEEP_WORDS, rows, sizeof(uint32_t));
     s.highest = attend__carve(c, rows, 1, sizeof(float));

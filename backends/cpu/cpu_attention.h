@@ -6,6 +6,7 @@
 
 #include "cpu_backend.h"
 #include "decode_kernels.h"
+#include "pair_kernels.h"
 #include "rows.h"
 
 #define ATTEND__LOG2_E 0x1.715476p+0f
@@ -16,6 +17,8 @@ typedef struct attend__call {
     const attend__attention_kernels *kernels;
     const attend__decode_kernels *decode_kernels;
     const attend__lane_kernels *lanes;
+    const attend__pair_kernels *pairs;      /* NULL: not for these types */
+    bool pair_dots, pair_mix;               /* scores, and outputs, come from them: cpu_pairs.c */
     int64_t batches, heads, groups, shared; /* B, H, G, H / G */
     int64_t queries, keys, depth, columns;  /* L, S, D, E */
     int64_t padded_columns;                 /* E as a multiple of lanes */

@@ -17,13 +17,11 @@ static void copy_rows(const attend__call *call, const attend_tensor *t, const at
     }
 }
 
-/* Bytes from a row of this block to that of the next, or of the next set's first block, where rows
- * follow one another. */
-static int64_t to_next_block(const attend__call *call, const attend_tensor *t,
-                             const attend__row_set *set, attend__part part) {
-    if (t->strides[3] != 1 || t->type != ATTEND_F32 || call->paged) return 0;
+int64_t attend__to_next_block(const attend__call *call, const attend_tensor *t,
+                              const attend__row_set *set, attend__part part) {
+    if (t->strides[3] != 1 || call->paged) return 0;
     if (part.key + part.count < set->last)
-        return ATTEND__LANE_KEYS * t->strides[2] * (int64_t)sizeof(float);
+        return ATTEND__LANE_KEYS * t->strides[2] * attend__element_bytes(t->type);
     if (!set->next.known || call->small || call->key_rows == 0) return 0;
     const attend__run here =
         attend__run_at(call, t, NULL, set->batch, set->group, part.key, part.count);
@@ -35,18 +33,20 @@ void attend__read_keys(const attend__call *call, const attend__scratch *scratch,
                        const attend__row_set *set, attend__kv_block *block) {
     const attend_tensor *const k = &call->a->k;
     const attend__part part = block->part;
-    block->key_ahead = to_next_block(call, k, set, part);
+    block->pairs = false;
+    block->key_ahead = 0;
     if (k->type != ATTEND_F32 || (call->paged && k->sizes[2] % ATTEND__LEAST_RUN != 0)) {
         copy_rows(call, k, &call->a->k_scales, set, part, call->depth, scratch->keys);
-        block->runs[0] = (attend__key_run){scratch->keys, call->depth, 1, part.count};
+        block->runs[0] = (attend__key_run){(const char *)scratch->keys, call->depth, 1, part.count};
         return;
     }
+    block->key_ahead = attend__to_next_block(call, k, set, part);
     attend__key_run *run = block->runs;
     for (int32_t done = 0; done < part.count; done += run++->count) {
         const attend__run r = attend__run_at(call, k, NULL, set->batch, set->group, part.key + done,
                                              part.count - done);
-        *run = (attend__key_run){(const float *)(const void *)r.rows.first, r.rows.row_stride,
-                                 r.rows.column_stride, (int32_t)r.count};
+        *run = (attend__key_run){r.rows.first, r.rows.row_stride, r.rows.column_stride,
+                                 (int32_t)r.count};
     }
 }
 
@@ -60,7 +60,7 @@ void attend__read_values(const attend__call *call, const attend__scratch *scratc
             attend__run_at(call, v, NULL, set->batch, set->group, part.key, part.count);
         block->values =
             (attend__values){(const float *)(const void *)r.rows.first, r.rows.row_stride};
-        block->value_ahead = to_next_block(call, v, set, part);
+        block->value_ahead = attend__to_next_block(call, v, set, part);
         if (r.count == part.count) return;
     }
     block->values = (attend__values){scratch->values, call->columns};

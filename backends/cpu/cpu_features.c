@@ -48,6 +48,7 @@ unsigned attend__cpu_features(void) {
     const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28,
                    f16c = 1u << 29; /* leaf 1, ECX */
     const uint32_t avx2 = 1u << 5;  /* leaf 7, EBX */
+    const uint32_t bf16 = 1u << 5;  /* leaf 7.1, EAX */
     const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     uint32_t r[4];
     ask(0, 0, r);
@@ -58,7 +59,10 @@ unsigned attend__cpu_features(void) {
     ask(7, 0, r);
     if (!all(r[EBX], avx2) || !all(state, ymm)) return 0;
     if (!all(r[EBX], f | dq | bw | vl) || !all(state, zmm)) return ATTEND__CPU_AVX2;
-    return ATTEND__CPU_AVX2 | ATTEND__CPU_AVX512;
+    const uint32_t subleaves = r[EAX];
+    memset(r, 0, sizeof r);
+    if (subleaves >= 1) ask(7, 1, r);
+    return ATTEND__CPU_AVX2 | ATTEND__CPU_AVX512 | (all(r[EAX], bf16) ? ATTEND__CPU_BF16 : 0u);
 }
 
 void attend__cpu_name(char name[49]) {

@@ -5,8 +5,9 @@
 #define ATTEND_CPU_FEATURES_H
 
 enum {
-    ATTEND__CPU_AVX2 = 1,  /* AVX2, FMA, F16C and saved YMM state */
-    ATTEND__CPU_AVX512 = 2 /* the former, AVX-512 F, BW, VL, DQ and saved ZMM and mask state */
+    ATTEND__CPU_AVX2 = 1,   /* AVX2, FMA, F16C and saved YMM state */
+    ATTEND__CPU_AVX512 = 2, /* the former, AVX-512 F, BW, VL, DQ and saved ZMM and mask state */
+    ATTEND__CPU_BF16 = 4    /* the former and AVX512-BF16 */
 };
 
 /* Bits of the above; 0 on other machines than x86: NEON is part of AArch64. Any thread. */

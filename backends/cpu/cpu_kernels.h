@@ -9,6 +9,7 @@
 #include "attention_kernels.h"
 #include "decode_kernels.h"
 #include "lane_kernels.h"
+#include "pair_kernels.h"
 #include "stage_kernels.h"
 #include "tiny_kernels.h"
 
@@ -19,6 +20,7 @@ typedef struct attend__cpu_kernels {
     const attend__stage_kernels *stages;
     const attend__decode_kernels *decode;
     attend__tiny_fn *tiny;
+    const attend__pair_kernels *pairs; /* NULL: none */
 } attend__cpu_kernels;
 
 #define ATTEND_X(isa, needs) extern const attend__cpu_kernels attend__cpu_kernels_##isa;

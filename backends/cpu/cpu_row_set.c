@@ -72,6 +72,7 @@ static void cut_strips(const attend__call *call, attend__row_set *set) {
         strip->of = set->strips;
         strip->rows = (int32_t)lower(set->count - strip->row, strip->vectors * lanes);
         strip->queries = set->queries + s * call->depth * call->lanes->lane_rows;
+        strip->pairs = set->pairs + s * ((call->depth + 1) / 2) * call->lanes->lane_rows;
         strip->out = set->out + s * call->columns * call->lanes->lane_rows;
         strip_range(set, strip);
         if (strip->first == strip->last) continue;

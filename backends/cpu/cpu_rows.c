@@ -54,6 +54,20 @@ static int64_t covered_keys(const attend__call *call) {
     return covered;
 }
 
+/* Elements that count as 0 among keys, or in sums, weigh at most 2^-126 2^64 each in q . k. Scores
+ * may be off by 2^-30 then, which is nothing beside the bound of weights and outputs; not beside
+ * that of scores, so that those, and weights, come from float32. */
+#define PAIRS_MOST 0x1p32
+
+static void set_pairs(attend__call *call, const attend_device *device) {
+    const attend_attention *const a = call->a;
+    if (a->q.type != ATTEND_BF16 || a->k.type != ATTEND_BF16) return;
+    call->pairs = device->kernels->pairs;
+    if (call->pairs == NULL) return;
+    call->pair_dots = fabs((double)call->scale) * (double)call->depth <= PAIRS_MOST;
+    call->pair_mix = a->precision == ATTEND_PRECISION_FAST && a->v.type == ATTEND_BF16;
+}
+
 attend__call attend__call_of(const attend_device *device, attend_operation operation,
                              const attend_attention *a) {
     attend__call call = {0};
@@ -87,6 +101,7 @@ attend__call attend__call_of(const attend_device *device, attend_operation opera
     /* A cap below 1e-37 moves scores by less than the bound's smallest term. */
     call.softcap = a->softcap > 0.0 ? clamped(a->softcap, 1e-37, (double)FLT_MAX) : 0.0f;
     set_units(&call);
+    if (operation == ATTEND_OP_ATTENTION) set_pairs(&call, device);
     call.masked = attend__given(&a->mask) || attend__given(&a->key_mask);
     call.covered = covered_keys(&call);
     call.terms = a->softcap > 0.0 || attend__given(&a->mask) || attend__given(&a->bias) ||

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-void attend__pack_set(const attend__call *call, const attend__row_set *set) {
+void attend__pack_set(const attend__call *call, attend__row_set *set) {
     const attend__part all = {0, (int32_t)call->depth};
     char *pointers[ATTEND__LANE_ROWS_MOST];
     for (int32_t s = 0; s < set->strips; s++) {
@@ -19,6 +19,7 @@ void attend__pack_set(const attend__call *call, const attend__row_set *set) {
             attend__strip_rows(call, set, strip, &call->a->q, all, pointers);
         call->lanes->pack_rows(&rows, strip->queries);
     }
+    if (call->pair_dots) attend__pack_pairs(call, set);
 }
 
 /* Keys from .. to - 1 of the window for `vectors` vectors from `vector` on. */
@@ -30,14 +31,16 @@ static void piece_dots(const attend__call *call, const attend__scratch *scratch,
                        const attend__strip *strip, const attend__kv_block *block,
                        const attend__window *window, piece p, float *highest) {
     const int32_t lane = p.vector * call->kernels->lanes, stride = call->lanes->lane_rows;
+    const float *const queries = block->pairs ? strip->pairs : strip->queries;
+    const int64_t bytes = block->pairs ? 2 : 4;
     int64_t key = block->part.key; /* of the run */
     for (const attend__key_run *run = block->runs; p.from < p.to; key += run++->count) {
         const int64_t at = window->part.key + p.from - key;
         if (at >= run->count) continue;
         const int64_t left = run->count - at;
         const int32_t count = left < p.to - p.from ? (int32_t)left : p.to - p.from;
-        const attend__lane_dots dots = {.queries = strip->queries + lane,
-                                        .keys = run->first + at * run->key_stride,
+        const attend__lane_dots dots = {.queries = queries + lane,
+                                        .keys = run->first + at * run->key_stride * bytes,
                                         .scores = scratch->scores + p.from * stride + lane,
                                         .highest = highest == NULL ? NULL : highest + lane,
                                         .key_stride = run->key_stride,
@@ -46,7 +49,7 @@ static void piece_dots(const attend__call *call, const attend__scratch *scratch,
                                         .vectors = p.vectors,
                                         .count = count,
                                         .ahead = {block->key_ahead, strip->index, strip->of}};
-        call->lanes->dots(&dots);
+        (block->pairs ? call->pairs->dots : call->lanes->dots)(&dots);
         p.from += count;
     }
 }
@@ -73,11 +76,13 @@ static void masked_scores(const attend__call *call, const attend__scratch *scrat
                           const attend__row_set *set, const attend__strip *strip,
                           const attend__kv_block *block, const attend__window *window) {
     const int32_t lanes = strip->vectors * call->kernels->lanes;
-    const bool straight = window->open && !call->own_units;
+    const bool far = block->pairs && strip->some_far;
+    const bool straight = window->open && !call->own_units && !far;
     for (int32_t i = 0; i < lanes; i++)
         scratch->highest[i] = -INFINITY;
     attend__strip_dots(call, scratch, strip, block, window, straight ? scratch->highest : NULL);
     if (straight) return;
+    if (far) attend__far_scores(call, scratch, set, strip, window);
     if (call->own_units)
         attend__advance_scores_of(call, scratch, set, strip, window->part, ATTEND_SCORES_RAW,
                                   ATTEND_SCORES_MASKED);
@@ -111,6 +116,10 @@ static void drop_values(const attend__call *call, const attend__scratch *scratch
                         const attend__row_set *set, const attend__strip *strip,
                         const attend__window *window, int64_t first_key) {
     attend__keep_bits(call, scratch, set, strip, window->part, true);
+    if (call->pair_mix) {
+        attend__drop_pair_values(call, scratch, window);
+        return;
+    }
     for (int32_t k = 0; k < window->part.count; k++) {
         const uint32_t word = scratch->keep[k / ATTEND__KEEP_KEYS * call->lanes->lane_rows];
         float *const row = scratch->values + (window->part.key - first_key + k) * call->columns;
@@ -160,7 +169,7 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
         call->lanes->soften(&soften);
     }
     if (careful) drop_values(call, scratch, set, strip, &window, block->part.key);
-    const int64_t skipped = window.part.key - block->part.key;
+    const int64_t skipped = call->pair_mix ? 0 : window.part.key - block->part.key;
     attend__lane_mix mix = {.weights = scratch->scores,
                             .values = block->values.first + skipped * block->values.stride,
                             .shrink = scratch->shrink,
@@ -174,7 +183,22 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
     strip->begun = true;
     if (!call->small && block->part.key + block->part.count >= strip->last)
         prefetch_rows(call, set, strip);
-    call->lanes->mix(&mix);
+    if (call->pair_mix)
+        attend__mix_pairs(call, &window, mix);
+    else
+        call->lanes->mix(&mix);
+}
+
+static void read_block(const attend__call *call, const attend__scratch *scratch,
+                       const attend__row_set *set, bool careful, attend__kv_block *block) {
+    if (call->pair_dots)
+        attend__read_pair_keys(call, scratch, set, block);
+    else if (!call->given_weights)
+        attend__read_keys(call, scratch, set, block);
+    if (call->pair_mix)
+        attend__read_pair_values(call, scratch, set, block);
+    else
+        attend__read_values(call, scratch, set, careful, block);
 }
 
 void attend__run_set(const attend__call *call, const attend__scratch *scratch, attend__row_set *set,
@@ -195,8 +219,7 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch, a
         attend__kv_block block;
         block.part = (attend__part){first, (int32_t)((end < set->last ? end : set->last) - first)};
         block.key_ahead = 0;
-        if (!call->given_weights) attend__read_keys(call, scratch, set, &block);
-        attend__read_values(call, scratch, set, careful, &block);
+        read_block(call, scratch, set, careful, &block);
         for (int32_t s = 0; s < set->strips; s++)
             strip_step(call, scratch, set, &set->strip[s], &block, careful);
     }

@@ -30,6 +30,9 @@ typedef struct attend__strip {
     bool same;                  /* position and length allow every row all of these */
     bool begun;                 /* out holds something */
     float *queries, *out;       /* [D][lane_rows], [E][lane_rows] */
+    float *pairs;               /* queries for pair_kernels.h, where call->pair_dots */
+    bool some_far;              /* some row reaches too far for those */
+    bool far[ATTEND__LANE_ROWS_MOST];
 } attend__strip;
 
 /* The set that the same worker does next, if it is known: its rows are on their way before it
@@ -52,7 +55,7 @@ typedef struct attend__row_set {
     int64_t *row_first, *row_last; /* keys that position and length allow a row; both 0: none */
     uint32_t *mask_bits;           /* [row][MASK_WORDS] */
     int64_t *mask_base;            /* their first key, of each strip; -1: none yet */
-    float *queries, *out;          /* of all strips */
+    float *queries, *pairs, *out;  /* of all strips */
     float *highest;                /* in units of the scores */
     float *sum, *reference;        /* sum of exp(score - reference), in the score's own units */
     float *scale, *tail;           /* weight = power * scale; out gets both factors */
@@ -61,12 +64,13 @@ typedef struct attend__row_set {
 /* Memory of one worker; sizes in cpu_attention.c. */
 typedef struct attend__scratch {
     float *keys, *values;                        /* a block that has to be put together */
+    uint16_t *pair_rows, *pair_values;           /* the same of bfloat16, for pair_kernels.h */
     float *scores;                               /* [LANE_KEYS][lane_rows] */
     uint32_t *keep;                              /* [KEEP_WORDS][lane_rows] */
     float *highest, *shrink, *slopes, *distance; /* [lane_rows] */
     attend__row_set set, again;                  /* again: a row that is done again */
-    float *mean;                                 /* [LANE_KEYS][lane_rows]: side outputs */
-    float *all_reference, *all_scale;            /* weights_mean: [heads][queries of the task] */
+    float *mean; /* [LANE_KEYS][lane_rows]: side outputs, rows that reach too far */
+    float *all_reference, *all_scale; /* weights_mean: [heads][queries of the task] */
 } attend__scratch;
 
 /* Keys key .. key + count - 1 of a block. */
@@ -85,12 +89,13 @@ typedef struct attend__window {
 
 /* A block of keys and values: keys in runs that lie at one distance each, values in one. */
 typedef struct attend__key_run {
-    const float *first;
+    const char *first;
     int64_t key_stride, depth_stride;
     int32_t count;
 } attend__key_run;
 typedef struct attend__kv_block {
     attend__part part;
+    bool pairs; /* keys are bfloat16, for pair_kernels.h; else float32 */
     attend__key_run runs[ATTEND__LANE_KEYS / ATTEND__LEAST_RUN + 1];
     attend__values values;
     int64_t key_ahead, value_ahead; /* bytes to the next block, 0 where that is not known */
@@ -128,9 +133,34 @@ void attend__finish_rows(const attend__call *call, attend__row_set *set);
 
 void attend__read_keys(const attend__call *call, const attend__scratch *scratch,
                        const attend__row_set *set, attend__kv_block *block);
+/* Bytes from a row of this block to that of the next, or of the next set's first block, where rows
+ * follow one another; else 0. */
+int64_t attend__to_next_block(const attend__call *call, const attend_tensor *t,
+                              const attend__row_set *set, attend__part part);
 /* copy: into scratch->values in any case. */
 void attend__read_values(const attend__call *call, const attend__scratch *scratch,
                          const attend__row_set *set, bool copy, attend__kv_block *block);
+
+/* ---- cpu_pairs.c: bfloat16 by pairs ---- */
+
+/* strip->pairs of packed queries, and which rows reach too far for them. */
+void attend__pack_pairs(const attend__call *call, attend__row_set *set);
+/* The scores of the window's rows that do, from float32. */
+void attend__far_scores(const attend__call *call, const attend__scratch *scratch,
+                        const attend__row_set *set, const attend__strip *strip,
+                        const attend__window *window);
+void attend__read_pair_keys(const attend__call *call, const attend__scratch *scratch,
+                            const attend__row_set *set, attend__kv_block *block);
+/* Into scratch->values as pairs of keys, counted from the beginning of the block of LANE_KEYS. */
+void attend__read_pair_values(const attend__call *call, const attend__scratch *scratch,
+                              const attend__row_set *set, attend__kv_block *block);
+/* Those of keys outside the window, and of keys in it without a bit in scratch->keep, become 0 as
+ * far as attend__mix_pairs reads them; the set is one row. */
+void attend__drop_pair_values(const attend__call *call, const attend__scratch *scratch,
+                              const attend__window *window);
+/* mix as for float32, save the values: those of the block. Overwrites the weights. */
+void attend__mix_pairs(const attend__call *call, const attend__window *window,
+                       attend__lane_mix mix);
 
 /* ---- cpu_terms.c: from q . k to the scores that softmax takes ---- */
 
@@ -144,7 +174,7 @@ void attend__advance_scores_of(const attend__call *call, const attend__scratch *
 
 /* ---- cpu_strip.c: the loop over blocks ---- */
 
-void attend__pack_set(const attend__call *call, const attend__row_set *set);
+void attend__pack_set(const attend__call *call, attend__row_set *set);
 /* scratch->scores of the window at stage RAW; highest: of each row, or NULL. */
 void attend__strip_dots(const attend__call *call, const attend__scratch *scratch,
                         const attend__strip *strip, const attend__kv_block *block,

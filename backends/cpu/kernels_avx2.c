@@ -24,4 +24,4 @@ enum { LANE_SUMS = 12 };
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
 const attend__cpu_kernels attend__cpu_kernels_avx2 = {
-    "avx2", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny};
+    "avx2", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny, NULL};

@@ -24,4 +24,15 @@ enum { LANE_SUMS = 24 };
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
 const attend__cpu_kernels attend__cpu_kernels_avx512 = {
-    "avx512", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny};
+    "avx512", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny, NULL};
+
+extern const attend__pair_kernels attend__pair_kernels_avx512bf16;
+
+/* The same and pairs of bfloat16, which kernels_avx512bf16.c has. */
+const attend__cpu_kernels attend__cpu_kernels_avx512bf16 = {"avx512bf16",
+                                                            &attention_kernels,
+                                                            &lane_kernels,
+                                                            &stage_kernels,
+                                                            &decode_kernels,
+                                                            tiny,
+                                                            &attend__pair_kernels_avx512bf16};

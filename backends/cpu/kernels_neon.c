@@ -24,4 +24,4 @@ enum { LANE_SUMS = 24 };
 static const attend__stage_kernels stage_kernels = ATTEND__STAGE_KERNELS;
 
 const attend__cpu_kernels attend__cpu_kernels_neon = {
-    "neon", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny};
+    "neon", &attention_kernels, &lane_kernels, &stage_kernels, &decode_kernels, tiny, NULL};

@@ -45,7 +45,7 @@ typedef struct attend__lane_ahead {
  * highest[r] the highest of it and of the scores, unless highest is NULL. */
 typedef struct attend__lane_dots {
     const float *queries;
-    const float *keys;
+    const void *keys; /* floats, or what pair_kernels.h says */
     float *scores;
     float *highest;
     int64_t key_stride, depth_stride, depth;

@@ -41,7 +41,7 @@ VF_INLINE void lane_dots_tile(const int vectors, const int keys, const attend__l
     int64_t begin = 0;
     do {
         const int64_t end = t->depth - begin > PARTIAL_DEPTH ? begin + PARTIAL_DEPTH : t->depth;
-        const float *k = t->keys + key * stride + begin * step;
+        const float *k = (const float *)t->keys + key * stride + begin * step;
         const float *queries = t->queries + begin * LANE_ROWS;
         vf sum[TILE_MOST][LANE_VECTORS];
         VF_UNROLL for (int i = 0; i < keys; i++) {

@@ -97,6 +97,24 @@ static inline vf vf_odd_bf16(vf x) {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000);
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), high));
 }
+#if defined(VF_BF16_PAIRS)
+static inline vf vf_both_bf16(vf even, vf odd) {
+    const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(odd)));
+}
+static inline vf vf_join_bf16(vf even, vf odd) {
+    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
+    const __m512i order = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004,
+                                            0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
+                                            0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e,
+                                            0x1f000f);
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves));
+}
+static inline vf vf_dot_bf16(vf sum, vf a, vf b) {
+    const __m512i x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
+    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)y);
+}
+#endif
 
 /* Into the second-level cache: the first is full of what the products read over and over. */
 #define vf_prefetch_far(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)

@@ -14,6 +14,11 @@
  *   vf_load_i8     widened, exact
  *   vf_load_pairs  2 VF_LANES 16-bit elements as they are; vf_even_bf16 and vf_odd_bf16 widen the
  *                  even or the odd ones
+ *   with VF_BF16_PAIRS, in simd_avx512.h alone, pairs of bfloat16 in a lane (pair_kernels.h):
+ *   vf_both_bf16   of two vectors of widened bfloat16, the first the even ones; exact
+ *   vf_join_bf16   of two vectors rounded to nearest even, subnormal numbers to 0
+ *   vf_dot_bf16    sum + the products of the odd ones, then of the even ones, each added with one
+ *                  rounding to nearest even; subnormal numbers are 0, going in and coming out
  *   vf_prefetch    brings the line of an address into the caches; any address will do
  *   vf_fma         a * b + c; fused in the vector headers, two roundings here
  *   vf_max, vf_min a > b ? a : b, a < b ? a : b: b where either is NaN

@@ -203,7 +203,7 @@ typedef struct attend_options {
     const char *backend; /* as ATTEND_BACKEND: "cpu", "reference", a list "opencl,cpu", "auto" */
     const char *device;  /* as ATTEND_DEVICE: an id, a part of a name, "gpu" or "cpu" */
     const char *plugin_path; /* as ATTEND_PLUGIN_PATH: folders of modules, ':' (';') between */
-    const char *isa;         /* as ATTEND_ISA: "scalar", "avx2", "avx512", "neon"; only lowers */
+    const char *isa;         /* as ATTEND_ISA: "scalar", "avx2", "avx512bf16", ..; only lowers */
     int32_t threads;         /* as ATTEND_NUM_THREADS; 0 = the processors this process may use */
     const char *verbose;     /* as ATTEND_VERBOSE: topics, "all"; with `log` they go there alone */
     int32_t ignore_environment; /* 1: no ATTEND_* variable is read for this context */

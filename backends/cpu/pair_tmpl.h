@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The kernels of pair_kernels.h over the vector verbs: the tiles of lane_tmpl.h, with pairs of
+ * elements in place of elements. */
+#ifndef ATTEND_CPU_PAIR_TMPL_H
+#define ATTEND_CPU_PAIR_TMPL_H
+
+#include <stddef.h>
+#include <string.h>
+
+#include "pair_kernels.h"
+
+enum { LANE_ROWS = LANE_VECTORS * VF_LANES };
+enum {
+    PAIR_TILE = LANE_SUMS > 16 ? LANE_SUMS : 16, /* sums of a tile */
+    PAIR_PARTIAL = 32, /* pairs summed before the sum joins the others: PARTIAL_DEPTH elements */
+    PAIR_LINE = 16     /* pairs of a line of the caches */
+};
+
+/* The next tile when `left` keys or columns remain: X(size) for each, largest first. */
+#define PAIR_SIZES(X) X(8) X(4) X(2) X(1)
+
+/* ---- queries and weights --------------------------------------------------------------------- */
+
+static void pair_join(const attend__pair_join *t) {
+    const int64_t pairs = (t->n + t->shift + 1) / 2;
+    for (int64_t i = 0; i < pairs; i++) {
+        const int64_t low = 2 * i - t->shift, high = low + 1;
+        for (int32_t r = 0; r < t->vectors * VF_LANES; r += VF_LANES) {
+            const vf even = low >= 0 ? vf_load(t->from + low * LANE_ROWS + r) : vf_zero();
+            const vf odd = high < t->n ? vf_load(t->from + high * LANE_ROWS + r) : vf_zero();
+            vf_store(t->to + i * LANE_ROWS + r, vf_join_bf16(even, odd));
+        }
+    }
+}
+
+static void pair_too_far(const float *queries, int64_t depth, int32_t vectors, bool *far) {
+    const vf none = vf_zero(), one = vf_set(1.0f), least = vf_set(0x1p-126f),
+             most = vf_set(0x1p64f);
+    for (int32_t r = 0; r < vectors * VF_LANES; r += VF_LANES) {
+        vf seen = vf_zero();
+        for (int64_t d = 0; d < depth; d++) {
+            const vf x = vf_abs(vf_load(queries + d * LANE_ROWS + r));
+            const vf small =
+                vf_select(vf_equal(x, none), none, vf_select(vf_less(x, least), one, none));
+            seen = vf_max(vf_select(vf_less(x, most), small, one), seen);
+        }
+        float lanes[VF_LANES];
+        vf_store(lanes, seen);
+        for (int i = 0; i < VF_LANES; i++)
+            far[r + i] = lanes[i] != 0.0f;
+    }
+}
+
+/* ---- queries times keys ---------------------------------------------------------------------- */
+
+VF_INLINE float pair_at(const char *p) {
+    float two;
+    memcpy(&two, p, sizeof two);
+    return two;
+}
+
+/* The last element of an odd number of them: what follows in memory is not read. */
+VF_INLINE float last_pair(const char *p) {
+    float two = 0.0f;
+    memcpy(&two, p, sizeof two / 2);
+    return two;
+}
+
+VF_INLINE void pair_step(const int vectors, const int keys, const float *queries, const float *two,
+                         vf sum[PAIR_TILE][LANE_VECTORS]) {
+    vf q[LANE_VECTORS];
+    VF_UNROLL for (int v = 0; v < vectors; v++) q[v] = vf_load(queries + v * VF_LANES);
+    VF_UNROLL for (int i = 0; i < keys; i++) {
+        const vf one = vf_set(two[i]);
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            sum[i][v] = vf_dot_bf16(sum[i][v], one, q[v]);
+        }
+    }
+}
+
+VF_INLINE void pair_dots_tile(const int vectors, const int keys, const attend__lane_dots *t,
+                              int32_t key, int64_t ahead) {
+    float *const scores = t->scores + key * LANE_ROWS;
+    const int64_t stride = t->key_stride * 2, whole = t->depth / 2, pairs = (t->depth + 1) / 2;
+    int64_t begin = 0;
+    do {
+        const int64_t end = pairs - begin > PAIR_PARTIAL ? begin + PAIR_PARTIAL : pairs;
+        const int64_t even = end < whole ? end : whole;
+        const char *k = (const char *)t->keys + key * stride + begin * 4;
+        const float *queries = t->queries + begin * LANE_ROWS;
+        vf sum[PAIR_TILE][LANE_VECTORS];
+        float two[PAIR_TILE];
+        VF_UNROLL for (int i = 0; i < keys; i++) {
+            VF_UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_zero();
+        }
+        for (int64_t d = begin; d < even;) {
+            const int64_t line = even - d < PAIR_LINE ? even : d + PAIR_LINE;
+            if (ahead != 0) {
+                VF_UNROLL for (int i = 0; i < keys; i++) vf_prefetch_far(k + i * stride + ahead);
+            }
+            for (; d < line; d++, queries += LANE_ROWS, k += 4) {
+                VF_UNROLL for (int i = 0; i < keys; i++) two[i] = pair_at(k + i * stride);
+                pair_step(vectors, keys, queries, two, sum);
+            }
+        }
+        if (even < end) {
+            VF_UNROLL for (int i = 0; i < keys; i++) two[i] = last_pair(k + i * stride);
+            pair_step(vectors, keys, queries, two, sum);
+        }
+        VF_UNROLL for (int i = 0; i < keys; i++) {
+            VF_UNROLL for (int v = 0; v < vectors; v++) {
+                float *const at = scores + i * LANE_ROWS + v * VF_LANES;
+                if (begin > 0) sum[i][v] = vf_add(vf_load(at), sum[i][v]);
+                vf_store(at, sum[i][v]);
+            }
+        }
+        begin = end;
+        if (begin < pairs || t->highest == NULL) continue;
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            float *const at = t->highest + v * VF_LANES;
+            vf most = vf_load(at);
+            VF_UNROLL for (int i = 0; i < keys; i++) most = vf_max(sum[i][v], most);
+            vf_store(at, most);
+        }
+    } while (begin < pairs);
+}
+
+VF_INLINE void pair_dots_vectors(const int vectors, const attend__lane_dots *t) {
+    int32_t key = 0;
+    for (int32_t step = 0; key + 8 <= t->count; key += 8, step++)
+        pair_dots_tile(vectors, 8, t, key,
+                       step % t->ahead.shares == t->ahead.share ? t->ahead.bytes : 0);
+#define ATTEND_X(size)                                                                             \
+    for (; key + size <= t->count; key += size)                                                    \
+        pair_dots_tile(vectors, size, t, key, t->ahead.bytes);
+    PAIR_SIZES(ATTEND_X)
+#undef ATTEND_X
+}
+
+static void pair_dots(const attend__lane_dots *t) {
+    switch (t->vectors) {
+    case 1:
+        pair_dots_vectors(1, t);
+        return;
+    case 2:
+        pair_dots_vectors(2, t);
+        return;
+    case 3:
+        pair_dots_vectors(3, t);
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- weights times values -------------------------------------------------------------------- */
+
+static void pair_values(const attend__pair_values *t) {
+    const int32_t end = t->first + t->count;
+    for (int32_t row = t->first / 2 * 2; row < end; row += 2) {
+        const char *const low = row >= t->first ? t->rows[row - t->first] : NULL;
+        const char *const high = row + 1 < end ? t->rows[row + 1 - t->first] : NULL;
+        float *const to = t->to + row / 2 * t->columns;
+        for (int64_t e = 0; e < t->columns; e += VF_LANES) {
+            const int n = t->columns - e < VF_LANES ? (int)(t->columns - e) : VF_LANES;
+            const void *const even = low + 2 * e, *const odd = high + 2 * e;
+            const vf x = low == NULL ? vf_zero() : vf_load_bf16_n(even, n);
+            const vf y = high == NULL ? vf_zero() : vf_load_bf16_n(odd, n);
+            vf_store_n(to + e, vf_both_bf16(x, y), n);
+        }
+    }
+}
+
+/* Lanes that are done leave the loop, and the others go on in the same registers. */
+VF_INLINE void pair_mix_tile(const int vectors, const int columns, const attend__lane_mix *t,
+                             int64_t column) {
+    const float *value = t->values + column, *weights = t->weights;
+    vf sum[PAIR_TILE][LANE_VECTORS];
+    VF_UNROLL for (int e = 0; e < columns; e++) {
+        VF_UNROLL for (int v = 0; v < vectors; v++) sum[e][v] = vf_zero();
+    }
+    int32_t pair = 0;
+    VF_UNROLL for (int first = 0; first < vectors; first++) {
+        for (; pair < t->ends[first]; pair++, value += t->value_stride, weights += LANE_ROWS) {
+            vf w[LANE_VECTORS];
+            VF_UNROLL for (int v = first; v < vectors; v++) w[v] = vf_load(weights + v * VF_LANES);
+            VF_UNROLL for (int e = 0; e < columns; e++) {
+                const vf two = vf_set(value[e]);
+                VF_UNROLL for (int v = first; v < vectors; v++) {
+                    sum[e][v] = vf_dot_bf16(sum[e][v], two, w[v]);
+                }
+            }
+        }
+    }
+    VF_UNROLL for (int v = 0; v < vectors; v++) {
+        const vf shrink = vf_load(t->shrink + v * VF_LANES);
+        VF_UNROLL for (int e = 0; e < columns; e++) {
+            float *const at = t->out + (column + e) * LANE_ROWS + v * VF_LANES;
+            const vf before = t->fresh ? vf_zero() : vf_load(at);
+            vf_store(at, vf_fma(before, shrink, sum[e][v]));
+        }
+    }
+}
+
+VF_INLINE void pair_mix_vectors(const int vectors, const attend__lane_mix *t) {
+    int64_t column = 0;
+#define ATTEND_X(size)                                                                             \
+    for (; column + size <= t->columns; column += size)                                            \
+        pair_mix_tile(vectors, size, t, column);
+    PAIR_SIZES(ATTEND_X)
+#undef ATTEND_X
+}
+
+static void pair_mix(const attend__lane_mix *t) {
+    switch (t->vectors) {
+    case 1:
+        pair_mix_vectors(1, t);
+        return;
+    case 2:
+        pair_mix_vectors(2, t);
+        return;
+    case 3:
+        pair_mix_vectors(3, t);
+        return;
+    default:
+        return;
+    }
+}
+
+#endif
