@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Few query rows over many keys: a backend may cut the keys into chunks and share them out. Sizes
- * around such cuts against float64, chunks that no row sees, values that must not be read, and the
- * same bits over threads, batches and side outputs. */
+ * Few query rows over many keys: a backend may cut the keys into chunks and share them out; and
+ * the few that many rows leave over. Sizes around such cuts against float64, chunks that no row
+ * sees, values that must not be read, and the same bits over threads, batches and side outputs. */
 #include "attention_problem.h"
 
 #include <math.h>
@@ -43,6 +43,41 @@ static void test_rows_of_a_group(void **state) {
             p.a.causal = 1;
             p.a.position = ATTEND_BOTTOM_RIGHT;
             problem_check(&p);
+            problem_free(&p);
+        }
+    }
+}
+
+enum { WHOLE, CAUSAL, WINDOW, PADDING, MASKED, LEFT_OVER_KINDS };
+
+/* Rows beyond whole vectors of rows, for which a backend may have another way. */
+static problem left_over(int64_t rows, attend_type type, int kind) {
+    const problem_sizes n = {2, 2, 2 - rows % 4 / 3, rows, 300 + rows, 64, 72};
+    problem p = problem_make(n, type, 400 + (uint64_t)rows);
+    p.a.position = ATTEND_BOTTOM_RIGHT;
+    p.a.causal = kind == CAUSAL;
+    if (kind == WINDOW) p.a.window_left = 20;
+    if (kind == WINDOW) p.a.window_right = 3;
+    if (kind == PADDING) {
+        p.a.key_lengths = problem_integers(&p, 2, (const int64_t[]){n.S, 130});
+        p.a.query_lengths = problem_integers(&p, 2, (const int64_t[]){rows - 1, rows});
+    }
+    if (kind == MASKED) p.a.mask = problem_truths(&p, 2, (const int64_t[]){rows, n.S}, 0.4);
+    return p;
+}
+
+static void test_rows_left_over(void **state) {
+    (void)state;
+    static const int64_t rows[] = {13, 17, 33, 39, 49, 65, 197};
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        for (int kind = 0; kind < LEFT_OVER_KINDS; kind++) {
+            const attend_type type = types[(r + (size_t)kind) % 3];
+            problem p = left_over(rows[r], type, kind), bare = p;
+            problem_want_all(&p);
+            problem_check(&p);
+            bare.a.out = problem_zeros(&p, type, 4, p.a.out.sizes);
+            problem_run(&bare);
+            assert_true(problem_same_bits(&p.a.out, &bare.a.out));
             problem_free(&p);
         }
     }
@@ -181,6 +216,21 @@ static void test_bits_of_threads(void **state) {
     }
 }
 
+static void test_bits_of_rows_left_over(void **state) {
+    (void)state;
+    for (int i = 0; i < 3 * LEFT_OVER_KINDS; i++) {
+        problem p = left_over(i % 2 ? 197 : 33, types[i % 3], i / 3);
+        run_with_threads(&p, 1);
+        const attend_tensor one = p.a.out;
+        for (int32_t threads = 2; threads < 8; threads += 5) {
+            p.a.out = problem_zeros(&p, types[i % 3], 4, one.sizes);
+            run_with_threads(&p, threads);
+            assert_true(problem_same_bits(&one, &p.a.out));
+        }
+        problem_free(&p);
+    }
+}
+
 static void test_bits_of_a_sample_alone(void **state) {
     (void)state;
     problem p = ragged_problem(ATTEND_F32);
@@ -244,11 +294,13 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_of_keys),
         cmocka_unit_test(test_rows_of_a_group),
+        cmocka_unit_test(test_rows_left_over),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_key_ranges),
         cmocka_unit_test(test_masked_values),
         cmocka_unit_test(test_terms),
         cmocka_unit_test(test_bits_of_threads),
+        cmocka_unit_test(test_bits_of_rows_left_over),
         cmocka_unit_test(test_bits_of_a_sample_alone),
         cmocka_unit_test(test_bits_with_side_outputs),
         cmocka_unit_test(test_own_workspace),

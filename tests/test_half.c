@@ -10,7 +10,8 @@
 
 #include "isas.h"
 
-enum { ROWS = 70, KEYS = 200, CUT = 13 };
+/* With and without CUT, no few rows are left over, which a backend may compute otherwise. */
+enum { ROWS = 70, KEYS = 200, CUT = 14 };
 
 static void on_each_isa(void (*test)(void)) {
     const bool cpu = strcmp(problem_backend(), "cpu") == 0;

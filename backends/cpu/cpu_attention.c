@@ -17,7 +17,7 @@
 
 static attend__row_set lay_out_set(const attend__call *call, attend__carver *c, int64_t rows) {
     const int64_t lanes = call->kernels->lanes, wide = call->lanes->lane_rows;
-    const int64_t strips = (rows + wide - 1) / wide;
+    const int64_t strips = (rows + wide - 1) / wide + 1; /* and one of padding */
     attend__row_set s = {0};
     s.strip = attend__carve(c, strips, 1, sizeof(attend__strip));
     s.row_first = attend__carve(c, rows, 1, sizeof(int64_t));
@@ -51,11 +51,12 @@ static attend__scratch lay_out(const attend__call *call, attend__carver *c) {
     s.shrink = attend__carve(c, rows, 1, sizeof(float));
     s.slopes = attend__carve(c, rows, 1, sizeof(float));
     s.distance = attend__carve(c, rows, 1, sizeof(float));
-    s.set = lay_out_set(call, c, ATTEND__SET_ROWS);
+    s.set = lay_out_set(call, c, ATTEND__SET_ROWS + ATTEND__FEW_MOST);
     s.again = lay_out_set(call, c, 1);
     s.mean = attend__carve(c, block, rows, sizeof(float));
     s.all_reference = attend__carve(c, mean ? ATTEND__SET_ROWS : 0, call->heads, sizeof(float));
     s.all_scale = attend__carve(c, mean ? ATTEND__SET_ROWS : 0, call->heads, sizeof(float));
+    s.few = attend__decode_lay_out(call, c, ATTEND__FEW_MOST);
     return s;
 }
 
@@ -77,7 +78,9 @@ static attend__scratch scratch_at(const attend__call *call, void *memory) {
  * the end. */
 static int64_t set_size(const attend_device *device, const attend__call *call) {
     const int64_t lanes = call->kernels->lanes, strip = call->lanes->lane_rows;
-    const int64_t total = call->queries * call->shared, wanted = 4 * (int64_t)device->threads;
+    const int64_t rest = attend__few_of(call, call->queries * call->shared, call->keys);
+    const int64_t total = call->queries * call->shared - rest;
+    const int64_t wanted = 4 * (int64_t)device->threads;
     const int64_t pairs = call->batches * call->groups;
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
     if (device->threads > 1 && sets * pairs < wanted) {
@@ -174,7 +177,13 @@ static void attend_set(const attend__call *call, const attend__scratch *scratch,
         attend__pack_set(call, set);
         attend__decode_recall(call, set);
     }
-    if (call->wants_weights || call->wants_scores) attend__write_side_outputs(call, scratch, set);
+    if (!call->wants_weights && !call->wants_scores) return;
+    if (set->few_count > 0) { /* all rows as strips */
+        set->few_begin = set->few_end = 0;
+        attend__set_rows(call, set, set->first_row, set->count);
+        attend__pack_set(call, set);
+    }
+    attend__write_side_outputs(call, scratch, set);
 }
 
 /* ---- tasks ---------------------------------------------------------------------------------- */
@@ -194,9 +203,9 @@ static attend__part_of_rows part_of_task(const job *j, int64_t index) {
     const int64_t pair = index / j->parts, pairs = call->wants_mean ? 1 : call->groups;
     const int64_t total = call->queries * (call->wants_mean ? 1 : call->shared);
     /* The last rows first: with a causal mask they are the longest. */
-    const int64_t first = (j->parts - 1 - index % j->parts) * j->rows, left = total - first;
+    const int64_t n = j->parts - 1 - index % j->parts, first = n * j->rows;
     const attend__part_of_rows part = {pair / pairs, pair % pairs, first,
-                                       left < j->rows ? left : j->rows};
+                                       n == j->parts - 1 ? total - first : j->rows};
     return part;
 }
 
@@ -213,6 +222,11 @@ static attend__row_set set_of(const attend__call *call, const attend__scratch *s
     set.batch = part->batch;
     set.group = part->group;
     set.step = 1;
+    if (!attend__decode_takes(call, part->batch)) {
+        set.few_end = attend__query_length(call, part->batch) * call->shared;
+        set.few_begin =
+            set.few_end - attend__few_of(call, set.few_end, attend__key_length(call, part->batch));
+    }
     attend__set_rows(call, &set, part->first, (int32_t)part->count);
     return set;
 }
@@ -307,7 +321,8 @@ static attend_status run_job(attend_device *device, const attend_device_plan *pl
     } else {
         j.rows = set_size(device, call);
         if (mean) j.rows = j.rows > call->shared ? j.rows / call->shared : 1;
-        j.parts = (call->queries * (mean ? 1 : call->shared) + j.rows - 1) / j.rows;
+        j.parts = mean ? (call->queries + j.rows - 1) / j.rows
+                       : attend__sets_of(call, call->queries * call->shared, call->keys, j.rows);
         work.count = call->batches * (mean ? 1 : call->groups) * j.parts;
         work.work = (double)call->batches * (double)call->heads * (double)call->queries *
                     (double)call->keys * (double)(call->depth + call->columns);

@@ -4,8 +4,8 @@
  * chunks of a sample and group where there are enough of those for the threads, else a part of
  * them; then chunks leave what they found in memory of the call, and whoever finishes last joins
  * them. Both do the same sums in the same order. */
-#include "cpu_decode.h"
 #include "cpu_carver.h"
+#include "cpu_strip.h"
 #include "ranges.h"
 
 #include <math.h>
@@ -45,48 +45,15 @@ static int64_t most_rows(const attend__call *call) {
     return rows < limit ? rows : limit;
 }
 
-static attend__partial carve_partial(attend__carver *c, const attend__call *call, int64_t rows) {
-    const int64_t width = attend__decode_width(rows);
-    attend__partial p;
-    p.out = attend__carve(c, width, call->padded_columns, sizeof(float));
-    p.highest = attend__carve(c, width, 1, sizeof(float));
-    p.sum = attend__carve(c, width, 1, sizeof(float));
-    return p;
-}
-
-static attend__decode_scratch lay_out(const attend__call *call, attend__carver *c) {
-    const int64_t rows = most_rows(call), width = attend__decode_width(rows),
-                  block = ATTEND__BLOCK_KEYS, strip = call->kernels->strip_rows,
-                  group = call->decode_kernels->group_panels * call->kernels->lanes,
-                  wide = call->depth > call->columns ? call->depth : call->columns;
-    attend__decode_scratch s;
-    s.rows = attend__carve(c, rows, 1, sizeof *s.rows);
-    s.strips = attend__carve(c, (rows + strip - 1) / strip * strip, call->depth, sizeof(float));
-    s.scores = attend__carve(c, width, ATTEND__SCORE_STRIDE, sizeof(float));
-    s.shrink = attend__carve(c, width, 1, sizeof(float));
-    s.sums = attend__carve(c, width, call->padded_columns, sizeof(float));
-    s.panels = attend__carve(c, group, call->depth, sizeof(float));
-    s.lists = attend__carve(c, 2 * block + ATTEND__DECODE_AHEAD, 1, sizeof *s.lists);
-    s.scales = attend__carve(c, 2 * block, 1, sizeof(float));
-    s.copied_keys = attend__carve(c, block, call->depth, sizeof(float));
-    s.copied_values = attend__carve(c, block, call->padded_columns, sizeof(float));
-    s.zeros = attend__carve(c, wide, 1, sizeof(float));
-    s.again_strip = attend__carve(c, strip, call->depth, sizeof(float));
-    s.total = carve_partial(c, call, rows);
-    s.chunk = carve_partial(c, call, rows);
-    s.again = carve_partial(c, call, 1);
-    return s;
-}
-
 static attend__partial slot_at(const job *j, int64_t slot, int64_t rows) {
     attend__carver c = {j->slots + slot * j->slot_bytes + ATTEND__CPU_ALIGNMENT, 0, true};
-    return carve_partial(&c, j->call, rows);
+    return attend__decode_carve_partial(&c, j->call, rows);
 }
 
 /* A line for a counter, then what a chunk gave. */
 static int64_t slot_bytes(const attend__call *call) {
     attend__carver c = {NULL, ATTEND__CPU_ALIGNMENT, true};
-    carve_partial(&c, call, most_rows(call));
+    attend__decode_carve_partial(&c, call, most_rows(call));
     return c.fits ? (int64_t)c.used : 0;
 }
 
@@ -117,7 +84,7 @@ bool attend__decode_plan(const attend_device *device, const attend__call *larges
                          attend__cpu_needs *needs) {
     if (!largest->decodes) return true;
     attend__carver c = {NULL, 0, true};
-    lay_out(largest, &c);
+    attend__decode_lay_out(largest, &c, most_rows(largest));
     if (!c.fits) return false;
     if (c.used > needs->scratch_bytes) needs->scratch_bytes = c.used;
     const int64_t each = slot_bytes(largest), threads = device->threads;
@@ -158,68 +125,8 @@ static void chunks_of(const attend__call *call, int64_t batch, int64_t *first, i
 
 static attend__decode_set set_of(const attend__call *call, const attend__decode_scratch *scratch,
                                  int64_t batch, int64_t group) {
-    const int32_t strip = call->kernels->strip_rows;
     const int32_t rows = (int32_t)(attend__query_length(call, batch) * call->shared);
-    /* Strips of almost the same size; an odd one computes one row more. */
-    const int32_t strips = (rows + strip - 1) / strip;
-    const int32_t each = strips == 1 ? rows : ((rows + strips - 1) / strips + 1) / 2 * 2;
-    for (int32_t r = 0; r < rows; r++)
-        scratch->rows[r] = attend__query_of(call, batch, group, r);
-    for (int32_t r = 0, s = 0; r < rows; r += each, s++)
-        attend__pack_queries(call, batch, scratch->rows + r, rows - r < each ? rows - r : each,
-                             scratch->strips + s * strip * call->depth);
-    memset(scratch->zeros, 0,
-           (size_t)(call->depth > call->columns ? call->depth : call->columns) * sizeof(float));
-    const attend__decode_set set = {.batch = batch,
-                                    .group = group,
-                                    .rows = scratch->rows,
-                                    .count = rows,
-                                    .each = each,
-                                    .strips = scratch->strips};
-    return set;
-}
-
-/* ---- joining --------------------------------------------------------------------------------- */
-
-/* Takes the rows of a chunk into the total of those before it. */
-static void join(const attend__call *call, int32_t rows, attend__partial total,
-                 attend__partial chunk) {
-    for (int32_t r = 0; r < rows; r++) {
-        const float before = total.highest[r], next = chunk.highest[r];
-        if (chunk.sum[r] == 0.0f) continue; /* no key with a score above -inf */
-        const float highest = next > before ? next : before;
-        const float by = total.sum[r] == 0.0f ? 0.0f : expf(before - highest),
-                    next_by = expf(next - highest);
-        total.highest[r] = highest;
-        total.sum[r] = total.sum[r] * by + chunk.sum[r] * next_by;
-        call->decode_kernels->fold(total.out + r * call->padded_columns, by,
-                                   chunk.out + r * call->padded_columns, next_by,
-                                   call->padded_columns);
-    }
-}
-
-static void write_row(const attend__call *call, const attend__decode_set *set, int32_t r,
-                      attend__partial total) {
-    const attend__query *const row = &set->rows[r];
-    float *const out = total.out + r * call->padded_columns;
-    if (row->first == row->last) {
-        total.highest[r] = attend__sink(call, row->head);
-        total.sum[r] = attend__sink_weight(total.highest[r]);
-    }
-    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide.
-     */
-    if (row->first == row->last || total.sum[r] == 0.0f)
-        memset(out, 0, (size_t)call->columns * sizeof(float));
-    else
-        call->kernels->scale_row(out, call->columns, 1.0f / total.sum[r]);
-    call->kernels->narrow(out, call->columns,
-                          attend__query_span(call, &call->a->out, set->batch, row));
-    if (call->wants_lse) attend__write_lse(call, set->batch, row, total.highest[r], total.sum[r]);
-    if (call->recalled == NULL) return;
-    const int64_t pair = set->batch * call->groups + set->group;
-    float *const recalled = call->recalled + 2 * (pair * most_rows(call) + r);
-    recalled[0] = total.highest[r];
-    recalled[1] = total.sum[r];
+    return attend__decode_set_of(call, scratch, (attend__decode_rows){batch, group, 0, rows});
 }
 
 /* Rows beyond the query length. */
@@ -237,7 +144,13 @@ static void write_padding(const attend__call *call, const attend__decode_set *se
 static void write_rows(const attend__call *call, const attend__decode_set *set,
                        attend__partial total) {
     for (int32_t r = 0; r < set->count; r++)
-        write_row(call, set, r, total);
+        attend__decode_write_row(call, set, r, total);
+    for (int32_t r = 0; call->recalled != NULL && r < set->count; r++) {
+        const int64_t pair = set->batch * call->groups + set->group;
+        float *const recalled = call->recalled + 2 * (pair * most_rows(call) + r);
+        recalled[0] = total.highest[r];
+        recalled[1] = total.sum[r];
+    }
     write_padding(call, set, total.out);
 }
 
@@ -266,7 +179,7 @@ static void whole_task(const attend__call *call, const attend__decode_scratch *s
     for (int64_t i = 0; i < count; i++) {
         part.begin = (first + i) * part.size;
         attend__decode_chunk(call, scratch, &set, part, i == 0 ? scratch->total : scratch->chunk);
-        if (i > 0) join(call, set.count, scratch->total, scratch->chunk);
+        if (i > 0) attend__decode_join(call, set.count, scratch->total, scratch->chunk);
     }
     write_rows(call, &set, scratch->total);
 }
@@ -286,7 +199,7 @@ static void part_task(const job *j, const split *s, const attend__decode_scratch
     if (atomic_fetch_sub_explicit(left, 1, memory_order_acq_rel) > 1) return;
     const attend__partial total = slot_at(j, slot, set.count);
     for (int64_t i = 1; i < s->chunks; i++)
-        join(call, set.count, total, slot_at(j, slot + i, set.count));
+        attend__decode_join(call, set.count, total, slot_at(j, slot + i, set.count));
     write_rows(call, &set, total);
 }
 
@@ -294,7 +207,7 @@ static void task(void *argument, int64_t index, void *memory) {
     const job *const j = argument;
     const attend__call *const call = j->call;
     attend__carver c = {memory, 0, true};
-    const attend__decode_scratch scratch = lay_out(call, &c);
+    const attend__decode_scratch scratch = attend__decode_lay_out(call, &c, most_rows(call));
     if (index < j->split_tasks) {
         const split *s = &j->splits[j->split_count - 1];
         while (s->first_task > index)

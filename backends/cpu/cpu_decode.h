@@ -10,7 +10,8 @@
 #ifndef ATTEND_CPU_DECODE_H
 #define ATTEND_CPU_DECODE_H
 
-#include "cpu_strip.h"
+#include "cpu_attention.h"
+#include "cpu_carver.h"
 #include "decode_kernels.h"
 
 enum {
@@ -46,7 +47,7 @@ typedef struct attend__decode_scratch {
     float *again_strip;
 } attend__decode_scratch;
 
-/* All rows of a sample and group. */
+/* Rows of a sample and group. */
 typedef struct attend__decode_set {
     int64_t batch, group;
     const attend__query *rows;
@@ -59,6 +60,29 @@ typedef struct attend__decode_set {
 static inline int64_t attend__decode_width(int64_t rows) {
     return (rows + 1) / 2 * 2;
 }
+
+struct attend__row_set;
+
+/* ---- cpu_decode_rows.c ---- */
+
+attend__partial attend__decode_carve_partial(attend__carver *c, const attend__call *call,
+                                             int64_t rows);
+attend__decode_scratch attend__decode_lay_out(const attend__call *call, attend__carver *c,
+                                              int64_t rows);
+/* Rows first .. first + count - 1 of a sample and group. */
+typedef struct attend__decode_rows {
+    int64_t batch, group, first;
+    int32_t count;
+} attend__decode_rows;
+attend__decode_set attend__decode_set_of(const attend__call *call,
+                                         const attend__decode_scratch *scratch,
+                                         attend__decode_rows which);
+/* Takes the rows of a chunk into the total of those before it. */
+void attend__decode_join(const attend__call *call, int32_t rows, attend__partial total,
+                         attend__partial chunk);
+/* Writes out and lse of row r; highest and sum are then those of its weights. */
+void attend__decode_write_row(const attend__call *call, const attend__decode_set *set, int32_t r,
+                              attend__partial total);
 
 /* ---- cpu_decode_chunk.c ---- */
 
@@ -84,6 +108,6 @@ bool attend__decode_run(attend_device *device, const attend_device_plan *plan, a
 size_t attend__decode_kept_bytes(const attend__call *call);
 void attend__decode_end(attend_device *device, attend__call *call);
 /* Highest and sum of rows that were computed here, where side outputs are asked for. */
-void attend__decode_recall(const attend__call *call, const attend__row_set *set);
+void attend__decode_recall(const attend__call *call, const struct attend__row_set *set);
 
 #endif

@@ -57,27 +57,31 @@ static void strip_range(const attend__row_set *set, attend__strip *strip) {
     }
 }
 
-/* Strips of almost equal numbers of vectors: one of a single vector would use the adders badly. */
-static void cut_strips(const attend__call *call, attend__row_set *set) {
+static void join_range(attend__row_set *set, int64_t first, int64_t last) {
+    if (first == last) return;
+    if (set->first == set->last || first < set->first) set->first = first;
+    set->last = higher(set->last, last);
+}
+
+/* Strips of rows from .. to - 1, of almost equal numbers of vectors: one of a single vector would
+ * use the adders badly. */
+static void cut_strips(const attend__call *call, attend__row_set *set, int32_t from, int32_t to) {
     const int32_t lanes = call->kernels->lanes, most = call->lanes->lane_rows / lanes;
-    const int32_t vectors = (set->count + lanes - 1) / lanes;
-    set->strips = (vectors + most - 1) / most;
-    set->first = set->last = 0;
-    for (int32_t s = 0; s < set->strips; s++) {
-        attend__strip *const strip = &set->strip[s];
-        const int32_t begin = (int32_t)attend__cut(vectors, set->strips, s);
-        strip->vectors = (int32_t)attend__cut(vectors, set->strips, s + 1) - begin;
-        strip->row = begin * lanes;
+    const int32_t vectors = (to - from + lanes - 1) / lanes, strips = (vectors + most - 1) / most;
+    for (int32_t s = 0; s < strips; s++) {
+        const int32_t index = set->strips++;
+        attend__strip *const strip = &set->strip[index];
+        const int32_t begin = (int32_t)attend__cut(vectors, strips, s);
+        strip->vectors = (int32_t)attend__cut(vectors, strips, s + 1) - begin;
+        strip->row = from + begin * lanes;
         strip->index = s;
-        strip->of = set->strips;
-        strip->rows = (int32_t)lower(set->count - strip->row, strip->vectors * lanes);
-        strip->queries = set->queries + s * call->depth * call->lanes->lane_rows;
-        strip->pairs = set->pairs + s * ((call->depth + 1) / 2) * call->lanes->lane_rows;
-        strip->out = set->out + s * call->columns * call->lanes->lane_rows;
+        strip->of = strips;
+        strip->rows = (int32_t)lower(to - strip->row, strip->vectors * lanes);
+        strip->queries = set->queries + index * call->depth * call->lanes->lane_rows;
+        strip->pairs = set->pairs + index * ((call->depth + 1) / 2) * call->lanes->lane_rows;
+        strip->out = set->out + index * call->columns * call->lanes->lane_rows;
         strip_range(set, strip);
-        if (strip->first == strip->last) continue;
-        if (set->first == set->last || strip->first < set->first) set->first = strip->first;
-        set->last = higher(set->last, strip->last);
+        join_range(set, strip->first, strip->last);
     }
 }
 
@@ -86,7 +90,15 @@ void attend__set_rows(const attend__call *call, attend__row_set *set, int64_t fi
     set->first_row = first;
     set->count = count;
     set_ranges(call, set);
-    cut_strips(call, set);
+    set->few_row = (int32_t)attend__between(set->few_begin - first, 0, count);
+    const int32_t after = (int32_t)attend__between(set->few_end - first, 0, count);
+    set->few_count = after - set->few_row;
+    set->strips = 0;
+    set->first = set->last = 0;
+    cut_strips(call, set, 0, set->few_row);
+    cut_strips(call, set, after, count);
+    for (int32_t r = set->few_row; r < after; r++)
+        join_range(set, set->row_first[r], set->row_last[r]);
     for (int32_t s = 0; s < set->strips; s++)
         set->mask_base[s] = -1;
 }
@@ -359,10 +371,15 @@ static void finish_row(const attend__call *call, attend__row_set *set, int32_t r
                         attend__row_query(call, set, r)) = (float)lse;
 }
 
+static bool is_few(const attend__row_set *set, int32_t r) {
+    return r >= set->few_row && r < set->few_row + set->few_count;
+}
+
 void attend__finish_rows(const attend__call *call, attend__row_set *set) {
     const float unit = call->own_units ? 1.0f : call->scale;
     for (int32_t r = 0; r < set->count; r++) {
         const float highest = set->highest[r], sum = set->sum[r];
+        if (is_few(set, r)) continue;
         set->reference[r] = highest == -INFINITY ? 0.0f : highest * unit;
         set->scale[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
         set->tail[r] = 1.0f;
@@ -370,5 +387,5 @@ void attend__finish_rows(const attend__call *call, attend__row_set *set) {
     if (!call->wants_lse && !attend__given(&call->a->sinks)) return;
     const int64_t length = attend__query_length(call, set->batch);
     for (int32_t r = 0; r < set->count; r++)
-        finish_row(call, set, r, length);
+        if (!is_few(set, r)) finish_row(call, set, r, length);
 }

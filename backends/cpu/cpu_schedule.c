@@ -18,8 +18,14 @@ static int64_t rows_of(const attend__schedule *s, int64_t batch) {
     return attend__query_length(call, batch) * s->unit;
 }
 
+static int64_t parts_of(const attend__schedule *s, int64_t batch) {
+    const int64_t rows = rows_of(s, batch);
+    if (s->call->wants_mean) return (rows + s->rows - 1) / s->rows;
+    return attend__sets_of(s->call, rows, attend__key_length(s->call, batch), s->rows);
+}
+
 static int64_t tasks_of(const attend__schedule *s, int64_t batch) {
-    return s->pairs * ((rows_of(s, batch) + s->rows - 1) / s->rows);
+    return s->pairs * parts_of(s, batch);
 }
 
 /* The end of an entry's samples. */
@@ -103,10 +109,10 @@ attend__part_of_rows attend__schedule_part(const attend__schedule *s, int64_t ta
     int64_t rest = task - s->start[low], batch = s->order[low] * s->each;
     for (; rest >= tasks_of(s, batch); batch++)
         rest -= tasks_of(s, batch);
-    const int64_t rows = rows_of(s, batch), parts = (rows + s->rows - 1) / s->rows;
+    const int64_t rows = rows_of(s, batch), parts = parts_of(s, batch);
     /* The last rows first: with a causal mask they are the longest. */
-    attend__part_of_rows part = {batch, rest / parts, (parts - 1 - rest % parts) * s->rows,
-                                 s->rows};
-    if (part.count > rows - part.first) part.count = rows - part.first;
+    const int64_t n = parts - 1 - rest % parts, first = n * s->rows;
+    const attend__part_of_rows part = {batch, rest / parts, first,
+                                       n == parts - 1 ? rows - first : s->rows};
     return part;
 }

@@ -213,16 +213,21 @@ void attend__run_set(const attend__call *call, const attend__scratch *scratch, a
         set->strip[s].begun = false;
     for (int32_t r = 0; r < lane_rows; r++)
         scratch->shrink[r] = 1.0f;
+    attend__few few;
+    if (set->few_count > 0) few = attend__few_begin(call, scratch, set);
     for (int64_t key = set->first / ATTEND__LANE_KEYS * ATTEND__LANE_KEYS; key < set->last;
          key += ATTEND__LANE_KEYS) {
         const int64_t first = key > set->first ? key : set->first, end = key + ATTEND__LANE_KEYS;
         attend__kv_block block;
         block.part = (attend__part){first, (int32_t)((end < set->last ? end : set->last) - first)};
         block.key_ahead = 0;
-        read_block(call, scratch, set, careful, &block);
+        if (set->strips > 0) read_block(call, scratch, set, careful, &block);
         for (int32_t s = 0; s < set->strips; s++)
             strip_step(call, scratch, set, &set->strip[s], &block, careful);
+        if (set->few_count > 0 && (end % ATTEND__FEW_KEYS == 0 || end >= set->last))
+            attend__few_keys(call, scratch, &few, key / ATTEND__FEW_KEYS * ATTEND__FEW_KEYS);
     }
+    if (set->few_count > 0) attend__few_end(call, scratch, &few, set);
     for (int32_t s = 0; s < set->strips; s++)
         if (!set->strip[s].begun)
             memset(set->strip[s].out, 0, (size_t)(call->columns * lane_rows) * sizeof(float));

@@ -9,12 +9,15 @@
 #define ATTEND_CPU_STRIP_H
 
 #include "cpu_attention.h"
-#include "cpu_carver.h"
+#include "cpu_decode.h"
 
 /* Most rows of a set: queries and output of as many rows of 128 elements take a quarter of a
  * second- level cache of 1 MB, and a block of keys and values is read 5 times from there for every
  * time from memory. */
 enum { ATTEND__SET_ROWS = 240 };
+/* Most rows that cpu_few.c computes, and the keys that it takes at once: those of a few blocks,
+ * which are still in the second cache. */
+enum { ATTEND__FEW_MOST = 8, ATTEND__FEW_KEYS = ATTEND__BLOCK_KEYS };
 enum { ATTEND__KEEP_WORDS = ATTEND__LANE_KEYS / ATTEND__KEEP_KEYS };
 /* Keys of a mask that are read at once, and their words with room for a block from the last. */
 enum {
@@ -49,7 +52,9 @@ typedef struct attend__row_set {
     int64_t batch, group;
     int64_t first_row, step;
     int32_t count, strips;
-    int64_t first, last; /* keys that some row may use */
+    int64_t few_begin, few_end; /* numbers of the sample's rows that are decoded; equal: none */
+    int32_t few_row, few_count; /* those of the set; strips have the others */
+    int64_t first, last;        /* keys that some row may use */
     attend__next_set next;
     attend__strip *strip;
     int64_t *row_first, *row_last; /* keys that position and length allow a row; both 0: none */
@@ -71,6 +76,7 @@ typedef struct attend__scratch {
     attend__row_set set, again;                  /* again: a row that is done again */
     float *mean; /* [LANE_KEYS][lane_rows]: side outputs, rows that reach too far */
     float *all_reference, *all_scale; /* weights_mean: [heads][queries of the task] */
+    attend__decode_scratch few;
 } attend__scratch;
 
 /* Keys key .. key + count - 1 of a block. */
@@ -183,6 +189,27 @@ void attend__strip_dots(const attend__call *call, const attend__scratch *scratch
  * one row, and the values of keys that it excludes are not used even with weight 0. */
 void attend__run_set(const attend__call *call, const attend__scratch *scratch, attend__row_set *set,
                      bool careful);
+
+/* ---- cpu_few.c: rows that do not fill a vector ---- */
+
+/* How many of a sample's rows of a group, the last ones, are decoded: by its lengths alone. */
+int32_t attend__few_of(const attend__call *call, int64_t rows, int64_t keys);
+/* Sets of `size` rows, a multiple of lanes: the last one takes those few as well. */
+int64_t attend__sets_of(const attend__call *call, int64_t rows, int64_t keys, int64_t size);
+/* Those of a set, computed while its strips pass over the keys. */
+typedef struct attend__few {
+    attend__decode_set set;
+    int64_t first, last; /* keys that some row may use */
+    bool begun;
+} attend__few;
+attend__few attend__few_begin(const attend__call *call, const attend__scratch *scratch,
+                              const attend__row_set *set);
+/* Takes what lies between `begin`, a multiple of FEW_KEYS, and the next one. */
+void attend__few_keys(const attend__call *call, const attend__scratch *scratch, attend__few *few,
+                      int64_t begin);
+/* Writes out and lse; fills the set's reference, scale and tail. */
+void attend__few_end(const attend__call *call, const attend__scratch *scratch,
+                     const attend__few *few, attend__row_set *set);
 
 /* ---- cpu_side_outputs.c ---- */
 
