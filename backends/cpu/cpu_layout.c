@@ -118,6 +118,12 @@ static void multiply_out(const int8_t *x, int64_t stride, int64_t n, float scale
 void attend__widen_run(const attend__call *call, const attend__run *r, int64_t columns, float *to,
                        int64_t to_stride) {
     const int64_t bytes = r->rows.row_stride * attend__element_bytes(r->rows.type);
+    if (r->scales == NULL && r->rows.column_stride == 1 && r->rows.row_stride == columns &&
+        to_stride == columns) { /* one long row */
+        const attend__span all = {(char *)(uintptr_t)r->rows.first, r->rows.type, 1};
+        call->kernels->widen(all, r->count * columns, to);
+        return;
+    }
     for (int64_t i = 0; i < r->count; i++, to += to_stride) {
         char *const first = (char *)(uintptr_t)r->rows.first + i * bytes;
         const attend__span row = {first, r->rows.type, r->rows.column_stride};

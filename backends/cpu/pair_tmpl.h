@@ -156,20 +156,29 @@ static void pair_dots(const attend__lane_dots *t) {
 
 /* ---- weights times values -------------------------------------------------------------------- */
 
+VF_INLINE vf row_part(const char *row, int64_t e, int n) {
+    if (row == NULL) return vf_zero();
+    const void *const at = row + 2 * e;
+    return n == VF_LANES ? vf_load_bf16(at) : vf_load_bf16_n(at, n);
+}
+
+/* Two rows, of which one may be missing. */
+VF_INLINE void pair_two_rows(const char *low, const char *high, int64_t columns, float *to) {
+    int64_t e = 0;
+    for (; low != NULL && high != NULL && e + VF_LANES <= columns; e += VF_LANES)
+        vf_store(to + e, vf_both_bf16(row_part(low, e, VF_LANES), row_part(high, e, VF_LANES)));
+    for (; e < columns; e += VF_LANES) {
+        const int n = columns - e < VF_LANES ? (int)(columns - e) : VF_LANES;
+        vf_store_n(to + e, vf_both_bf16(row_part(low, e, n), row_part(high, e, n)), n);
+    }
+}
+
 static void pair_values(const attend__pair_values *t) {
     const int32_t end = t->first + t->count;
-    for (int32_t row = t->first / 2 * 2; row < end; row += 2) {
-        const char *const low = row >= t->first ? t->rows[row - t->first] : NULL;
-        const char *const high = row + 1 < end ? t->rows[row + 1 - t->first] : NULL;
-        float *const to = t->to + row / 2 * t->columns;
-        for (int64_t e = 0; e < t->columns; e += VF_LANES) {
-            const int n = t->columns - e < VF_LANES ? (int)(t->columns - e) : VF_LANES;
-            const void *const even = low + 2 * e, *const odd = high + 2 * e;
-            const vf x = low == NULL ? vf_zero() : vf_load_bf16_n(even, n);
-            const vf y = high == NULL ? vf_zero() : vf_load_bf16_n(odd, n);
-            vf_store_n(to + e, vf_both_bf16(x, y), n);
-        }
-    }
+    for (int32_t row = t->first / 2 * 2; row < end; row += 2)
+        pair_two_rows(row >= t->first ? t->rows[row - t->first] : NULL,
+                      row + 1 < end ? t->rows[row + 1 - t->first] : NULL, t->columns,
+                      t->to + row / 2 * t->columns);
 }
 
 /* Lanes that are done leave the loop, and the others go on in the same registers. */
