@@ -43,12 +43,32 @@ static bool is_tiny(const attend__call *call, attend_operation operation) {
     const attend_attention *const a = call->a;
     const int64_t rows = call->queries * call->shared;
     return operation == ATTEND_OP_ATTENTION && call->keys > 0 && call->keys <= ATTEND__TINY_KEYS &&
-           rows > ATTEND__DECODE_FEW && rows <= ATTEND__TINY_ROWS && !has_options(call) && is_plain(&a->q) &&
-           is_plain(&a->k) && is_plain(&a->v) && is_plain(&a->out);
+           rows > ATTEND__DECODE_FEW && rows <= ATTEND__TINY_ROWS && !has_options(call) &&
+           is_plain(&a->q) && is_plain(&a->k) && is_plain(&a->v) && is_plain(&a->out);
 }
 
 static float *at(const attend_tensor *t, int64_t batch, int64_t head) {
     return (float *)t->data + t->offset + batch * t->strides[0] + head * t->strides[1];
+}
+
+/* The rows of a group, query by query. */
+static void list_rows(const attend__call *call, attend__tiny *t, int64_t batch, int64_t group) {
+    const attend_tensor *const q = &call->a->q, *const out = &call->a->out;
+    const float *from = at(q, batch, group * call->shared);
+    float *to = at(out, batch, group * call->shared);
+    int32_t count = 0;
+    for (int64_t query = 0; query < call->queries; query++) {
+        for (int64_t head = 0; head < call->shared; head++, count++) {
+            t->queries[count] = from + head * q->strides[1];
+            t->out[count] = to + head * out->strides[1];
+        }
+        from += q->strides[2];
+        to += out->strides[2];
+    }
+    for (; count < ATTEND__TINY_ROWS; count++) {
+        t->queries[count] = t->queries[count - 1];
+        t->out[count] = t->out[count - 1];
+    }
 }
 
 static void task(void *argument, int64_t index, void *memory) {
@@ -57,26 +77,19 @@ static void task(void *argument, int64_t index, void *memory) {
     const attend_attention *const a = call->a;
     attend__carver c = {memory, 0, true};
     attend__tiny t = lay_out(call, &c);
-    char *queries[ATTEND__TINY_ROWS], *out[ATTEND__TINY_ROWS];
-    t.queries = (attend__lane_rows){.first = queries, .type = ATTEND_F32, .stride = 1};
-    t.queries.n = call->depth;
-    t.out = out;
+    t.rows = (int32_t)(call->queries * call->shared);
     t.key_stride = a->k.strides[2];
     t.value_stride = a->v.strides[2];
     const int64_t begin = index * j->each, left = j->pairs - begin;
-    for (int64_t pair = begin; pair < begin + (left < j->each ? left : j->each); pair++) {
-        const int64_t batch = pair / call->groups, group = pair % call->groups;
+    int64_t batch = begin / call->groups, group = begin % call->groups;
+    for (int64_t i = left < j->each ? left : j->each; i > 0; i--) {
         t.keys = at(&a->k, batch, group);
         t.values = at(&a->v, batch, group);
-        t.queries.count = 0;
-        for (int64_t query = 0; query < call->queries; query++) {
-            for (int64_t head = group * call->shared; head < (group + 1) * call->shared; head++) {
-                float *const q = at(&a->q, batch, head), *const o = at(&a->out, batch, head);
-                queries[t.queries.count] = (char *)(q + query * a->q.strides[2]);
-                out[t.queries.count++] = (char *)(o + query * a->out.strides[2]);
-            }
-        }
+        list_rows(call, &t, batch, group);
         j->kernel(&t);
+        if (++group < call->groups) continue;
+        group = 0;
+        batch++;
     }
 }
 

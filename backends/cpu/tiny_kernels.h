@@ -13,9 +13,12 @@ enum {
     ATTEND__TINY_ROWS = 16
 };
 
+/* Addresses behind those of the last row are that row's again, which is then computed and written
+ * more than once: so no tile needs a case for rows that are not there. */
 typedef struct attend__tiny {
-    attend__lane_rows queries;
-    char *const *out; /* of each row */
+    const float *queries[ATTEND__TINY_ROWS];
+    float *out[ATTEND__TINY_ROWS];
+    int32_t rows;
     const float *keys, *values;
     int64_t key_stride, value_stride, depth, columns;
     int32_t count; /* of keys, 1 .. TINY_KEYS */

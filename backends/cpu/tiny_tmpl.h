@@ -20,24 +20,28 @@ enum {
     TINY_ROWS = VF_REGISTERS >= 32 ? 12 : 6
 };
 
-/* The even numbers up to 16, to which the sizes of tiles are rounded: X(size). */
-#define TINY_SIZES(X) X(2) X(4) X(6) X(8) X(10) X(12) X(14) X(16)
+/* X(size): those that `variant` of attention_tmpl.h rounds to. */
+#define TINY_SIZES(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12) X(14) X(16)
 
-/* Queries as [D][VF_LANES]; lanes beyond the last row are 0. */
-static void tiny_pack(const attend__lane_rows *rows, int first, float *to) {
-    for (int64_t i = 0; i < rows->n; i += VF_LANES) {
-        const int n = rest_of(rows->n, i);
+/* Queries first .. as [D][VF_LANES]. */
+static void tiny_pack(const attend__tiny *t, int first) {
+    const float *const *const rows = t->queries + first;
+    int64_t d = 0;
+    for (; d + VF_LANES <= t->depth; d += VF_LANES) {
         vf square[VF_LANES];
-        load_square(rows, first, i, n, square);
-        if (n == VF_LANES) {
-            VF_UNROLL for (int k = 0; k < VF_LANES; k++) {
-                vf_store(to + (i + k) * VF_LANES, square[k]);
-            }
-            continue;
+        VF_UNROLL for (int r = 0; r < VF_LANES; r++) square[r] = vf_load(rows[r] + d);
+        vf_transpose(square);
+        VF_UNROLL for (int k = 0; k < VF_LANES; k++) {
+            vf_store(t->packed + (d + k) * VF_LANES, square[k]);
         }
-        for (int k = 0; k < n; k++)
-            vf_store(to + (i + k) * VF_LANES, square[k]);
     }
+    const int rest = (int)(t->depth - d);
+    vf square[VF_LANES];
+    for (int r = 0; r < VF_LANES && rest > 0; r++)
+        square[r] = vf_load_n(rows[r] + d, rest);
+    if (rest > 0) vf_transpose(square);
+    for (int k = 0; k < rest; k++)
+        vf_store(t->packed + (d + k) * VF_LANES, square[k]);
 }
 
 /* Keys behind the last are the last once more: nobody reads their scores. */
@@ -84,7 +88,7 @@ static void tiny_scores(const attend__tiny *t, float *highest) {
     vf most = vf_set(-INFINITY);
     for (int32_t key = 0; key < t->count; key += TINY_KEYS) {
         const int32_t keys = t->count - key < TINY_KEYS ? t->count - key : TINY_KEYS;
-        switch ((keys + 1) & ~1) {
+        switch (variant(keys)) {
 #define ATTEND_X(size)                                                                             \
     case size:                                                                                     \
         if (size <= TINY_KEYS) tiny_dots(size, keys - 1, t, key, &most);                           \
@@ -98,7 +102,7 @@ static void tiny_scores(const attend__tiny *t, float *highest) {
     vf_store(highest, most);
 }
 
-/* Rows row .. of the output, which row `first` of the strip's rows begins. */
+/* Rows first + row .. of the output; lane `row` is the first of them. */
 VF_INLINE void tiny_mix_tile(const int rows, const int vectors, const attend__tiny *t, int first,
                              int row, int64_t column, int n, const float *factor) {
     const float *value = t->values + column, *w = t->scores + row;
@@ -117,8 +121,7 @@ VF_INLINE void tiny_mix_tile(const int rows, const int vectors, const attend__ti
         }
     }
     VF_UNROLL for (int r = 0; r < rows; r++) {
-        if (first + row + r >= t->queries.count) return;
-        float *const to = (float *)(void *)t->out[first + row + r] + column;
+        float *const to = t->out[first + row + r] + column;
         const vf by = vf_set(factor[row + r]);
         const vm none = vf_equal(by, vf_zero());
         VF_UNROLL for (int v = 0; v < vectors; v++) {
@@ -143,9 +146,9 @@ VF_INLINE void tiny_mix_rows(const int rows, const attend__tiny *t, int first, i
 
 /* The rows of one vector, in tiles of almost the same even size. */
 static void tiny_mix(const attend__tiny *t, int first, const float *factor) {
-    const int count = rest_of(t->queries.count, first);
+    const int count = rest_of(t->rows, first);
     const int tiles = (count + TINY_ROWS - 1) / TINY_ROWS;
-    const int each = ((count + tiles - 1) / tiles + 1) & ~1;
+    const int each = variant((count + tiles - 1) / tiles);
     for (int row = 0; row < count; row += each) {
         switch (each) {
 #define ATTEND_X(size)                                                                             \
@@ -161,8 +164,8 @@ static void tiny_mix(const attend__tiny *t, int first, const float *factor) {
 }
 
 static void tiny(const attend__tiny *t) {
-    float block_highest[VF_LANES], highest[VF_LANES], sum[VF_LANES], shrink[VF_LANES];
-    float factor[2 * VF_LANES] = {0}; /* an odd number of rows looks one further */
+    float block_highest[VF_LANES], highest[VF_LANES], sum[VF_LANES], shrink[VF_LANES],
+        factor[VF_LANES];
     const attend__lane_soften soften = {.scores = t->scores,
                                         .block_highest = block_highest,
                                         .highest = highest,
@@ -171,8 +174,8 @@ static void tiny(const attend__tiny *t) {
                                         .factor = t->factor,
                                         .vectors = 1,
                                         .count = t->count};
-    for (int first = 0; first < t->queries.count; first += VF_LANES) {
-        tiny_pack(&t->queries, first, t->packed);
+    for (int first = 0; first < t->rows; first += VF_LANES) {
+        tiny_pack(t, first);
         tiny_scores(t, block_highest);
         vf_store(highest, vf_set(-INFINITY));
         vf_store(sum, vf_zero());
