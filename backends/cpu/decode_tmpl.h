@@ -25,13 +25,12 @@ VF_INLINE vf load_listed(const char *p, const attend_type type, float scale, int
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* Squares of a whole panel from column 0 on; returns the column where they end. All in registers:
+/* Squares of a whole panel from column d on; returns the column where they end. All in registers:
  * loops over an array of vectors that stay loops would keep it in memory. */
-VF_INLINE int64_t pack_squares(const attend__row_list *list, const attend_type type, int64_t depth,
-                               float *panel) {
+VF_INLINE int64_t pack_squares(const attend__row_list *list, const attend_type type, int64_t d,
+                               int64_t depth, float *panel) {
     const char *const *const rows = list->rows, *const *const next = rows + list->ahead;
     const int64_t bytes = bytes_of(type);
-    int64_t d = 0;
     for (; d + VF_LANES <= depth; d += VF_LANES) {
         vf square[VF_LANES];
         VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
@@ -67,6 +66,36 @@ VF_INLINE int64_t pack_pairs(const attend__row_list *list, int64_t depth, float 
     return d;
 }
 
+/* Four columns of int8 at a time: a quarter of the transposing. */
+VF_INLINE int64_t pack_fours(const attend__row_list *list, int64_t depth, float *panel) {
+    const char *const *const rows = list->rows, *const *const next = rows + list->ahead;
+    const vf scale = vf_load(list->scales);
+    int64_t d = 0;
+    for (; d + 4 * VF_LANES <= depth; d += 4 * VF_LANES) {
+        vf square[VF_LANES];
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+            const void *const at = rows[i] + d;
+            square[i] = vf_load_fours(at);
+            vf_prefetch(next[i] + d);
+        }
+        vf_transpose(square);
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+            VF_UNROLL for (int k = 0; k < 4; k++) {
+                vf_store(panel + (d + 4 * i + k) * VF_LANES, vf_mul(vf_i8_of(square[i], k), scale));
+            }
+        }
+    }
+    return d;
+}
+
+/* As many columns of a whole panel as go without masks; returns where they end. */
+VF_INLINE int64_t pack_whole(const attend__row_list *list, const attend_type type, int64_t depth,
+                             float *panel) {
+    if (type == ATTEND_BF16) return pack_pairs(list, depth, panel);
+    const int64_t d = type == ATTEND_I8 ? pack_fours(list, depth, panel) : 0;
+    return pack_squares(list, type, d, depth, panel);
+}
+
 /* Columns from `d` on of a panel; lanes outside first .. end - 1 become 0, rows[0] is lane `first`.
  */
 VF_INLINE void pack_rest(const attend__row_list *list, const attend_type type, int first, int end,
@@ -94,9 +123,7 @@ VF_INLINE void pack_list_of(const attend__list_keys *t, const attend_type type) 
                   end = t->to - begin < VF_LANES ? t->to - begin : VF_LANES;
         float *const panel = t->panels + begin * t->depth;
         int64_t d = 0;
-        if (end - first == VF_LANES)
-            d = type == ATTEND_BF16 ? pack_pairs(&list, t->depth, panel)
-                                    : pack_squares(&list, type, t->depth, panel);
+        if (end - first == VF_LANES) d = pack_whole(&list, type, t->depth, panel);
         if (d < t->depth) pack_rest(&list, type, first, end, d, t->depth, panel);
         list.rows += end - first;
         if (type == ATTEND_I8) list.scales += end - first;

@@ -93,6 +93,17 @@ static inline vf vf_load_i8_n(const int8_t *p, int n) {
     memcpy(row, p, (size_t)n);
     return vf_load_i8(row);
 }
+static inline vf vf_load_fours(const int8_t *p) {
+    return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vf vf_i8_of(vf x, int place) {
+    const __m256i u = _mm256_castps_si256(x);
+    const __m256i top = place == 0   ? _mm256_slli_epi32(u, 24)
+                        : place == 1 ? _mm256_slli_epi32(u, 16)
+                        : place == 2 ? _mm256_slli_epi32(u, 8)
+                                     : u;
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(top, 24));
+}
 static inline vf vf_load_pairs(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }

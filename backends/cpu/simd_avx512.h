@@ -87,6 +87,17 @@ static inline vf vf_load_i8(const int8_t *p) {
 static inline vf vf_load_i8_n(const int8_t *p, int n) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(vm_first(n), p)));
 }
+static inline vf vf_load_fours(const int8_t *p) {
+    return _mm512_castsi512_ps(_mm512_loadu_si512((const void *)p));
+}
+static inline vf vf_i8_of(vf x, int place) {
+    const __m512i u = _mm512_castps_si512(x);
+    const __m512i top = place == 0   ? _mm512_slli_epi32(u, 24)
+                        : place == 1 ? _mm512_slli_epi32(u, 16)
+                        : place == 2 ? _mm512_slli_epi32(u, 8)
+                                     : u;
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 24));
+}
 static inline vf vf_load_pairs(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_loadu_si512((const void *)p));
 }

@@ -98,6 +98,15 @@ static inline vf vf_load_i8_n(const int8_t *p, int n) {
     memcpy(row, p, (size_t)n);
     return vf_load_i8(row);
 }
+static inline vf vf_load_fours(const int8_t *p) { return vreinterpretq_f32_s8(vld1q_s8(p)); }
+static inline vf vf_i8_of(vf x, int place) {
+    const int32x4_t u = vreinterpretq_s32_f32(x);
+    const int32x4_t top = place == 0   ? vshlq_n_s32(u, 24)
+                          : place == 1 ? vshlq_n_s32(u, 16)
+                          : place == 2 ? vshlq_n_s32(u, 8)
+                                       : u;
+    return vcvtq_f32_s32(vshrq_n_s32(top, 24));
+}
 static inline vf vf_load_pairs(const uint16_t *p) {
     return vreinterpretq_f32_u16(vld1q_u16(p));
 }

@@ -12,6 +12,7 @@
  *   pointers       need the alignment of their element only
  *   f16, bf16      exact when widened, round to nearest even when narrowed (bits as base/half.h)
  *   vf_load_i8     widened, exact
+ *   vf_load_fours  4 VF_LANES int8 as they are; vf_i8_of(x, i) widens element i of each lane's four
  *   vf_load_pairs  2 VF_LANES 16-bit elements as they are; vf_even_bf16 and vf_odd_bf16 widen the
  *                  even or the odd ones
  *   with VF_BF16_PAIRS, in simd_avx512.h alone, pairs of bfloat16 in a lane (pair_kernels.h):
@@ -80,6 +81,13 @@ static inline void vf_store_bf16_n(uint16_t *p, vf x, int n) {
 }
 static inline vf vf_load_i8(const int8_t *p) { return (float)*p; }
 static inline vf vf_load_i8_n(const int8_t *p, int n) { return n > 0 ? vf_load_i8(p) : 0.0f; }
+static inline vf vf_load_fours(const int8_t *p) {
+    const uint32_t low = (uint32_t)(uint8_t)p[1] << 8 | (uint8_t)p[0];
+    return attend__bits_float((uint32_t)(uint8_t)p[3] << 24 | (uint32_t)(uint8_t)p[2] << 16 | low);
+}
+static inline vf vf_i8_of(vf x, int place) {
+    return (float)(int8_t)(attend__float_bits(x) >> 8 * place);
+}
 static inline vf vf_load_pairs(const uint16_t *p) {
     return attend__bits_float((uint32_t)p[1] << 16 | p[0]);
 }
