@@ -81,7 +81,8 @@ static int64_t set_size(const attend_device *device, const attend__call *call) {
     const int64_t rest = attend__few_of(call, call->queries * call->shared, call->keys);
     const int64_t total = call->queries * call->shared - rest;
     const int64_t wanted = 4 * (int64_t)device->threads;
-    const int64_t pairs = call->batches * call->groups;
+    /* a task of the mean has all groups */
+    const int64_t pairs = call->batches * (call->wants_mean ? 1 : call->groups);
     int64_t sets = (total + ATTEND__SET_ROWS - 1) / ATTEND__SET_ROWS;
     if (device->threads > 1 && sets * pairs < wanted) {
         const int64_t more = (wanted + pairs - 1) / pairs, most = (total + strip - 1) / strip;

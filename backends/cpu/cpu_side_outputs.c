@@ -72,6 +72,9 @@ static void raw_scores(const attend__call *call, const attend__scratch *scratch,
 
 static void exclude(const attend__call *call, const attend__scratch *scratch,
                     const attend__row_set *set, const attend__strip *strip, attend__part part) {
+    attend__window window;
+    const bool some = attend__window_of(call, scratch, set, strip, part, &window);
+    if (some && window.open && window.part.count == part.count) return;
     attend__keep_bits(call, scratch, set, strip, part, false);
     const attend__lane_keep keep = {.scores = scratch->scores,
                                     .highest = scratch->highest,
@@ -107,6 +110,15 @@ static void weigh(const attend__call *call, const attend__scratch *scratch,
     }
 }
 
+/* Rows of memory that the strip writes next: too far apart for a processor to guess. */
+static void prefetch_columns(const attend__call *call, const attend__row_set *set,
+                             const attend__strip *strip, const attend_tensor *t,
+                             attend__part part) {
+    char *pointers[ATTEND__LANE_ROWS_MOST];
+    const attend__lane_rows rows = attend__strip_rows(call, set, strip, t, part, pointers);
+    call->lanes->prefetch_rows(&rows);
+}
+
 static void write_strip(const attend__call *call, const attend__scratch *scratch,
                         attend__row_set *set, const attend__strip *strip,
                         const attend__kv_block *keys, attend__part whole) {
@@ -114,6 +126,7 @@ static void write_strip(const attend__call *call, const attend__scratch *scratch
     const attend__part part = keys->part;
     attend_scores_stage reached = ATTEND_SCORES_RAW;
     softening by = {set->reference + strip->row, scratch->slopes};
+    if (call->wants_weights) prefetch_columns(call, set, strip, &call->a->weights, whole);
     if (part.count > 0) raw_scores(call, scratch, strip, keys);
     if (call->wants_scores) {
         attend__advance_scores_of(call, scratch, set, strip, part, reached, wanted);

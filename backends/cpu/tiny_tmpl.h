@@ -17,7 +17,7 @@ enum {
     TINY_STEPS = 4,
     TINY_VECTORS = 2,
     TINY_KEYS = VF_REGISTERS >= 32 ? 16 : 8,
-    TINY_ROWS = VF_REGISTERS >= 32 ? 12 : 6
+    TINY_ROWS = VF_LANES < 6 ? VF_LANES : VF_REGISTERS >= 32 ? 12 : 6
 };
 
 /* X(size): those that `variant` of attention_tmpl.h rounds to. */
@@ -102,10 +102,15 @@ static void tiny_scores(const attend__tiny *t, float *highest) {
     vf_store(highest, most);
 }
 
-/* Rows first + row .. of the output; lane `row` is the first of them. */
-VF_INLINE void tiny_mix_tile(const int rows, const int vectors, const attend__tiny *t, int first,
-                             int row, int64_t column, int n, const float *factor) {
-    const float *value = t->values + column, *w = t->scores + row;
+/* Rows of the output, their weights [key][LANE_ROWS], and what the output is multiplied by. */
+typedef struct tiny_rows {
+    float *const *out;
+    const float *weights, *factor;
+} tiny_rows;
+
+VF_INLINE void tiny_mix_tile(const int rows, const int vectors, const attend__tiny *t,
+                             const tiny_rows *of, int64_t column, int n) {
+    const float *value = t->values + column, *w = of->weights;
     vf sum[TINY_ROWS][TINY_VECTORS];
     VF_UNROLL for (int r = 0; r < rows; r++) {
         VF_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = vf_zero();
@@ -121,39 +126,38 @@ VF_INLINE void tiny_mix_tile(const int rows, const int vectors, const attend__ti
         }
     }
     VF_UNROLL for (int r = 0; r < rows; r++) {
-        float *const to = t->out[first + row + r] + column;
-        const vf by = vf_set(factor[row + r]);
+        const vf by = vf_set(of->factor[r]);
         const vm none = vf_equal(by, vf_zero());
         VF_UNROLL for (int v = 0; v < vectors; v++) {
             const vf scaled = vf_add(vf_mul(sum[r][v], by), vf_zero());
             const vf y = vf_select(none, vf_zero(), scaled);
             if (n == VF_LANES)
-                vf_store(to + v * VF_LANES, y);
+                vf_store(of->out[r] + column + v * VF_LANES, y);
             else
-                vf_store_n(to, y, n);
+                vf_store_n(of->out[r] + column, y, n);
         }
     }
 }
 
-VF_INLINE void tiny_mix_rows(const int rows, const attend__tiny *t, int first, int row,
-                             const float *factor) {
+VF_INLINE void tiny_mix_rows(const int rows, const attend__tiny *t, const tiny_rows *of) {
     int64_t e = 0;
     for (; e + TINY_VECTORS * VF_LANES <= t->columns; e += TINY_VECTORS * VF_LANES)
-        tiny_mix_tile(rows, TINY_VECTORS, t, first, row, e, VF_LANES, factor);
+        tiny_mix_tile(rows, TINY_VECTORS, t, of, e, VF_LANES);
     for (; e < t->columns; e += VF_LANES)
-        tiny_mix_tile(rows, 1, t, first, row, e, rest_of(t->columns, e), factor);
+        tiny_mix_tile(rows, 1, t, of, e, rest_of(t->columns, e));
 }
 
-/* The rows of one vector, in tiles of almost the same even size. */
+/* The rows of one vector, in tiles of almost the same size. */
 static void tiny_mix(const attend__tiny *t, int first, const float *factor) {
     const int count = rest_of(t->rows, first);
     const int tiles = (count + TINY_ROWS - 1) / TINY_ROWS;
     const int each = variant((count + tiles - 1) / tiles);
     for (int row = 0; row < count; row += each) {
+        const tiny_rows of = {t->out + first + row, t->scores + row, factor + row};
         switch (each) {
 #define ATTEND_X(size)                                                                             \
     case size:                                                                                     \
-        if (size <= TINY_ROWS) tiny_mix_rows(size, t, first, row, factor);                         \
+        if (size <= TINY_ROWS) tiny_mix_rows(size, t, &of);                                        \
         break;
             TINY_SIZES(ATTEND_X)
 #undef ATTEND_X
