@@ -126,19 +126,20 @@ void attend__drop_pair_values(const attend__call *call, const attend__scratch *s
 /* ---- weights times values -------------------------------------------------------------------- */
 
 /* Pairs are counted from the block's beginning, wherever the window begins. */
+static int32_t shift_of(const attend__window *window) {
+    return (int32_t)(window->part.key % 2);
+}
+
+void attend__soften_pairs(const attend__call *call, const attend__window *window,
+                          attend__lane_soften soften) {
+    const attend__pair_soften pairs = {soften, shift_of(window)};
+    call->pairs->soften(&pairs);
+}
+
 void attend__mix_pairs(const attend__call *call, const attend__window *window,
                        attend__lane_mix mix) {
-    const int64_t place = window->part.key % ATTEND__LANE_KEYS;
-    const int32_t shift = (int32_t)(place % 2);
-    float *const weights = (float *)(uintptr_t)mix.weights;
-    const attend__pair_join join = {.from = mix.weights,
-                                    .to = weights,
-                                    .n = window->part.count,
-                                    .shift = shift,
-                                    .vectors = mix.vectors};
-    call->pairs->join(&join);
-    mix.values += place / 2 * mix.value_stride;
+    mix.values += window->part.key % ATTEND__LANE_KEYS / 2 * mix.value_stride;
     for (int32_t v = 0; v < mix.vectors; v++)
-        mix.ends[v] = (mix.ends[v] + shift + 1) / 2;
+        mix.ends[v] = (mix.ends[v] + shift_of(window) + 1) / 2;
     call->pairs->mix(&mix);
 }

@@ -166,7 +166,10 @@ static void strip_step(const attend__call *call, const attend__scratch *scratch,
                                             .factor = call->factor,
                                             .vectors = strip->vectors,
                                             .count = window.part.count};
-        call->lanes->soften(&soften);
+        if (call->pair_mix)
+            attend__soften_pairs(call, &window, soften);
+        else
+            call->lanes->soften(&soften);
     }
     if (careful) drop_values(call, scratch, set, strip, &window, block->part.key);
     const int64_t skipped = call->pair_mix ? 0 : window.part.key - block->part.key;

@@ -164,7 +164,11 @@ void attend__read_pair_values(const attend__call *call, const attend__scratch *s
  * far as attend__mix_pairs reads them; the set is one row. */
 void attend__drop_pair_values(const attend__call *call, const attend__scratch *scratch,
                               const attend__window *window);
-/* mix as for float32, save the values: those of the block. Overwrites the weights. */
+/* As for float32, but scores become pairs of weights. */
+void attend__soften_pairs(const attend__call *call, const attend__window *window,
+                          attend__lane_soften soften);
+/* mix as for float32, save the weights and the values: those of attend__soften_pairs and of the
+ * whole block. */
 void attend__mix_pairs(const attend__call *call, const attend__window *window,
                        attend__lane_mix mix);
 

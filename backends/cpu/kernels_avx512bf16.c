@@ -5,6 +5,7 @@
 #define VF_BF16_PAIRS
 #include "cpu_kernels.h"
 #include "simd_avx512.h"
+#include "vec_math.h"
 
 /* As kernels_avx512.c has them: strips are shared. */
 #define LANE_VECTORS 3
@@ -16,6 +17,7 @@ const attend__pair_kernels attend__pair_kernels_avx512bf16 = {
     .join = pair_join,
     .too_far = pair_too_far,
     .dots = pair_dots,
+    .soften = pair_soften,
     .values = pair_values,
     .mix = pair_mix,
 };

@@ -13,14 +13,22 @@
 
 #include "lane_kernels.h"
 
-/* Rows of floats that become pairs: to[i] = {from[2 i - shift], from[2 i + 1 - shift]}, rounded to
- * nearest even, where there is no row -1 or n but zeros. `to` may be `from`. */
+/* Rows of floats that become pairs: to[i] = {from[2 i], from[2 i + 1]}, rounded to nearest even; 0
+ * in the place of a row n. */
 typedef struct attend__pair_join {
     const float *from;
     float *to;
     int64_t n;
-    int32_t shift, vectors; /* shift: 0 or 1 */
+    int32_t vectors;
 } attend__pair_join;
+
+/* The softmax of attend__lane_soften, whose weights become pairs of rows in the place of the
+ * scores: pair i holds those of keys 2 i - shift and 2 i + 1 - shift, 0 where there is no such key.
+ * Weights are off by up to 2^-12 of themselves, which is little beside their 8 bits. */
+typedef struct attend__pair_soften {
+    attend__lane_soften of;
+    int32_t shift; /* 0 or 1 */
+} attend__pair_soften;
 
 /* Values first .. first + count - 1 of a block as pairs of rows: to[i][e] holds elements e of rows
  * 2 i and 2 i + 1, 0 for rows outside. */
@@ -39,6 +47,7 @@ typedef struct attend__pair_kernels {
     /* As those of attend__lane_kernels: queries are pairs, keys rows of bfloat16, depth_stride 1.
      */
     void (*dots)(const attend__lane_dots *dots);
+    void (*soften)(const attend__pair_soften *soften);
     void (*values)(const attend__pair_values *values);
     /* Weights and values are pairs, value_stride and ends count them. */
     void (*mix)(const attend__lane_mix *mix);

@@ -5,6 +5,7 @@
 #ifndef ATTEND_CPU_PAIR_TMPL_H
 #define ATTEND_CPU_PAIR_TMPL_H
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -20,16 +21,14 @@ enum {
 /* The next tile when `left` keys or columns remain: X(size) for each, largest first. */
 #define PAIR_SIZES(X) X(8) X(4) X(2) X(1)
 
-/* ---- queries and weights --------------------------------------------------------------------- */
+/* ---- queries --------------------------------------------------------------------------------- */
 
 static void pair_join(const attend__pair_join *t) {
-    const int64_t pairs = (t->n + t->shift + 1) / 2;
-    for (int64_t i = 0; i < pairs; i++) {
-        const int64_t low = 2 * i - t->shift, high = low + 1;
+    for (int64_t i = 0; i < t->n; i += 2) {
         for (int32_t r = 0; r < t->vectors * VF_LANES; r += VF_LANES) {
-            const vf even = low >= 0 ? vf_load(t->from + low * LANE_ROWS + r) : vf_zero();
-            const vf odd = high < t->n ? vf_load(t->from + high * LANE_ROWS + r) : vf_zero();
-            vf_store(t->to + i * LANE_ROWS + r, vf_join_bf16(even, odd));
+            const float *const from = t->from + i * LANE_ROWS + r;
+            const vf odd = i + 1 < t->n ? vf_load(from + LANE_ROWS) : vf_zero();
+            vf_store(t->to + i / 2 * LANE_ROWS + r, vf_join_bf16(vf_load(from), odd));
         }
     }
 }
@@ -148,6 +147,98 @@ static void pair_dots(const attend__lane_dots *t) {
         return;
     case 3:
         pair_dots_vectors(3, t);
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- softmax --------------------------------------------------------------------------------- */
+
+typedef struct pair_softening {
+    vf factor, least; /* as of vf_exp2_below */
+    vf reference[LANE_VECTORS], total[LANE_VECTORS];
+} pair_softening;
+
+/* vf_exp2_below with a polynomial of two terms less: 2^-13.2 of the result. */
+VF_INLINE void pair_exp2(vf *x, const int count, const pair_softening *by) {
+    const vf shift = vf_set(12583039.0f);
+    vf n[2 * LANE_VECTORS], p[2 * LANE_VECTORS];
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_max(by->least, x[i]);
+        n[i] = vf_fma(x[i], by->factor, shift);
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_fma(x[i], by->factor, vf_sub(shift, n[i]));
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] =
+        vf_fma(vf_set(0x1.c2a214p-5f), x[i], vf_set(0x1.f00c4cp-3f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(0x1.62f5fap-1f));
+    VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(1.0f));
+    VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_mul(p[i], vf_power(n[i]));
+}
+
+/* One row of pairs from `keys` rows of scores, the first of which is the odd one if `odd`. */
+VF_INLINE void soften_pair(const int vectors, const int keys, const bool odd, const float *from,
+                           float *to, pair_softening *by) {
+    vf w[2 * LANE_VECTORS];
+    VF_UNROLL for (int i = 0; i < keys * vectors; i++) {
+        const vf score = vf_load(from + i / vectors * LANE_ROWS + i % vectors * VF_LANES);
+        w[i] = vf_sub(score, by->reference[i % vectors]);
+    }
+    pair_exp2(w, keys * vectors, by);
+    VF_UNROLL for (int i = 0; i < keys * vectors; i++) {
+        by->total[i % vectors] = vf_add(by->total[i % vectors], w[i]);
+    }
+    VF_UNROLL for (int v = 0; v < vectors; v++) {
+        const vf first = odd ? vf_zero() : w[v];
+        const vf second = odd ? w[v] : keys == 2 ? w[vectors + v] : vf_zero();
+        vf_store(to + v * VF_LANES, vf_join_bf16(first, second));
+    }
+}
+
+VF_INLINE void pair_soften_vectors(const int vectors, const attend__pair_soften *t) {
+    const attend__lane_soften *const of = &t->of;
+    pair_softening by = {.factor = vf_set(of->factor), .least = vf_set(-127.0f / of->factor)};
+    VF_UNROLL for (int v = 0; v < vectors; v++) {
+        float *const highest = of->highest + v * VF_LANES;
+        const vf before = vf_load(highest);
+        const vf after = vf_max(vf_load(of->block_highest + v * VF_LANES), before);
+        by.reference[v] = vf_select(vf_equal(after, vf_set(-INFINITY)), vf_zero(), after);
+        vf change[1] = {vf_sub(before, by.reference[v])};
+        vf_exp2_below(change, 1, by.factor, by.least);
+        vf_store(highest, after);
+        vf_store(of->shrink + v * VF_LANES, change[0]);
+        by.total[v] = vf_zero();
+    }
+    const float *from = of->scores;
+    float *to = of->scores;
+    int32_t left = of->count;
+    if (t->shift != 0 && left > 0) {
+        soften_pair(vectors, 1, true, from, to, &by);
+        from += LANE_ROWS;
+        to += LANE_ROWS;
+        left--;
+    }
+    for (; left >= 2; left -= 2, from += 2 * LANE_ROWS, to += LANE_ROWS)
+        soften_pair(vectors, 2, false, from, to, &by);
+    if (left > 0) soften_pair(vectors, 1, false, from, to, &by);
+    VF_UNROLL for (int v = 0; v < vectors; v++) {
+        float *const sum = of->sum + v * VF_LANES;
+        vf_store(sum, vf_fma(vf_load(sum), vf_load(of->shrink + v * VF_LANES), by.total[v]));
+    }
+}
+
+static void pair_soften(const attend__pair_soften *t) {
+    switch (t->of.vectors) {
+    case 1:
+        pair_soften_vectors(1, t);
+        return;
+    case 2:
+        pair_soften_vectors(2, t);
+        return;
+    case 3:
+        pair_soften_vectors(3, t);
         return;
     default:
         return;
