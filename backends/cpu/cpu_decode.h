@@ -18,9 +18,12 @@ enum {
     /* Most rows of a group that are computed this way: strips of more are faster, but over 16-bit
      * and int8 keys, which they copy, they only catch up there. */
     ATTEND__DECODE_ROWS = 64,
-    ATTEND__DECODE_ROWS_F32 = 24,
+    ATTEND__DECODE_ROWS_F32 = 16,
     ATTEND__DECODE_FEW = 4, /* the most over fewer keys than these, where a strip costs less */
     ATTEND__DECODE_KEYS = 512,
+    /* Most rows whose scores come without transposing the keys; of other types than float32, which
+     * would be widened for each row, it is one. */
+    ATTEND__DECODE_DIRECT = 7,
     ATTEND__DECODE_CHUNK = 512, /* least keys of a chunk: whole blocks */
     ATTEND__DECODE_CHUNKS = 32, /* most chunks of a sample; a chunk grows twofold before that */
     ATTEND__DECODE_AHEAD = 64,  /* most rows that are prefetched */
@@ -35,7 +38,8 @@ typedef struct attend__partial {
 /* Memory of one worker. */
 typedef struct attend__decode_scratch {
     attend__query *rows;
-    float *strips; /* strip s of the rows at s * strip_rows * depth */
+    float *strips;  /* strip s of the rows at s * strip_rows * depth */
+    float *queries; /* of rows that are direct */
     float *scores, *shrink;
     float *sums;
     float *panels;                      /* of a group of keys */
@@ -52,13 +56,21 @@ typedef struct attend__decode_set {
     int64_t batch, group;
     const attend__query *rows;
     int32_t count, each; /* rows of a strip */
+    bool direct;         /* queries are read, not strips */
     const float *strips;
-    bool careful; /* one row: the values of keys that it excludes are not used */
+    const float *queries; /* attend__decode_stride apart */
+    bool careful;         /* one row: the values of keys that it excludes are not used */
 } attend__decode_set;
 
 /* Rows of scratch that `rows` rows of queries take. */
 static inline int64_t attend__decode_width(int64_t rows) {
     return (rows + 1) / 2 * 2;
+}
+
+/* Floats of a query: whole vectors. */
+static inline int64_t attend__decode_stride(const attend__call *call) {
+    const int64_t lanes = call->kernels->lanes;
+    return (call->depth + lanes - 1) / lanes * lanes;
 }
 
 struct attend__row_set;

@@ -19,21 +19,6 @@ typedef struct chunk {
 
 /* ---- where rows lie -------------------------------------------------------------------------- */
 
-/* As if the keys of a panel were rows: so each part of it is prefetched once. */
-static void list_panels(const chunk *c, int64_t first, int64_t count, const char **rows) {
-    const attend__call *const call = c->call;
-    const int64_t lanes = call->kernels->lanes, bytes = call->depth * (int64_t)sizeof(float);
-    const char *panel = NULL;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t lane = (first + i) % lanes;
-        if (panel == NULL || lane == 0)
-            panel = attend__run_at(call, &call->a->k, NULL, c->set->batch, c->set->group,
-                                   first + i - lane, lanes)
-                        .rows.first;
-        rows[i] = panel + lane * bytes;
-    }
-}
-
 typedef struct side {
     const attend_tensor *t, *scales;
     int64_t columns;
@@ -109,24 +94,16 @@ static void list_block(chunk *c, attend__block block, int64_t last) {
     const side k = {&a->k, &a->k_scales, call->depth, c->scratch->copied_keys, call->depth};
     const side v = {&a->v, &a->v_scales, call->columns, c->scratch->copied_values,
                     call->padded_columns};
-    const bool panels = attend__holds_panels(call);
     c->keys = list_of(&k, rows, scales);
     c->values = list_of(&v, rows + n, scales + n);
-    if (panels) c->keys.ahead = ahead_of(ATTEND_F32, call->depth);
-    if (panels)
-        list_panels(c, first, n, rows);
-    else
-        list_rows(c, &k, first, n, c->keys);
+    list_rows(c, &k, first, n, c->keys);
     list_rows(c, &v, first, n, c->values);
     if (c->set->careful) leave_out(c, block);
 
     const int64_t left = last - (first + n);
     const int64_t next = left < ATTEND__DECODE_AHEAD ? left : ATTEND__DECODE_AHEAD;
     attend__row_list then = {.rows = rows + 2 * n};
-    if (panels)
-        list_panels(c, first + n, next, rows + 2 * n);
-    else if (k.t->strides[3] == 1)
-        list_rows(c, &k, first + n, next, then);
+    if (k.t->strides[3] == 1) list_rows(c, &k, first + n, next, then);
     for (int64_t i = k.t->strides[3] == 1 ? next : 0; i < ATTEND__DECODE_AHEAD; i++)
         rows[2 * n + i] = c->scratch->zeros;
 }
@@ -154,28 +131,6 @@ static void score(const chunk *c, const float *panels, int32_t column, int32_t c
     }
 }
 
-/* Panels of a cache are used where they lie. */
-static void score_panels(const chunk *c, attend__block block) {
-    const int32_t lanes = c->call->kernels->lanes;
-    const int64_t step = lanes * c->call->depth * (int64_t)sizeof(float);
-    const char *const *const rows = c->keys.rows;
-    int32_t lane = block.from % lanes; /* of the first row of the panel that is listed */
-    for (int32_t from = block.from - lane, count; from < block.to; from += count * lanes) {
-        const char *const first = rows[from + lane - block.from] - lane * (step / lanes);
-        for (count = 1; count < c->kernels->group_panels; count++) {
-            const int32_t next = from + count * lanes;
-            if (next >= block.to || rows[next - block.from] != first + count * step) break;
-        }
-        for (int32_t p = 0; p < count * lanes; p++) {
-            const int32_t i = from + p - block.from;
-            if (i >= 0 && i < block.to - block.from)
-                c->kernels->prefetch(rows[i + c->keys.ahead], step / lanes);
-        }
-        score(c, (const float *)(const void *)first, from, count);
-        lane = 0;
-    }
-}
-
 /* As many keys as fill a third of a first-level cache of 48 KB, but enough for a tile of dots. */
 static int32_t group_keys(const chunk *c) {
     const int32_t lanes = c->call->kernels->lanes;
@@ -200,6 +155,19 @@ static void score_rows(const chunk *c, attend__block block) {
         c->kernels->pack_list(&keys);
         score(c, c->scratch->panels, begin, (keys.to + lanes - 1) / lanes);
     }
+}
+
+static void score_few(const chunk *c, attend__block block) {
+    const attend__list_dots dots = {.list = c->keys,
+                                    .queries = c->set->queries,
+                                    .scores = c->scratch->scores,
+                                    .depth = c->call->depth,
+                                    .query_stride = attend__decode_stride(c->call),
+                                    .rows = c->set->count,
+                                    .from = block.from,
+                                    .to = block.to,
+                                    .scale = c->call->scale};
+    c->kernels->dots_list(&dots);
 }
 
 /* Scores become weights. */
@@ -278,8 +246,8 @@ static void run_blocks(chunk *c, attend__decode_part part) {
          key += ATTEND__BLOCK_KEYS) {
         const attend__block block = attend__block_of(key, first, last);
         list_block(c, block, last);
-        if (attend__holds_panels(call))
-            score_panels(c, block);
+        if (c->set->direct)
+            score_few(c, block);
         else
             score_rows(c, block);
         weigh(c, block);
@@ -294,8 +262,9 @@ static void run_again(const chunk *c, attend__decode_part part, int32_t r) {
     one.rows += r;
     one.count = 1;
     one.strips = c->scratch->again_strip;
+    one.queries += r * attend__decode_stride(call);
     one.careful = true;
-    attend__pack_queries(call, one.batch, one.rows, 1, c->scratch->again_strip);
+    if (!one.direct) attend__pack_queries(call, one.batch, one.rows, 1, c->scratch->again_strip);
     chunk careful = *c;
     careful.set = &one;
     careful.to = c->scratch->again;

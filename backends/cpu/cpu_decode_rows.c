@@ -26,6 +26,7 @@ attend__decode_scratch attend__decode_lay_out(const attend__call *call, attend__
     attend__decode_scratch s;
     s.rows = attend__carve(c, rows, 1, sizeof *s.rows);
     s.strips = attend__carve(c, (rows + strip - 1) / strip * strip, call->depth, sizeof(float));
+    s.queries = attend__carve(c, ATTEND__DECODE_DIRECT, attend__decode_stride(call), sizeof(float));
     s.scores = attend__carve(c, width, ATTEND__SCORE_STRIDE, sizeof(float));
     s.shrink = attend__carve(c, width, 1, sizeof(float));
     s.sums = attend__carve(c, width, call->padded_columns, sizeof(float));
@@ -42,6 +43,17 @@ attend__decode_scratch attend__decode_lay_out(const attend__call *call, attend__
     return s;
 }
 
+static void widen_queries(const attend__call *call, const attend__decode_scratch *scratch,
+                          int64_t batch, int32_t count) {
+    const int64_t stride = attend__decode_stride(call);
+    for (int32_t r = 0; r < count; r++) {
+        float *const to = scratch->queries + r * stride;
+        const attend__span from = attend__query_span(call, &call->a->q, batch, &scratch->rows[r]);
+        call->kernels->widen(from, call->depth, to);
+        memset(to + call->depth, 0, (size_t)(stride - call->depth) * sizeof *to);
+    }
+}
+
 attend__decode_set attend__decode_set_of(const attend__call *call,
                                          const attend__decode_scratch *scratch,
                                          attend__decode_rows which) {
@@ -51,7 +63,9 @@ attend__decode_set attend__decode_set_of(const attend__call *call,
     const int32_t each = strips == 1 ? rows : ((rows + strips - 1) / strips + 1) / 2 * 2;
     for (int32_t r = 0; r < rows; r++)
         scratch->rows[r] = attend__query_of(call, which.batch, which.group, which.first + r);
-    for (int32_t r = 0, s = 0; r < rows; r += each, s++)
+    const bool direct = rows <= (call->a->k.type == ATTEND_F32 ? ATTEND__DECODE_DIRECT : 1);
+    if (direct) widen_queries(call, scratch, which.batch, rows);
+    for (int32_t r = 0, s = 0; !direct && r < rows; r += each, s++)
         attend__pack_queries(call, which.batch, scratch->rows + r,
                              rows - r < each ? rows - r : each,
                              scratch->strips + s * strip * call->depth);
@@ -62,6 +76,8 @@ attend__decode_set attend__decode_set_of(const attend__call *call,
                                     .rows = scratch->rows,
                                     .count = rows,
                                     .each = each,
+                                    .direct = direct,
+                                    .queries = scratch->queries,
                                     .strips = scratch->strips};
     return set;
 }

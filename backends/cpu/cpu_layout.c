@@ -136,23 +136,15 @@ void attend__widen_run(const attend__call *call, const attend__run *r, int64_t c
     }
 }
 
-bool attend__holds_panels(const attend__call *call) {
-    const attend_tensor *const k = &call->a->k;
-    const int64_t lanes = call->kernels->lanes;
-    return call->paged && k->type == ATTEND_F32 && k->sizes[2] == lanes && k->strides[2] == 1 &&
-           k->strides[3] == lanes;
-}
-
 /* ---- caches ---------------------------------------------------------------------------------- */
 
-/* All pages of a head follow one another, so that pages taken in order are read as one run. Pages
- * of float32 keys that may have the size of a panel become panels as the kernels read them. */
+/* All pages of a head follow one another, so that pages taken in order are read as one run. */
+
 void attend__cpu_cache_layout(attend_device *device, const attend_cache_desc *d,
                               attend_cache_layout *layout) {
-    const int64_t lanes = device->kernels->attention->lanes;
+    (void)device;
     const int64_t values = d->value_size != 0 ? d->value_size : d->head_size;
-    const bool panels = d->type == ATTEND_F32 && (d->page_size == 0 || d->page_size == lanes);
-    const int64_t size = panels ? lanes : layout->page_size;
+    const int64_t size = layout->page_size;
     int64_t pages = (d->capacity + size - 1) / size, keys = 0, wide = 0;
     const bool fits =
         attend__mul_i64(pages, d->batch, &pages) &&
@@ -160,11 +152,10 @@ void attend__cpu_cache_layout(attend_device *device, const attend_cache_desc *d,
                         &keys) &&
         attend__mul_i64(keys, d->head_size > values ? d->head_size : values, &wide);
     if (!fits) return; /* the host refuses sizes like these */
-    layout->page_size = size;
     layout->k_strides[0] = size * d->head_size;
     layout->k_strides[1] = keys * d->head_size;
-    layout->k_strides[2] = panels ? 1 : d->head_size;
-    layout->k_strides[3] = panels ? lanes : 1;
+    layout->k_strides[2] = d->head_size;
+    layout->k_strides[3] = 1;
     layout->v_strides[0] = size * values;
     layout->v_strides[1] = keys * values;
     layout->v_strides[2] = values;

@@ -29,7 +29,5 @@ attend__run attend__run_at(const attend__call *call, const attend_tensor *t,
 /* The rows of a run as float32, `to_stride` apart, filled up with 0. */
 void attend__widen_run(const attend__call *call, const attend__run *r, int64_t columns, float *to,
                        int64_t to_stride);
-/* Pages that are panels already: as attend__cpu_cache_layout lays them out. */
-bool attend__holds_panels(const attend__call *call);
 
 #endif

@@ -6,9 +6,11 @@
  * goes on with what is read next: rows `ahead` places on are prefetched, as the hardware loses
  * track at the ends of pages of memory and of a cache.
  *
- * A group of keys becomes panels in the first-level cache, because a panel feeds all query rows
- * and sums along D in the order of attention_kernels.h; its `dots` and `soften` do the rest, so
- * that a row's bits are those of many rows. Values feed all query rows from where they lie. */
+ * For a few query rows a score is summed in as many lanes as a vector has, each along D, and then
+ * over those, so that keys need not be transposed. For more a group of keys becomes panels in the
+ * first-level cache, because a panel feeds all query rows and sums along D in the order of
+ * attention_kernels.h; its `dots` and `soften` do the rest, so that a row's bits are those of many
+ * rows. Values feed all query rows from where they lie. */
 #ifndef ATTEND_CPU_DECODE_KERNELS_H
 #define ATTEND_CPU_DECODE_KERNELS_H
 
@@ -34,6 +36,17 @@ typedef struct attend__list_keys {
     int32_t from, to;
 } attend__list_keys;
 
+/* scores[r][c] = scale * q . k of columns from .. to - 1, rows[0] is column `from`. The columns up
+ * to multiples of lanes around them take any number. */
+typedef struct attend__list_dots {
+    attend__row_list list;
+    const float *queries; /* rows of whole vectors, 0 behind depth */
+    float *scores;        /* rows ATTEND__SCORE_STRIDE apart */
+    int64_t depth, query_stride;
+    int32_t rows, from, to;
+    float scale;
+} attend__list_dots;
+
 /* sums[r][e] (+)= sum over k < keys of weights[r][k] values[k][e], the sum from 0 upwards in k, and
  * with `last` out[r][e] = out[r][e] * shrink[r] + sums[r][e]. Works on an even number of rows, or
  * one. */
@@ -50,8 +63,8 @@ typedef struct attend__list_mix {
 typedef struct attend__decode_kernels {
     int32_t group_panels; /* at most so many at a time */
     void (*pack_list)(const attend__list_keys *keys);
+    void (*dots_list)(const attend__list_dots *dots);
     void (*mix_list)(const attend__list_mix *mix);
-    void (*prefetch)(const char *p, int64_t bytes);
     void (*fold)(float *x, float factor, const float *y, float y_factor, int64_t n);
 } attend__decode_kernels;
 

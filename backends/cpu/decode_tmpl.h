@@ -147,6 +147,112 @@ static void pack_list(const attend__list_keys *t) {
     }
 }
 
+/* ---- scores of a row or a few ---------------------------------------------------------------- */
+
+/* Vectors of a query that stay in registers while keys pass, and how many vectors are summed before
+ * the sum is set aside, for the bound of design on rounding. */
+enum { QUERY_VECTORS = 4, PARTIAL_VECTORS = PARTIAL_DEPTH };
+
+/* Keys of one group, rows of `type`; `next` are those that are prefetched, NULL: none. */
+typedef struct group {
+    const char *rows[VF_LANES];
+    const char *const *next;
+} group;
+
+/* sum[i] = x elements begin .. of key i times those of the query, lane by lane. */
+VF_INLINE void add_products(const int vectors, const group *g, const attend_type type,
+                            const float *query, int64_t d, vf *sum) {
+    const int64_t bytes = bytes_of(type);
+    vf q[QUERY_VECTORS];
+    VF_UNROLL for (int v = 0; v < vectors; v++) q[v] = vf_load(query + d + v * VF_LANES);
+    if (g->next != NULL) {
+        for (int i = 0; i < VF_LANES; i++) {
+            VF_UNROLL for (int v = 0; v < vectors; v++) {
+                if (v * VF_LANES * bytes % LINE == 0)
+                    vf_prefetch(g->next[i] + (d + v * VF_LANES) * bytes);
+            }
+        }
+    }
+    VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+        const char *const key = g->rows[i] + d * bytes;
+        VF_UNROLL for (int v = 0; v < vectors; v++) {
+            const vf k = load_listed(key + v * VF_LANES * bytes, type, 1.0f, VF_LANES);
+            sum[i] = vf_fma(q[v], k, sum[i]);
+        }
+    }
+}
+
+/* The last elements of keys, fewer than a vector. */
+VF_INLINE void add_rest(const group *g, const attend_type type, const float *query, int64_t d,
+                        int n, vf *sum) {
+    const vf q = vf_load(query + d);
+    VF_UNROLL for (int i = 0; i < VF_LANES; i++) {
+        const vf k = load_listed(g->rows[i] + d * bytes_of(type), type, 1.0f, n);
+        sum[i] = vf_fma(q, k, sum[i]);
+    }
+}
+
+VF_INLINE vf group_dots(const group *g, const attend_type type, const float *query, int64_t depth) {
+    vf total = vf_zero();
+    int64_t d = 0;
+    do {
+        const int64_t most = PARTIAL_VECTORS * VF_LANES;
+        const int64_t end = depth - d < most ? depth : d + most;
+        vf sum[VF_LANES];
+        VF_UNROLL for (int i = 0; i < VF_LANES; i++) sum[i] = vf_zero();
+        for (; d + QUERY_VECTORS * VF_LANES <= end; d += QUERY_VECTORS * VF_LANES)
+            add_products(QUERY_VECTORS, g, type, query, d, sum);
+        for (; d + VF_LANES <= end; d += VF_LANES)
+            add_products(1, g, type, query, d, sum);
+        if (d < end) add_rest(g, type, query, d, (int)(end - d), sum);
+        d = end;
+        total = vf_add(total, vf_sums(sum));
+    } while (d < depth);
+    return total;
+}
+
+/* Scores of columns begin .. begin + VF_LANES - 1; those outside from .. to - 1 are of other keys.
+ */
+VF_INLINE void score_group(const attend__list_dots *t, const attend_type type, int32_t begin) {
+    const bool whole = begin >= t->from && begin + VF_LANES <= t->to;
+    group g = {.next = whole ? t->list.rows + begin - t->from + t->list.ahead : NULL};
+    float scales[VF_LANES];
+    for (int i = 0; i < VF_LANES; i++) {
+        int32_t at = begin - t->from + i;
+        if (!whole) at = at < 0 ? 0 : at < t->to - t->from ? at : t->to - t->from - 1;
+        g.rows[i] = t->list.rows[at];
+        if (type == ATTEND_I8) scales[i] = t->list.scales[at];
+    }
+    for (int32_t r = 0; r < t->rows; r++) {
+        vf x = group_dots(&g, type, t->queries + r * t->query_stride, t->depth);
+        g.next = NULL;
+        if (type == ATTEND_I8) x = vf_mul(x, vf_load(scales));
+        vf_store(t->scores + r * ATTEND__SCORE_STRIDE + begin, vf_mul(x, vf_set(t->scale)));
+    }
+}
+
+VF_INLINE void dots_list_of(const attend__list_dots *t, const attend_type type) {
+    for (int32_t begin = t->from / VF_LANES * VF_LANES; begin < t->to; begin += VF_LANES)
+        score_group(t, type, begin);
+}
+
+static void dots_list(const attend__list_dots *t) {
+    switch (t->list.type) {
+    case ATTEND_F32:
+        dots_list_of(t, ATTEND_F32);
+        break;
+    case ATTEND_F16:
+        dots_list_of(t, ATTEND_F16);
+        break;
+    case ATTEND_BF16:
+        dots_list_of(t, ATTEND_BF16);
+        break;
+    default:
+        dots_list_of(t, ATTEND_I8);
+        break;
+    }
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 VF_INLINE void mix_list_tile(const int rows, const int vectors, const attend_type type,
@@ -241,11 +347,6 @@ static void mix_list(const attend__list_mix *t) {
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static void prefetch(const char *p, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += LINE)
-        vf_prefetch(p + i);
-}
-
 /* x * factor + y * y_factor, whole vectors. */
 static void fold(float *x, float factor, const float *y, float y_factor, int64_t n) {
     for (int64_t i = 0; i < n; i += VF_LANES)
@@ -256,8 +357,8 @@ static void fold(float *x, float factor, const float *y, float y_factor, int64_t
 static const attend__decode_kernels decode_kernels = {
     .group_panels = GROUP_PANELS,
     .pack_list = pack_list,
+    .dots_list = dots_list,
     .mix_list = mix_list,
-    .prefetch = prefetch,
     .fold = fold,
 };
 

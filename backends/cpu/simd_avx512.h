@@ -206,6 +206,20 @@ static inline void vf_transpose(vf *x) {
         x[i + 12] = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
     }
 }
+static inline vf vf_sums(vf *x) {
+    vf two[8], four[4], eight[2];
+    for (int i = 0; i < 8; i++)
+        two[i] = vf_add(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),
+                        _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+    for (int i = 0; i < 4; i++)
+        four[i] = vf_add(_mm512_shuffle_ps(two[2 * i], two[2 * i + 1], 0x44),
+                         _mm512_shuffle_ps(two[2 * i], two[2 * i + 1], 0xee));
+    for (int i = 0; i < 2; i++)
+        eight[i] = vf_add(_mm512_shuffle_f32x4(four[2 * i], four[2 * i + 1], 0x88),
+                          _mm512_shuffle_f32x4(four[2 * i], four[2 * i + 1], 0xdd));
+    return vf_add(_mm512_shuffle_f32x4(eight[0], eight[1], 0x88),
+                  _mm512_shuffle_f32x4(eight[0], eight[1], 0xdd));
+}
 /* clang-format on */
 
 #endif

@@ -192,6 +192,14 @@ static inline void vf_transpose(vf *x) {
         x[i + 2] = vcombine_f32(vget_high_f32(upper.val[i]), vget_high_f32(lower.val[i]));
     }
 }
+/* Lane i: all lanes of x[i], added in the same order for each. Changes x. */
+static inline vf vf_sums(vf *x) {
+    vf_transpose(x);
+    for (int n = VF_LANES / 2; n > 0; n /= 2) {
+        for (int i = 0; i < n; i++) x[i] = vf_add(x[i], x[i + n]);
+    }
+    return x[0];
+}
 /* clang-format on */
 
 #endif

@@ -29,6 +29,8 @@
  *   vf_sum, vf_highest  of all lanes in an order fixed by the header; vf_highest may lose NaN
  *   vf_iota        lane i holds i
  *   vf_transpose   lane j of vector i becomes lane i of vector j
+ *   vf_sums        lane i is the sum over all lanes of vector i of VF_LANES, in the same order for
+ *                  each; changes the vectors
  *   VF_INLINE      a kernel body that must be inlined with its constant sizes
  *   VF_UNROLL      the loop that follows has a constant trip count, and must become straight code
  */
@@ -138,6 +140,7 @@ static inline vf vf_select(vm m, vf yes, vf no) { return m ? yes : no; }
 static inline float vf_sum(vf x) { return x; }
 static inline float vf_highest(vf x) { return x; }
 static inline void vf_transpose(vf *x) { (void)x; }
+static inline vf vf_sums(vf *x) { return x[0]; }
 /* clang-format on */
 
 #endif
