@@ -34,53 +34,60 @@ static inline int64_t ahead_of(attend__lane_ahead ahead, int64_t i) {
     return ahead.bytes != 0 && i % ahead.shares == ahead.share ? ahead.bytes : 0;
 }
 
+/* Element d of `keys` keys and of the queries. */
+VF_INLINE void lane_dots_step(const int vectors, const int keys, const float *queries,
+                              const float *k, int64_t stride, vf (*sum)[LANE_VECTORS]) {
+    vf q[LANE_VECTORS];
+    VF_UNROLL for (int v = 0; v < vectors; v++) q[v] = vf_load(queries + v * VF_LANES);
+    VF_UNROLL for (int i = 0; i < keys; i++) {
+        const vf one = vf_set(k[i * stride]);
+        VF_UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_fma(one, q[v], sum[i][v]);
+    }
+}
+
 VF_INLINE void lane_dots_tile(const int vectors, const int keys, const attend__lane_dots *t,
                               int32_t key, int64_t ahead) {
     float *const scores = t->scores + key * LANE_ROWS;
     const int64_t stride = t->key_stride, step = t->depth_stride;
-    int64_t begin = 0;
+    const float *k = (const float *)t->keys + key * stride, *queries = t->queries;
+    vf sum[TILE_MOST][LANE_VECTORS];
+    int64_t left = t->depth;
     do {
-        const int64_t end = t->depth - begin > PARTIAL_DEPTH ? begin + PARTIAL_DEPTH : t->depth;
-        const float *k = (const float *)t->keys + key * stride + begin * step;
-        const float *queries = t->queries + begin * LANE_ROWS;
-        vf sum[TILE_MOST][LANE_VECTORS];
+        const int64_t steps = left < PARTIAL_DEPTH ? left : PARTIAL_DEPTH;
         VF_UNROLL for (int i = 0; i < keys; i++) {
             VF_UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_zero();
         }
-        for (int64_t d = begin; d < end;) {
-            const int64_t line = end - d < LINE_FLOATS ? end : d + LINE_FLOATS;
+        for (int64_t d = 0; d < steps;) {
+            const int64_t line = steps - d < LINE_FLOATS ? steps : d + LINE_FLOATS;
             if (ahead != 0) {
                 VF_UNROLL for (int i = 0; i < keys; i++) {
                     vf_prefetch_far((const char *)(k + i * stride) + ahead);
                 }
             }
-            for (; d < line; d++, queries += LANE_ROWS, k += step) {
-                vf q[LANE_VECTORS];
-                VF_UNROLL for (int v = 0; v < vectors; v++) q[v] = vf_load(queries + v * VF_LANES);
-                VF_UNROLL for (int i = 0; i < keys; i++) {
-                    const vf one = vf_set(k[i * stride]);
-                    VF_UNROLL for (int v = 0; v < vectors; v++) {
-                        sum[i][v] = vf_fma(one, q[v], sum[i][v]);
-                    }
+            for (; d < line; d++, queries += LANE_ROWS, k += step)
+                lane_dots_step(vectors, keys, queries, k, stride, sum);
+        }
+        float *at = scores; /* steps on: the compiler keeps no address for each of them */
+        if (left < t->depth) {
+            VF_UNROLL for (int i = 0; i < keys; i++, at += LANE_ROWS) {
+                VF_UNROLL for (int v = 0; v < vectors; v++) {
+                    sum[i][v] = vf_add(vf_load(at + v * VF_LANES), sum[i][v]);
                 }
             }
+            at = scores;
         }
-        VF_UNROLL for (int i = 0; i < keys; i++) {
-            VF_UNROLL for (int v = 0; v < vectors; v++) {
-                float *const at = scores + i * LANE_ROWS + v * VF_LANES;
-                if (begin > 0) sum[i][v] = vf_add(vf_load(at), sum[i][v]);
-                vf_store(at, sum[i][v]);
-            }
+        VF_UNROLL for (int i = 0; i < keys; i++, at += LANE_ROWS) {
+            VF_UNROLL for (int v = 0; v < vectors; v++) vf_store(at + v * VF_LANES, sum[i][v]);
         }
-        begin = end;
-        if (begin < t->depth || t->highest == NULL) continue;
-        VF_UNROLL for (int v = 0; v < vectors; v++) {
-            float *const at = t->highest + v * VF_LANES;
-            vf most = vf_load(at);
-            VF_UNROLL for (int i = 0; i < keys; i++) most = vf_max(sum[i][v], most);
-            vf_store(at, most);
-        }
-    } while (begin < t->depth);
+        left -= steps;
+    } while (left > 0);
+    if (t->highest == NULL) return;
+    VF_UNROLL for (int v = 0; v < vectors; v++) {
+        float *const highest = t->highest + v * VF_LANES;
+        vf most = vf_load(highest);
+        VF_UNROLL for (int i = 0; i < keys; i++) most = vf_max(sum[i][v], most);
+        vf_store(highest, most);
+    }
 }
 
 VF_INLINE void lane_dots_vectors(const int vectors, const attend__lane_dots *t) {
@@ -118,45 +125,66 @@ static void lane_dots(const attend__lane_dots *t) {
     }
 }
 
-/* Lanes that are done leave the loop, and the others go on in the same registers. */
-VF_INLINE void lane_mix_tile(const int vectors, const int columns, const attend__lane_mix *t,
-                             int64_t column) {
-    const float *value = t->values + column, *weights = t->weights;
-    vf sum[TILE_MOST][LANE_VECTORS];
-    VF_UNROLL for (int e = 0; e < columns; e++) {
-        VF_UNROLL for (int v = 0; v < vectors; v++) sum[e][v] = vf_zero();
-    }
-    /* The tile in which a line begins brings the next one's. */
-    const bool begins = column % LINE_FLOATS < columns;
-    int32_t key = 0;
-    VF_UNROLL for (int first = 0; first < vectors; first++) {
-        while (key < t->ends[first]) {
-            const int32_t rest = t->ends[first] - key;
-            const int32_t stop = key + (rest < LINE_FLOATS ? rest : LINE_FLOATS);
-            const int64_t ahead = begins ? ahead_of(t->ahead, key / LINE_FLOATS) : 0;
-            for (int32_t i = key; ahead != 0 && i < stop; i++)
-                vf_prefetch_far((const char *)(value + (i - key) * t->value_stride) + ahead);
-            for (; key < stop; key++, value += t->value_stride, weights += LANE_ROWS) {
-                vf w[LANE_VECTORS];
+/* Where a tile of the mix has come to: the next key. */
+typedef struct mixing {
+    const float *value, *weights;
+    int32_t key;
+    bool begins; /* the tile in which a line begins brings the next one's */
+} mixing;
+
+/* The keys that vector `first` still takes, for it and those behind. A function for each `first`,
+ * because clang 14 keeps the sums in memory when the calls are a loop. */
+VF_INLINE void lane_mix_keys(const int first, const int vectors, const int columns,
+                             const attend__lane_mix *t, mixing *at, vf (*sum)[LANE_VECTORS]) {
+    while (at->key < t->ends[first]) {
+        const int32_t rest = t->ends[first] - at->key;
+        const int32_t count = rest < LINE_FLOATS ? rest : LINE_FLOATS;
+        const int64_t ahead = at->begins ? ahead_of(t->ahead, at->key / LINE_FLOATS) : 0;
+        for (int32_t i = 0; ahead != 0 && i < count; i++)
+            vf_prefetch_far((const char *)(at->value + i * t->value_stride) + ahead);
+        const float *value = at->value, *weights = at->weights;
+        for (int32_t i = 0; i < count; i++, value += t->value_stride, weights += LANE_ROWS) {
+            vf w[LANE_VECTORS];
+            VF_UNROLL for (int v = first; v < vectors; v++) {
+                w[v] = vf_load(weights + v * VF_LANES);
+            }
+            VF_UNROLL for (int e = 0; e < columns; e++) {
+                const vf one = vf_set(value[e]);
                 VF_UNROLL for (int v = first; v < vectors; v++) {
-                    w[v] = vf_load(weights + v * VF_LANES);
-                }
-                VF_UNROLL for (int e = 0; e < columns; e++) {
-                    const vf one = vf_set(value[e]);
-                    VF_UNROLL for (int v = first; v < vectors; v++) {
-                        sum[e][v] = vf_fma(one, w[v], sum[e][v]);
-                    }
+                    sum[e][v] = vf_fma(one, w[v], sum[e][v]);
                 }
             }
         }
+        at->value = value;
+        at->weights = weights;
+        at->key += count;
     }
-    VF_UNROLL for (int v = 0; v < vectors; v++) {
-        const vf shrink = vf_load(t->shrink + v * VF_LANES);
-        VF_UNROLL for (int e = 0; e < columns; e++) {
-            float *const at = t->out + (column + e) * LANE_ROWS + v * VF_LANES;
-            const vf before = t->fresh ? vf_zero() : vf_load(at);
-            vf_store(at, vf_fma(before, shrink, sum[e][v]));
+}
+
+/* Lanes that are done leave the loop, and the others go on in the same registers. */
+VF_INLINE void lane_mix_tile(const int vectors, const int columns, const attend__lane_mix *t,
+                             int64_t column) {
+    vf sum[TILE_MOST][LANE_VECTORS], shrink[LANE_VECTORS];
+    VF_UNROLL for (int e = 0; e < columns; e++) {
+        VF_UNROLL for (int v = 0; v < vectors; v++) sum[e][v] = vf_zero();
+    }
+    mixing next = {t->values + column, t->weights, 0, column % LINE_FLOATS < columns};
+    lane_mix_keys(0, vectors, columns, t, &next, sum);
+    if (vectors > 1) lane_mix_keys(1, vectors, columns, t, &next, sum);
+    if (vectors > 2) lane_mix_keys(2, vectors, columns, t, &next, sum);
+    if (vectors > 3) lane_mix_keys(3, vectors, columns, t, &next, sum);
+    VF_UNROLL for (int v = 0; v < vectors; v++) shrink[v] = vf_load(t->shrink + v * VF_LANES);
+    float *const out = t->out + column * LANE_ROWS, *at = out;
+    if (!t->fresh) {
+        VF_UNROLL for (int e = 0; e < columns; e++, at += LANE_ROWS) {
+            VF_UNROLL for (int v = 0; v < vectors; v++) {
+                sum[e][v] = vf_fma(vf_load(at + v * VF_LANES), shrink[v], sum[e][v]);
+            }
         }
+    }
+    at = out;
+    VF_UNROLL for (int e = 0; e < columns; e++, at += LANE_ROWS) {
+        VF_UNROLL for (int v = 0; v < vectors; v++) vf_store(at + v * VF_LANES, sum[e][v]);
     }
 }
 

@@ -149,6 +149,25 @@ static inline vf vf_power(vf x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));
 }
 
+/* 2^(k / 32), k the integer that the last place of 1.5 * 2^18 counts: its low five bits choose a
+ * fraction, the rest goes to the exponent. 0 for k = -127 * 32; less than 2^-126 for the next 31.
+ */
+#define VF_FINE_POWER
+/* 2^(i / 32) less what the shift of k leaves of i in the fraction. */
+static const uint32_t fine_powers[32] = {
+    0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+    0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
+    0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+    0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
+};
+static inline vf vf_fine_power(vf k) {
+    const __m512i bits = _mm512_castps_si512(k);
+    const __m512i low = _mm512_loadu_si512(fine_powers);
+    const __m512i high = _mm512_loadu_si512(fine_powers + 16);
+    const __m512i fraction = _mm512_permutex2var_epi32(low, bits, high);
+    return _mm512_castsi512_ps(_mm512_add_epi32(fraction, _mm512_slli_epi32(bits, 18)));
+}
+
 static inline vm vm_bytes(const uint8_t *p) {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm_test_epi8_mask(bytes, bytes);

@@ -8,9 +8,8 @@
  *
  *   vf_exp         1 ulp, subnormal results too; > 88.73 gives infinity, < -104 gives 0;
  *                  exp(0) is exactly 1
- *   vf_exp2_below  2.25 ulp down to 2^-126; < -126.5 gives 0; 2^0 is exactly 1; without fused fma
- *                  |factor x| ulp more, as that product is rounded
- *   vf_tanh        2 ulp
+ *   vf_exp2_below  2.25 ulp down to 2^-126, and 0 to 2^-126 below; <= -127 gives 0; 2^0 is exactly
+ * 1; without fused fma |factor x| ulp more, as that product is rounded vf_tanh        2 ulp
  *   vf_sigmoid     3 ulp
  *   vf_silu        3 ulp
  *   vf_gelu        6 ulp; for x < -1 without fused fma x^2 ulp more, as x^2 / 2 is rounded
@@ -49,6 +48,26 @@ VF_INLINE void vf_exp_below(vf *x, const int count) {
  * 2^r. Attention takes its weights from this: its scores come with a factor anyway, and log2(e)
  * joins it. x is the difference of two scores, taken before it is multiplied, so that no size of
  * scores overflows. least: -127 / factor. */
+#ifdef VF_FINE_POWER
+/* n is rounded to a multiple of 1/32, whose power comes from a table: of r a polynomial of degree 2
+ * is left, and 5 operations for the units that multiply instead of 8. */
+VF_INLINE void vf_exp2_below(vf *x, const int count, vf factor, vf least) {
+    const vf shift = vf_set(0x1.8p18f);
+    vf n[VF_ABREAST], p[VF_ABREAST];
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_max(least, x[i]);
+        n[i] = vf_fma(x[i], factor, shift);
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        x[i] = vf_fma(x[i], factor, vf_sub(shift, n[i]));
+        n[i] = vf_fine_power(n[i]);
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) {
+        p[i] = vf_fma(vf_set(0x1.ebfd7p-3f), x[i], vf_set(0x1.62e586p-1f));
+    }
+    VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_fma(p[i], vf_mul(x[i], n[i]), n[i]);
+}
+#else
 VF_INLINE void vf_exp2_below(vf *x, const int count, vf factor, vf least) {
     const vf shift = vf_set(12583039.0f); /* 1.5 * 2^23 rounds, 127 is for vf_power */
     vf n[VF_ABREAST], p[VF_ABREAST];
@@ -68,6 +87,7 @@ VF_INLINE void vf_exp2_below(vf *x, const int count, vf factor, vf least) {
     VF_UNROLL for (int i = 0; i < count; i++) p[i] = vf_fma(p[i], x[i], vf_set(1.0f));
     VF_UNROLL for (int i = 0; i < count; i++) x[i] = vf_mul(p[i], vf_power(n[i]));
 }
+#endif
 
 /* The bound is where the result is infinite anyway; NaN passes it. */
 static inline vf vf_exp(vf x) {
