@@ -205,8 +205,9 @@ static void product_case(const attend__stage_kernels *kernels, attend_type type,
     float *const before = malloc((size_t)c_floats * 4);
     assert_non_null(before);
     memcpy(before, c.data, (size_t)c_floats * 4);
-    const attend__tile t = {x.data,      w.data, type,   depth * columns, c.data,
-                            block + GAP, rows,   panels, depth,           depth % 2};
+    const attend__tile t = {
+        x.data, w.data, type,      depth * columns,     c.data, block + GAP, rows,
+        panels, depth,  depth % 2, (const char *)x.data};
     kernels->multiply(&t);
     for (int64_t i = 0; i < c_floats; i++) {
         const int64_t p = i / t.c_distance, in = i % t.c_distance;

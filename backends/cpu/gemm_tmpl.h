@@ -56,6 +56,7 @@ VF_INLINE void multiply_block(const int rows, const int panels, const attend_typ
     const char *w = t->panel + first_panel * distance;
     const float *x = t->x;
     float *const c = t->c + first_panel * t->c_distance;
+    uintptr_t next = (uintptr_t)t->next;
     int begin = 0;
     do {
         const int rest = t->depth - begin,
@@ -65,6 +66,8 @@ VF_INLINE void multiply_block(const int rows, const int panels, const attend_typ
             VF_UNROLL for (int v = 0; v < panels * PANEL_VECTORS; v++) sum[r][v] = vf_zero();
         for (int line = 0; line < count; line += ATTEND__GEMM_LINE, x += rows * ATTEND__GEMM_LINE) {
             const int left = count - line;
+            vf_prefetch_far(next); /* any address will do */
+            next += ATTEND__GEMM_LINE * 4;
             const int steps = left < ATTEND__GEMM_LINE ? left : ATTEND__GEMM_LINE;
             for (int k = 0; k < steps; k++, w += row_bytes) {
                 vf weights[4 * PANEL_VECTORS];

@@ -13,14 +13,15 @@
 #include "rows.h"
 #include "weights.h"
 
-/* Of a tile. Prepared weights pass few rows of x, which take a third of a second-level cache of 1
- * MB at most: 1024^3 reached 0.93 of the peak with 28 or 42 rows, 0.91 with 112. Weights packed on
- * the way want more rows to share the packing. Where K is too long for that it is cut, and the
- * results of the tile wait in memory: no more columns then. Weights that many rows read again are
- * taken CHUNK_BYTES at a time, which stay in the third-level cache. */
+/* Of a tile. Prepared weights pass few rows of x, PREPARED_X elements at most, which take a third
+ * of a second-level cache of 1 MB. Weights packed on the way want more rows to share the packing.
+ * Where K is too long for that it is cut, and the results of the tile wait in memory: no more
+ * columns then. Weights that many rows read again are taken CHUNK_BYTES at a time, which stay in
+ * the third-level cache. */
 enum {
-    PREPARED_ROWS = 28,
+    PREPARED_ROWS = 56,
     PREPARED_DEPTH = 3072,
+    PREPARED_X = 28 * PREPARED_DEPTH,
     PLAIN_ROWS = 224,
     PLAIN_DEPTH = 512,
     WAITING_COLUMNS = 512,
@@ -40,7 +41,10 @@ typedef struct project_job {
     attend_activation activation;
     int64_t rows, columns, depth, panels;
     int64_t row_tiles, column_tiles;
+    int64_t
+        tapered;  /* strips of the first of tiles that get smaller to the end; 0: all are alike */
     int64_t step; /* elements of K at a time */
+    int32_t threads;
 } project_job;
 
 /* The addresses of a tile's rows. */
@@ -56,6 +60,7 @@ typedef struct project_scratch {
 } project_scratch;
 
 typedef struct project_tile {
+    int64_t next_row, next_rows; /* of the tile that this thread most likely takes next */
     int64_t row, rows, strips, panel, panels;
     project_scratch scratch;
 } project_tile;
@@ -86,13 +91,20 @@ static int64_t most_rows(const project_job *job) {
     return least(job->rows, job->prepared ? PREPARED_ROWS : PLAIN_ROWS);
 }
 
+/* Fewer where K is long; a tile that K is cut for keeps its rows. */
+static int64_t tile_rows(const project_job *job) {
+    if (!job->prepared) return most_rows(job);
+    const int64_t depth = least(most(job->depth, 1), PREPARED_DEPTH);
+    return least(most_rows(job), PREPARED_X / depth);
+}
+
 /* K is not cut up to here; with few rows not for longer. */
 static int64_t safe_depth(const project_job *job) {
     return job->prepared ? PREPARED_DEPTH : PLAIN_DEPTH;
 }
 
 static int64_t most_of_x(const project_job *job) {
-    return job->prepared ? PREPARED_ROWS * PREPARED_DEPTH : PLAIN_ROWS * PLAIN_DEPTH;
+    return job->prepared ? PREPARED_X : PLAIN_ROWS * PLAIN_DEPTH;
 }
 
 static char *next_part(char *memory, size_t *used, int64_t bytes) {
@@ -129,12 +141,40 @@ static int64_t tiles_wanted(const project_job *job, int32_t threads) {
     return threads * least(most(fair, 1), TILES_PER_THREAD);
 }
 
+/* Strips of the next tile of those that are left. */
+static int64_t next_strips(const project_job *job, int64_t left) {
+    return least(job->tapered, most(left / (job->threads + 1), 1));
+}
+
+static int64_t all_strips(const project_job *job) {
+    return parts(job->rows, job->kernels->tile_rows);
+}
+
+/* Where tile `down` begins. */
+static int64_t first_row(const project_job *job, int64_t down) {
+    if (job->tapered == 0) return attend__cut(job->rows, job->row_tiles, down);
+    const int64_t strips = all_strips(job);
+    int64_t strip = 0;
+    for (int64_t i = 0; i < down; i++)
+        strip += next_strips(job, strips - strip);
+    return attend__cut(job->rows, strips, strip);
+}
+
+/* Tiles that get smaller to the end let threads end together: what one waits for the other is lost,
+ * and one that waits long falls asleep and is late for the next product. */
+static void taper(project_job *job) {
+    job->tapered = most(tile_rows(job) / job->kernels->tile_rows, 1);
+    job->row_tiles = 0;
+    for (int64_t left = all_strips(job); left > 0; job->row_tiles++)
+        left -= next_strips(job, left);
+}
+
 /* Columns are cut first: no two tiles then pack the same weights. */
-static void choose_tiles(project_job *job, int32_t threads) {
+static void choose_tiles(project_job *job) {
     const int64_t width = job->kernels->panel_columns, strip = job->kernels->tile_rows;
-    const int64_t wanted = tiles_wanted(job, threads);
-    job->row_tiles = parts(job->rows, most_rows(job));
-    if (job->row_tiles > threads) job->row_tiles = padded(job->row_tiles, threads);
+    const int64_t wanted = tiles_wanted(job, job->threads);
+    job->row_tiles = parts(job->rows, tile_rows(job));
+    if (job->row_tiles > job->threads) job->row_tiles = padded(job->row_tiles, job->threads);
     int64_t across = wanted / job->row_tiles;
     if (job->row_tiles > 1)
         across = most(across, parts(job->depth * job->columns * 4, CHUNK_BYTES));
@@ -143,8 +183,13 @@ static void choose_tiles(project_job *job, int32_t threads) {
     job->column_tiles = least(most(across, 1), job->panels);
     if (job->row_tiles * job->column_tiles < wanted)
         job->row_tiles = most(job->row_tiles, least(wanted / job->column_tiles, job->rows / strip));
-    const int64_t longest =
-        job->prepared ? most_of_x(job) / parts(job->rows, job->row_tiles) : PLAIN_DEPTH;
+    int64_t rows = parts(job->rows, job->row_tiles);
+    if (job->prepared && job->column_tiles == 1 && job->threads > 1 &&
+        job->row_tiles > job->threads) {
+        taper(job);
+        rows = job->tapered * strip;
+    }
+    const int64_t longest = job->prepared ? most_of_x(job) / rows : PLAIN_DEPTH;
     const int64_t steps = parts(job->depth, longest - longest % ATTEND__GEMM_SUM);
     job->step = steps < 2 ? job->depth : padded(parts(job->depth, steps), ATTEND__GEMM_SUM);
 }
@@ -220,6 +265,12 @@ static void finish_strip(const project_job *job, const project_tile *tile, const
     }
 }
 
+/* One row a product, so that packing the next tile finds its rows in the second-level cache. */
+static const char *next_of_x(const project_job *job, const project_tile *tile, int64_t product) {
+    if (product >= tile->next_rows) return NULL;
+    return attend__row(&job->x, tile->next_row + product, 0).first;
+}
+
 static void run_part(const project_job *job, const project_tile *tile, project_part *part) {
     const int64_t width = job->kernels->panel_columns;
     const bool waits = job->step < job->depth;
@@ -234,6 +285,7 @@ static void run_part(const project_job *job, const project_tile *tile, project_p
         block->rows = (int32_t)(strip_begin(tile, strip + 1) - begin);
         block->x = tile->scratch.x + begin * padded(part->depth, ATTEND__GEMM_LINE);
         block->c = tile->scratch.c;
+        block->next = next_of_x(job, tile, (part->panel - tile->panel) * tile->strips + strip);
         if (waits) block->c += (part->panel - tile->panel) * block->c_distance + begin * width;
         job->kernels->multiply(block);
         if (part->k + part->depth == job->depth) finish_strip(job, tile, part, begin);
@@ -245,9 +297,12 @@ static void run_part(const project_job *job, const project_tile *tile, project_p
 static void run_tile(void *argument, int64_t index, void *scratch) {
     const project_job *const job = argument;
     const int64_t down = index % job->row_tiles, across = index / job->row_tiles;
-    project_tile tile = {.row = attend__cut(job->rows, job->row_tiles, down),
+    const int64_t next = least(down + job->threads, job->row_tiles);
+    project_tile tile = {.row = first_row(job, down),
+                         .next_row = first_row(job, next),
                          .panel = attend__cut(job->panels, job->column_tiles, across)};
-    tile.rows = attend__cut(job->rows, job->row_tiles, down + 1) - tile.row;
+    tile.rows = first_row(job, down + 1) - tile.row;
+    tile.next_rows = first_row(job, least(next + 1, job->row_tiles)) - tile.next_row;
     tile.panels = attend__cut(job->panels, job->column_tiles, across + 1) - tile.panel;
     tile.strips = parts(tile.rows, job->kernels->tile_rows);
     lay_out(job, scratch, &tile.scratch);
@@ -306,7 +361,8 @@ attend_status attend__cpu_project_run(attend_device *device, attend_device_plan 
         job.w = (attend__w_block){first, p->w.type, p->w.strides[0], p->w.strides[1], 0, 0};
     }
     if (job.rows == 0 || job.columns == 0) return ATTEND_OK;
-    choose_tiles(&job, device->threads);
+    job.threads = device->threads;
+    choose_tiles(&job);
     const double products = (double)job.rows * (double)job.columns * (double)(job.depth + 1);
     const attend__cpu_work work = {run_tile, &job, job.row_tiles * job.column_tiles, products,
                                    NULL};

@@ -45,7 +45,8 @@ typedef struct attend__tile {
     float *c;               /* [panels][rows][panel_columns] */
     int64_t c_distance;     /* floats from one panel's results to the next */
     int32_t rows, panels, depth;
-    int32_t add; /* 0: c is overwritten */
+    int32_t add;      /* 0: c is overwritten */
+    const char *next; /* depth floats that will be wanted soon; NULL: nothing */
 } attend__tile;
 
 /* out = activation(c + bias) * multiplier + residual of one panel, where not given without. */
