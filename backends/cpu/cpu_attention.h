@@ -41,6 +41,7 @@ typedef struct attend__call {
     int32_t shared_slot;
     uint32_t *mask_bits; /* cpu_mask.c: [batch and query][mask_words]; NULL: not read */
     int64_t mask_words;
+    uint8_t *mask_blocks; /* [batch and query][whole blocks of LANE_KEYS]: attend__mask_state */
 } attend__call;
 
 /* One query row of a batch: query `query` of head `head`, and the keys first .. last - 1 that

@@ -296,8 +296,11 @@ static bool read_bits(const attend__call *call, const attend__scratch *scratch,
 static bool is_open(const attend__call *call, const attend__row_set *set,
                     const attend__strip *strip, attend__part part, bool *closed) {
     const int64_t first = part.key, last = part.key + part.count;
-    *closed = false;
-    if (attend__given(&call->a->mask) && !attend__mask_common(call)) return false;
+    attend__mask_state state = ATTEND__MASK_OPEN;
+    if (attend__given(&call->a->mask) && !attend__mask_common(call))
+        state = attend__mask_block(call, set, strip, part);
+    *closed = state == ATTEND__MASK_CLOSED;
+    if (state != ATTEND__MASK_OPEN) return false;
     bool open = true;
     for (int32_t i = 0; i < strip->rows && open && !strip->same; i++)
         open = set->row_first[strip->row + i] <= first && set->row_last[strip->row + i] >= last;

@@ -111,6 +111,14 @@ typedef struct attend__kv_block {
 
 /* Every row of a sample has the same mask. */
 bool attend__mask_common(const attend__call *call);
+typedef enum attend__mask_state {
+    ATTEND__MASK_CLOSED,
+    ATTEND__MASK_OPEN,
+    ATTEND__MASK_MIXED, /* or not known */
+} attend__mask_state;
+/* What a mask that was read leaves of a part, for all rows of a strip. */
+attend__mask_state attend__mask_block(const attend__call *call, const attend__row_set *set,
+                                      const attend__strip *strip, attend__part part);
 /* Of the shared memory of calls up to this one; a plan does not know which masks are broadcast. */
 size_t attend__mask_room(const attend__call *call);
 /* Sets call->mask_bits where the shared memory has room behind its first `used` bytes. */
