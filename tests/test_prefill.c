@@ -215,6 +215,37 @@ static void test_sinks(void **state) {
     on_each_isa(check_sinks);
 }
 
+/* ---- masks in blocks ------------------------------------------------------------------------- */
+
+/* Blocks of keys that are open or closed for each of a run of rows, and one wrong key in some. */
+static void check_block_masks(void) {
+    static const int64_t runs[] = {16, 48, 50, 240};
+    for (int c = 0; c < 8; c++) {
+        const int64_t run = runs[c % 4];
+        const problem_sizes n = {2, 2, 1 + c / 4, 250, c % 2 ? 512 : 650, 16, 8};
+        problem p = problem_make(n, ATTEND_F32, 80 + (uint64_t)c);
+        problem_want_all(&p);
+        const int64_t sizes[] = {n.B, 1, n.L, n.S};
+        p.a.mask = problem_truths(&p, 4, sizes, 0.5);
+        uint8_t *const keep = p.a.mask.data;
+        for (int64_t at = 0; at < n.B * n.L * n.S; at++) {
+            const int64_t row = at / n.S, block = at % n.S / 128;
+            const bool open = (row / run * 7 + block * 5) % 3 != 0;
+            keep[at] = at % 9973 == 0 ? !open : open;
+        }
+        p.a.causal = c == 3;
+        p.a.position = ATTEND_BOTTOM_RIGHT;
+        problem_check(&p);
+        expect_same_out(&p, &p.a, "mask in blocks");
+        problem_free(&p);
+    }
+}
+
+static void test_block_masks(void **state) {
+    (void)state;
+    on_each_isa(check_block_masks);
+}
+
 /* ---- NaN ------------------------------------------------------------------------------------- */
 
 /* Weights of a row of NaN: NaN where the row may use the key, 0 elsewhere; the mean is NaN there.
@@ -307,6 +338,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_sizes),       cmocka_unit_test(test_scales),
         cmocka_unit_test(test_wide_scores), cmocka_unit_test(test_sinks),
         cmocka_unit_test(test_nan_rows),    cmocka_unit_test(test_unused_places),
+        cmocka_unit_test(test_block_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
