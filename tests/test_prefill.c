@@ -225,10 +225,11 @@ static void check_block_masks(void) {
         const problem_sizes n = {2, 2, 1 + c / 4, 250, c % 2 ? 512 : 650, 16, 8};
         problem p = problem_make(n, ATTEND_F32, 80 + (uint64_t)c);
         problem_want_all(&p);
-        const int64_t sizes[] = {n.B, 1, n.L, n.S};
+        const bool alike = c % 4 < 2; /* all samples have one mask */
+        const int64_t sizes[] = {alike ? 1 : n.B, 1, n.L, n.S};
         p.a.mask = problem_truths(&p, 4, sizes, 0.5);
         uint8_t *const keep = p.a.mask.data;
-        for (int64_t at = 0; at < n.B * n.L * n.S; at++) {
+        for (int64_t at = 0; at < sizes[0] * n.L * n.S; at++) {
             const int64_t row = at / n.S, block = at % n.S / 128;
             const bool open = (row / run * 7 + block * 5) % 3 != 0;
             keep[at] = at % 9973 == 0 ? !open : open;
@@ -236,7 +237,7 @@ static void check_block_masks(void) {
         p.a.causal = c == 3;
         p.a.position = ATTEND_BOTTOM_RIGHT;
         problem_check(&p);
-        expect_same_out(&p, &p.a, "mask in blocks");
+        if (alike) expect_same_out(&p, &p.a, "mask in blocks");
         problem_free(&p);
     }
 }
