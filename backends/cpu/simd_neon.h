@@ -117,7 +117,7 @@ static inline vf vf_odd_bf16(vf x) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0xffff0000u)));
 }
 
-#define vf_prefetch_far(p) __builtin_prefetch((p), 0, 2)
+#define vf_prefetch_far(p) __builtin_prefetch((const void *)(p), 0, 2)
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
