@@ -55,10 +55,10 @@ static float close_row(const attention_params *p, const row_info *row, const res
         m.sum = FMA(m.sum, factor, sink == -INFINITY ? 0.0f : exponential(sink - base));
         m.maximum = top;
     }
-    const float value = m.sum == 0.0f ? -INFINITY : m.maximum + log(m.sum);
     if (write && to->lse)
         to->lse[p->lse_at + row->b * p->lse_strides[0] + row->h * p->lse_strides[1] +
-            row->row * p->lse_strides[2]] = value;
+                row->row * p->lse_strides[2]] =
+            m.sum == 0.0f ? -INFINITY : m.maximum + log(m.sum);
     if (write && p->row_sums_at >= 0) {
         __global float *const sums = to->scratch + p->row_sums_at + 2 * row->number;
         sums[0] = anchor(m.maximum);

@@ -60,6 +60,8 @@ typedef struct attention_params {
     i32 key_begin, key_end; /* keys that may take part */
     i32 packed;             /* queries */
     i32 pieces;             /* parts of the keys; 1 = not split */
+    i32 least, most;        /* query rows a key/value head of the samples that a kernel takes */
+    i32 strips;             /* of a work-item of attention_lanes */
     i32 causal, mask_keys, bias_keys, bias_type, out_type;
     f32 scale, softcap;
 } attention_params;

@@ -2,7 +2,7 @@
  *
  * Fused attention where vectors are explicit and memory is cached: CPUs, and GPUs whose local
  * memory is plain memory. One work-item owns RQ rows of one key/value head and walks the keys in
- * chunks of 256: products with panels of keys, maximum, exponentials, and the sum over values, as
+ * chunks of 128: products with panels of keys, maximum, exponentials, and the sum over values, as
  * two loops of the same kind around FMAs with a scalar and a vector.
  *
  * Each chunk is summed on its own and then joined to the total, in the order of the keys, whether
@@ -10,10 +10,7 @@
  * queries over many keys can be spread over the device. An excluded key has the weight -0, which
  * adds nothing; only where that could have met a NaN or an infinity in V is the sum done again
  * without the excluded keys.
- *
- * DIRECT, for few rows over a cache: keys and values are read where the caller has them, 32 keys at
- * a time into a panel that stays in the first cache; packing all of them would write and read more
- * memory than the cache holds. */
+ */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -24,9 +21,8 @@
 #define RQ 8 /* query rows of a work-item */
 #endif
 #include "attention_finish.h"
-#include "operand.h"
 
-#define CHUNK 256
+#define CHUNK 128
 #define EXCLUDED 0x80000000u /* the bits of -0 */
 
 typedef struct part {
@@ -39,48 +35,10 @@ typedef struct block {
     row_info rows[RQ];
     __global const float *queries[RQ];
     int from, until; /* keys that any of the rows may see */
-#ifdef DIRECT
-    operand_source k, v;
-    operand_memory k_memory, v_memory;
-    operand_head head;
-    int column;
-#else
     __global const float *keys, *values;
-#endif
 } block;
 
-/* ---- keys and values where they lie ---------------------------------------------------------- */
-
-#ifdef DIRECT
-typedef const float *panel;
-typedef struct value_rows {
-    const block *x;
-    operand_row rows[CHUNK];
-} value_rows;
-
-/* Keys j .. j + 31 as two panels, in `room`. */
-static panel panels_at(const block *x, int j, float *room) {
-    for (int half_way = 0; half_way < 32; half_way += 16) {
-        const operand_keys keys =
-            operand_keys_find(&x->k, &x->k_memory, &x->head, j + half_way, x->from, x->until);
-        for (int d = 0; d < DP; d += 16)
-            operand_block(&x->k, &x->k_memory, &keys, d, room + (half_way * DP + d * 16));
-    }
-    return room;
-}
-
-/* Rows [from, until) of the chunk that begins at key j0. */
-static void values_find(value_rows *v, const block *x, int j0, int from, int until) {
-    v->x = x;
-    for (int j = from; j < until; j++)
-        v->rows[j] = operand_find(&x->v, &x->v_memory, &x->head, j0 + j);
-}
-
-static float16 value_at(const value_rows *v, int j, int e) {
-    return operand_part(&v->x->v, &v->x->v_memory, &v->rows[j], v->x->column + e);
-}
-#else
-typedef __global const float *panel;
+/* Values of the chunk, and how far apart their rows are. */
 typedef struct value_rows {
     __global const float *first;
     i64 pitch;
@@ -89,13 +47,12 @@ typedef struct value_rows {
 static float16 value_at(const value_rows *v, int j, int e) {
     return vload16(0, v->first + j * v->pitch + e);
 }
-#endif
 
 /* ---- one chunk ------------------------------------------------------------------------------- */
 
 /* Products of RQ queries and 32 keys, for each row CHUNK apart. */
-static void products(__global const float *const *queries, panel left, float *s) {
-    const panel right = left + 16 * DP;
+static void products(__global const float *const *queries, __global const float *left, float *s) {
+    __global const float *const right = left + 16 * DP;
     for (int d0 = 0; d0 < DP; d0 += 64) {
         float16 a[RQ], b[RQ];
 #pragma unroll
@@ -235,18 +192,10 @@ static void chunk(const inputs *in, const block *x, int j0, part *result) {
     float scores[RQ * CHUNK];
     const int first = max(x->from - j0, 0), last = min(x->until - j0, CHUNK);
     const int from = first / 32 * 32, until = (last + 31) / 32 * 32;
-    value_rows values;
-#ifdef DIRECT
-    float room[32 * DP];
-    for (int j = from; j < until; j += 32)
-        products(x->queries, panels_at(x, j0 + j, room), scores + j);
-    values_find(&values, x, j0, first, last);
-#else
+    const i64 pitch = in->p->value_strides[2];
+    const value_rows values = {x->values + j0 * pitch, pitch};
     for (int j = from; j < until; j += 32)
         products(x->queries, x->keys + (i64)(j0 + j) * DP, scores + j);
-    values.pitch = in->p->value_strides[2];
-    values.first = x->values + j0 * values.pitch;
-#endif
     for (int r = 0; r < RQ; r++)
         result->rows[r] = weigh(in, &x->rows[r], j0, from, until, scores + r * CHUNK);
     for (int e = 0; e < EC; e += 32)
@@ -270,7 +219,7 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
                              __global const float *slopes, __global const float *queries,
                              __global const float *values, __global const float *sinks,
                              __global uchar *out, __global float *lse,
-                             __global float *scratch DIRECT_ARGUMENTS) {
+                             __global float *scratch) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
@@ -278,17 +227,8 @@ __kernel void attention_rows(const attention_params p, __global const uchar *mas
     const int count = p.R * rows_of(&in, z / p.G), first = RQ * (int)get_global_id(0);
     if (first >= count) return;
     block x = block_make(&in, queries, z, first);
-#ifdef DIRECT
-    x.k = d.k;
-    x.v = d.v;
-    x.k_memory = (operand_memory){k, k_scales, pages};
-    x.v_memory = (operand_memory){v, v_scales, pages};
-    x.head = (operand_head){sample_of(&in, z / p.G), z / p.G, z % p.G};
-    x.column = column;
-#else
     x.keys = scratch + panels_of(&in, z / p.G, z % p.G);
     x.values = values + values_of(&in, z / p.G, z % p.G) + column;
-#endif
     part sum, one;
     clear(&sum);
     for (int j0 = x.from / CHUNK * CHUNK; j0 < x.until; j0 += CHUNK) {

@@ -7,6 +7,7 @@
 
 #include "attention_params.h"
 #include "elements.h"
+#include "transpose.h"
 
 /* The memory of an operand; scales and pages NULL where there are none. */
 typedef struct operand_memory {
@@ -124,27 +125,29 @@ static float16 operand_column(const operand_source *x, const operand_memory *m,
     return convert_float16(vload16(0, (__global const char *)m->rows + at)) * keys->scales;
 }
 
-/* Elements d0 .. d0 + 15 as [16 elements][16 keys]: 0 for keys that may not be read, or, where keys
- * lie together, anything. */
+/* Elements d0 .. d0 + 15 of keys that lie together, [16 elements][16 keys]. */
+static void operand_columns(const operand_source *x, const operand_memory *m,
+                            const operand_keys *keys, int d0, float16 to[16]) {
+    const int count = keys->first < keys->end ? clamp(x->size - d0, 0, 16) : 0;
+    for (int d = 0; d < 16; d++)
+        to[d] = d < count ? operand_column(x, m, keys, d0 + d) : (float16)(0.0f);
+}
+
+/* The same of any keys: 0 for those that may not be read, or, where they lie together, anything. */
 static void operand_block(const operand_source *x, const operand_memory *m,
                           const operand_keys *keys, int d0, float *to) {
-    const int count = keys->first < keys->end ? clamp(x->size - d0, 0, 16) : 0;
+    float16 block[16];
     if (keys->together) {
-        for (int d = 0; d < count; d++)
-            vstore16(operand_column(x, m, keys, d0 + d), d, to);
-        for (int d = count; d < 16; d++)
-            vstore16((float16)(0.0f), d, to);
-        return;
-    }
-    float block[256];
-    for (int n = 0; n < 16; n++) {
-        float16 row = (float16)(0.0f);
-        if (n >= keys->first && n < keys->end) row = operand_part(x, m, &keys->rows[n], d0);
-        vstore16(row, n, block);
+        operand_columns(x, m, keys, d0, block);
+    } else {
+        for (int n = 0; n < 16; n++)
+            block[n] = n >= keys->first && n < keys->end
+                           ? operand_part(x, m, &keys->rows[n], d0)
+                           : (float16)(0.0f);
+        transpose16(block);
     }
     for (int d = 0; d < 16; d++)
-        for (int n = 0; n < 16; n++)
-            to[d * 16 + n] = block[n * 16 + d];
+        vstore16(block[d], d, to);
 }
 
 #endif

@@ -52,6 +52,14 @@ static int rows_of(const inputs *in, int b) {
     return in->p->packed ? (int)table_of(in, b, TABLE_QUERIES) : in->p->L;
 }
 
+/* Whether the kernel takes sample b: by its own number of rows, so that a sample has the same bits
+ * alone and beside others. */
+static int is_mine(const inputs *in, int b) {
+    const attention_params *const p = in->p;
+    const int rows = p->R * (in->table ? (int)table_of(in, b, TABLE_QUERIES) : p->L);
+    return rows >= p->least && rows <= p->most;
+}
+
 /* Where query i of head h, the panels and the values of head g of sample b begin. */
 static i64 query_of(const inputs *in, int b, int h, int i) {
     const attention_params *const p = in->p;
@@ -211,6 +219,10 @@ static float16 masked_keys(const inputs *in, const row_info *r, int j0,
 /* What stands for a maximum in exponents: the maximum, or 0 where there is none. */
 static float anchor(float maximum) {
     return maximum == -INFINITY ? 0.0f : maximum;
+}
+
+static float16 anchors(float16 maximum) {
+    return select(maximum, (float16)(0.0f), isequal(maximum, (float16)(-INFINITY)));
 }
 
 static float largest(float16 x) {

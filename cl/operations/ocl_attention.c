@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fused attention: operands are packed, one kernel computes all rows, and what was asked for
- * besides is computed from the row's log-sum-exp. Keys are split over work-groups where there are
- * too few rows to keep the device busy; the bits are the same (attention_rows.cl). Few rows over a
- * cache read it where it lies, with the same bits again. */
+ * Fused attention, and what was asked for besides, which is computed from the row's log-sum-exp.
+ * On GPUs keys and values are packed and one kernel computes all rows; few rows over a cache read
+ * it where it lies, with the same bits. On CPUs nothing but what side outputs need is packed:
+ * samples of few rows take attention_few, others attention_lanes, by their own number of rows.
+ * Keys are split over work-groups where there are too few rows to keep the device busy; the bits
+ * are the same. */
 #include "ocl_attention.h"
 
 #include "attention_tile.h"
@@ -11,30 +13,48 @@
 
 #include <stdio.h>
 
-enum { CHUNK = 256, BUSY_GROUPS = 4, MOST_PARTIAL_BYTES = 64 << 20 };
-
-static int padded(int64_t n, int to) {
-    return (int)((n + to - 1) / to) * to;
-}
-
-/* Rows of one work-group and most columns of one, of each class. */
-static const struct {
-    int rows, columns, column_step;
-} shapes[OCL_CLASS_COUNT] = {
-    [OCL_CLASS_ROWS] = {8, 256, 32},
-    [OCL_CLASS_TILE] = {ROWS, 128, 16},
-    [OCL_CLASS_PLAIN] = {2, 64, 32},
+enum {
+    BUSY_GROUPS = 4, /* work-groups for each compute unit */
+    MOST_PARTIAL_BYTES = 64 << 20,
+    FEW_ROWS = 16,          /* of a key/value head that attention_rows takes on CPUs */
+    MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
+    MOST_STRIPS = 4,
 };
 
-/* ---- caches where they lie ------------------------------------------------------------------- */
+static int padded(int64_t n, int to) {
+    return (int)((n + to - 1) / to * to);
+}
+
+/* Rows of one work-group, most columns of one, and keys that are summed on their own, of each
+ * class. */
+static const struct {
+    int rows, columns, column_step, chunk;
+} shapes[OCL_CLASS_COUNT] = {
+    [OCL_CLASS_ROWS] = {8, 256, 32, 128},
+    [OCL_CLASS_TILE] = {ROWS, 128, 16, 256},
+    [OCL_CLASS_PLAIN] = {2, 64, 32, 128},
+};
+
+static int64_t chunks_of(const attend_device *device, int64_t keys) {
+    const int chunk = shapes[device->kernels].chunk;
+    return (keys + chunk - 1) / chunk;
+}
+
+/* ---- operands where they lie ------------------------------------------------------------------
+ */
 
 static bool wants_sides(const attend_attention *a) {
     return attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean) ||
            attend__ocl_given(&a->scores);
 }
 
-/* Packing is worth it where more work-groups than this read the same keys; side outputs are made
- * of packed keys. */
+/* Whether a plan of this padded head size packs no keys for fused attention. */
+static bool in_place(const attend_device *device, int DP) {
+    return device->kernels == OCL_CLASS_ROWS && DP <= MOST_LANES_DEPTH;
+}
+
+/* Elsewhere packing is worth it where more work-groups than this read the same keys; side outputs
+ * are made of packed keys. */
 static bool is_direct(const attend_device *device, const ocl_attention_sizes *n,
                       const attend_attention *a) {
     const int64_t few = 2 * (int64_t)shapes[device->kernels].rows;
@@ -58,8 +78,8 @@ static int64_t groups_of(const ocl_attention_sizes *n, int rows) {
     return (n->H / n->G * n->L + rows - 1) / rows * n->B * n->G;
 }
 
-static size_t partial_bytes(const ocl_attention_sizes *n, int EP) {
-    const size_t pieces = (size_t)(n->S + CHUNK - 1) / CHUNK;
+static size_t partial_bytes(const attend_device *device, const ocl_attention_sizes *n, int EP) {
+    const size_t pieces = (size_t)chunks_of(device, n->S);
     return attend__ocl_scratch_round((size_t)(n->H * n->query_rows) * pieces * (size_t)(EP + 2) *
                                      sizeof(float));
 }
@@ -67,22 +87,33 @@ static size_t partial_bytes(const ocl_attention_sizes *n, int EP) {
 /* Room for the splits of any smaller call: few rows over all keys. */
 static size_t room_for_partials(const attend_device *device, const ocl_attention_sizes *largest,
                                 int EP) {
-    if (largest->S <= CHUNK) return 0;
+    if (chunks_of(device, largest->S) <= 1) return 0;
     const int64_t most =
         (int64_t)BUSY_GROUPS * device->shared->facts.compute_units * shapes[device->kernels].rows;
     ocl_attention_sizes n = *largest;
     n.query_rows = n.H * n.query_rows < most ? n.H * n.query_rows : most;
     n.H = 1;
-    const size_t bytes = partial_bytes(&n, EP);
+    const size_t bytes = partial_bytes(device, &n, EP);
     return bytes < MOST_PARTIAL_BYTES ? bytes : MOST_PARTIAL_BYTES;
 }
 
 static int pieces_of(const ocl_run *run, const ocl_attention_plan *plan,
                      const ocl_attention_sizes *n, int rows) {
+    const attend_device *const device = run->device;
+    const int64_t busy = (int64_t)BUSY_GROUPS * device->shared->facts.compute_units;
+    const int64_t pieces = chunks_of(device, n->S);
+    if (pieces <= 1 || groups_of(n, rows) >= busy) return 1;
+    return partial_bytes(device, n, plan->EP) > plan->partial_bytes ? 1 : (int)pieces;
+}
+
+/* As many as leave every compute unit work: strips of a work-item share what is read. */
+static int strips_of(const ocl_run *run, const ocl_attention_plan *plan,
+                     const ocl_attention_sizes *n) {
     const int64_t busy = (int64_t)BUSY_GROUPS * run->device->shared->facts.compute_units;
-    if (n->S <= CHUNK || groups_of(n, rows) >= busy) return 1;
-    if (partial_bytes(n, plan->EP) > plan->partial_bytes) return 1;
-    return (int)((n->S + CHUNK - 1) / CHUNK);
+    int strips = MOST_STRIPS;
+    while (strips > 1 && groups_of(n, strips * plan->lane_rows) < busy)
+        strips--;
+    return strips;
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
@@ -98,9 +129,10 @@ static void push_direct(ocl_attention_run *r, ocl_launch *launch) {
     attend__ocl_memory(launch, r->pages);
 }
 
-static void enqueue_fused(ocl_attention_run *r, cl_mem out, bool direct) {
+/* One of the kernels of the fused loop, which takes `rows` query rows a work-item, or group. */
+static void enqueue_fused(ocl_attention_run *r, cl_mem out, int kernel, size_t rows) {
     ocl_run *const run = r->run;
-    ocl_launch launch = attend__ocl_begin(run, direct ? r->plan->direct : r->plan->fused);
+    ocl_launch launch = attend__ocl_begin(run, kernel);
     attend__ocl_value(&launch, &r->p, sizeof r->p);
     attend__ocl_memory(&launch, r->mask);
     attend__ocl_memory(&launch, r->bias);
@@ -114,10 +146,9 @@ static void enqueue_fused(ocl_attention_run *r, cl_mem out, bool direct) {
     attend__ocl_memory(&launch, run->scratch);
     if (run->device->kernels == OCL_CLASS_TILE)
         attend__ocl_local(&launch, LOCAL_FLOATS((size_t)r->plan->EC) * sizeof(float));
-    if (direct) push_direct(r, &launch);
+    if (kernel != r->plan->fused) push_direct(r, &launch);
     const ocl_class class = run->device->kernels;
     const size_t count = (size_t)r->p.R * (size_t)r->p.L;
-    const size_t rows = (size_t)(direct ? r->plan->direct_rows : shapes[class].rows);
     const size_t blocks = (count + rows - 1) / rows;
     const size_t planes = (size_t)r->p.B * (size_t)r->p.G * (size_t)(r->plan->EP / r->plan->EC);
     const size_t locals[OCL_CLASS_COUNT][3] = {[OCL_CLASS_ROWS] = {1, 1, 1},
@@ -142,27 +173,53 @@ static void enqueue_merge(ocl_attention_run *r, cl_mem out) {
     attend__ocl_enqueue(&launch, groups, local);
 }
 
+/* Where samples have lengths of their own, each takes the kernel that it would take alone. */
+static void enqueue_in_place(ocl_attention_run *r, const ocl_attention_sizes *n, cl_mem out) {
+    const ocl_attention_plan *const plan = r->plan;
+    const bool many = n->H / n->G * n->L > FEW_ROWS;
+    const bool own = attend__ocl_given(&r->a->query_lengths) || n->packed_queries;
+    if (!many || own) {
+        r->p.least = 0;
+        r->p.most = FEW_ROWS;
+        enqueue_fused(r, out, plan->direct, (size_t)plan->direct_rows);
+    }
+    if (many) {
+        r->p.strips = strips_of(r->run, plan, n);
+        r->p.least = FEW_ROWS + 1;
+        r->p.most = INT32_MAX;
+        enqueue_fused(r, out, plan->lanes, (size_t)plan->lane_rows * (size_t)r->p.strips);
+    }
+}
+
 static void record(ocl_run *run, const void *description) {
     const attend_attention *const a = description;
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, a);
     ocl_attention_run r;
     attend__ocl_attention_start(&r, run, a);
-    const bool direct = r.plan->direct >= 0 && (r.plan->fused < 0 || is_direct(run->device, &n, a));
+    const ocl_attention_plan *const plan = r.plan;
+    const bool near = in_place(run->device, plan->DP);
+    const bool direct =
+        near || (plan->direct >= 0 && (plan->fused < 0 || is_direct(run->device, &n, a)));
+    const bool lanes = near && n.H / n.G * n.L > FEW_ROWS;
+    const int rows = lanes    ? plan->lane_rows
+                     : direct ? plan->direct_rows
+                              : shapes[run->device->kernels].rows;
     attend__ocl_pack_queries(&r);
-    if (!direct) {
-        attend__ocl_pack_keys(&r);
-        attend__ocl_pack_values(&r);
-    }
+    if (!direct || wants_sides(a)) attend__ocl_pack_keys(&r);
+    if (!direct) attend__ocl_pack_values(&r);
     const cl_mem out = attend__ocl_attention_out(run, &a->out, &r.p);
     if (attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean))
         r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
-    r.p.pieces = pieces_of(run, r.plan, &n,
-                           direct ? r.plan->direct_rows : shapes[run->device->kernels].rows);
+    r.p.most = INT32_MAX;
+    r.p.pieces = pieces_of(run, plan, &n, rows);
     if (r.p.pieces > 1)
-        r.p.partial_at = attend__ocl_scratch(run, partial_bytes(&n, r.plan->EP)) / 4;
-    else if (run->device->kernels == OCL_CLASS_TILE && n.S > CHUNK)
-        r.p.totals_at = attend__ocl_scratch(run, attend__ocl_queries_bytes(&n, r.plan->EP)) / 4;
-    enqueue_fused(&r, out, direct);
+        r.p.partial_at = attend__ocl_scratch(run, partial_bytes(run->device, &n, plan->EP)) / 4;
+    else if (run->device->kernels == OCL_CLASS_TILE && chunks_of(run->device, n.S) > 1)
+        r.p.totals_at = attend__ocl_scratch(run, attend__ocl_queries_bytes(&n, plan->EP)) / 4;
+    if (near)
+        enqueue_in_place(&r, &n, out);
+    else
+        enqueue_fused(&r, out, direct ? plan->direct : plan->fused, (size_t)rows);
     if (r.p.pieces > 1) enqueue_merge(&r, out);
     if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
     if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
@@ -186,37 +243,78 @@ static bool narrow(const attend_device *device, const attend_attention *largest)
            largest->precision == ATTEND_PRECISION_FAST && largest->v.type == ATTEND_F16;
 }
 
-static int make_fused(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
-                      bool direct, attend_status *status) {
-    const bool tile = device->kernels == OCL_CLASS_TILE;
-    const char *const more = direct ? " -DDIRECT" : "";
+/* `direct`: reads keys and values where they lie. */
+static int make_tile(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
+                     bool direct, attend_status *status) {
     char options[80];
-    if (tile)
-        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s%s", p->DP, p->EC,
-                       narrow(device, largest) ? " -DUSE_HALF" : "", more);
-    else
-        (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d%s", p->DP, p->EC,
-                       direct ? p->direct_rows : shapes[device->kernels].rows, more);
-    return attend__ocl_plan_kernel(device, &p->plan,
-                                   tile ? &attend__ocl_source_attention_tile
-                                        : &attend__ocl_source_attention_rows,
-                                   options, tile ? "attention_tile" : "attention_rows", status);
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s%s", p->DP, p->EC,
+                   narrow(device, largest) ? " -DUSE_HALF" : "", direct ? " -DDIRECT" : "");
+    return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile, options,
+                                   "attention_tile", status);
 }
 
-/* Private memory, which holds a panel for each work-item of `rows`, is scarce on GPUs. */
+/* attention_rows, or attention_few, which reads keys and values where they lie. */
+static int make_rows(attend_device *device, ocl_attention_plan *p, bool few, int rows,
+                     attend_status *status) {
+    char options[80];
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC, rows);
+    return attend__ocl_plan_kernel(device, &p->plan,
+                                   few ? &attend__ocl_source_attention_few
+                                       : &attend__ocl_source_attention_rows,
+                                   options, few ? "attention_few" : "attention_rows", status);
+}
+
+/* Rows of a strip, 16 to 48: those that waste least, and the most of them, which read least. Sums
+ * of long rows do not stay near for so many. */
+static int strip_rows(int64_t count, int DP) {
+    int best = 16;
+    for (int rows = 32; rows <= 48 && DP <= 256; rows += 16)
+        if (padded(count, rows) * 20 <= padded(count, best) * 21) best = rows;
+    return best;
+}
+
+static int make_lanes(attend_device *device, const ocl_attention_sizes *n, ocl_attention_plan *p,
+                      attend_status *status) {
+    const int64_t count = n->H / n->G * n->L;
+    if (count <= FEW_ROWS) return -1;
+    p->lane_rows = strip_rows(count, p->DP);
+    char options[80];
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DVECTORS=%d -DMOST_STRIPS=%d", p->DP,
+                   p->EC, p->lane_rows / 16, MOST_STRIPS);
+    return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_lanes, options,
+                                   "attention_lanes", status);
+}
+
 static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_status *status) {
-    const bool pages =
-        attend__ocl_given(&largest->page_table) && device->kernels != OCL_CLASS_PLAIN;
+    const bool near = in_place(device, p->DP), tile = device->kernels == OCL_CLASS_TILE;
+    const bool pages = tile && attend__ocl_given(&largest->page_table);
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
+    p->direct = p->lanes = p->fused = -1;
     p->direct_rows = rows_of_direct(device, n);
-    p->direct = pages ? make_fused(device, largest, p, true, status) : -1;
-    const bool packs = !pages || !is_direct(device, n, largest);
-    p->fused = packs ? make_fused(device, largest, p, false, status) : -1;
+    if (near) {
+        p->direct = make_rows(device, p, true, p->direct_rows, status);
+        p->lanes = make_lanes(device, n, p, status);
+    }
+    if (pages) p->direct = make_tile(device, largest, p, true, status);
+    if (!near && !(pages && is_direct(device, n, largest)))
+        p->fused = tile ? make_tile(device, largest, p, false, status)
+                        : make_rows(device, p, false, shapes[device->kernels].rows, status);
     p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
                                        "attention_merge", status);
+}
+
+static size_t scratch_bytes(const attend_device *device, const ocl_attention_plan *p,
+                            const ocl_attention_sizes *n, const attend_attention *largest) {
+    size_t bytes = attend__ocl_table_bytes(n) + attend__ocl_queries_bytes(n, p->DP) +
+                   attend__ocl_sums_bytes(n);
+    if (p->fused >= 0 || wants_sides(largest)) bytes += attend__ocl_keys_bytes(n, p->DP);
+    if (p->fused >= 0) bytes += attend__ocl_values_bytes(n, p->EP);
+    const bool runs_on = device->kernels == OCL_CLASS_TILE && chunks_of(device, n->S) > 1;
+    const size_t totals = runs_on ? attend__ocl_queries_bytes(n, p->EP) : 0;
+    return bytes + (totals > p->partial_bytes ? totals : p->partial_bytes);
 }
 
 attend_status attend__ocl_plan_attention(attend_device *device, const attend_attention *largest,
@@ -230,14 +328,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     make_kernels(device, largest, &n, p, &status);
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
-    p->plan.scratch_bytes = attend__ocl_table_bytes(&n) + attend__ocl_queries_bytes(&n, p->DP) +
-                            attend__ocl_sums_bytes(&n);
-    if (p->fused >= 0)
-        p->plan.scratch_bytes +=
-            attend__ocl_keys_bytes(&n, p->DP) + attend__ocl_values_bytes(&n, p->EP);
-    const size_t totals =
-        device->kernels == OCL_CLASS_TILE && n.S > CHUNK ? attend__ocl_queries_bytes(&n, p->EP) : 0;
-    p->plan.scratch_bytes += totals > p->partial_bytes ? totals : p->partial_bytes;
+    p->plan.scratch_bytes = scratch_bytes(device, p, &n, largest);
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
     if (status != ATTEND_OK) {
         attend__ocl_plan_release(device, &p->plan);
@@ -245,8 +336,10 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     }
     info->workspace_bytes = p->plan.scratch_bytes;
     (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
-                   narrow(device, largest) ? "f16" : "f32", shapes[device->kernels].rows, CHUNK,
-                   attend__ocl_class_text(device->kernels));
+                   narrow(device, largest) ? "f16" : "f32",
+                   p->lanes >= 0 ? p->lane_rows : shapes[device->kernels].rows,
+                   shapes[device->kernels].chunk,
+                   p->lanes >= 0 ? "lanes" : attend__ocl_class_text(device->kernels));
     *plan = &p->plan;
     return ATTEND_OK;
 }

@@ -21,6 +21,8 @@ typedef struct ocl_attention_plan {
     int table, pack_rows, pack_panels, fused, merge, side, lse, mix;
     int direct;      /* reads keys and values where they lie; `fused` may be missing then */
     int direct_rows; /* of one of its work-groups */
+    int lanes;       /* reads them where they lie, too, for many rows */
+    int lane_rows;   /* of a strip */
     int DP, EC, EP;
     int64_t query_rows,
         key_rows;         /* of a head, that scratch memory is for; 0: any that are planned */

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fused attention for CPUs, where query rows are many. A work-item owns a few strips of ROWS query
+ * rows of one key/value head, row n in lane n, and walks the keys in chunks of CHUNK. A chunk's
+ * keys and values are copied once as float32, from whatever type and place they have, and serve all
+ * strips from the near caches; an FMA takes one element of a key or value, in all lanes, and
+ * ROWS elements of queries or weights. So scores need no panels of keys, and the maximum, the
+ * exponentials and the sum are whole vectors.
+ *
+ * Each chunk is summed on its own and joined to the total in the order of the keys, whether one
+ * work-item walks all chunks or each has its own (`pieces`): the bits are the same. An excluded key
+ * weighs -0, which adds nothing; only where that could have met a NaN or an infinity in V are the
+ * sums done again without the excluded keys. */
+#ifndef DP
+#define DP 64 /* head size, padded */
+#endif
+#ifndef EC
+#define EC 64 /* columns of values that a work-item sums */
+#endif
+#ifndef VECTORS
+#define VECTORS 3 /* of 16 rows, at most 3: their sums stay in 32 registers */
+#endif
+#ifndef MOST_STRIPS
+#define MOST_STRIPS 4
+#endif
+#include "attention_finish.h"
+#include "key_source.h"
+
+#define ROWS (16 * VECTORS)
+#define AT_ONCE (VECTORS == 1 ? 16 : 8) /* keys, or columns of values, of one pass */
+#define EXCLUDED 0x80000000u /* the bits of -0 */
+
+/* [n][16 VECTORS]: loads and stores of float16 are one instruction where vstore16 of PoCL is four. */
+typedef float16 lanes[VECTORS];
+
+typedef struct strip {
+    lanes queries[DP], values[EC]; /* [element][row] */
+    lanes maximum, sum;
+    int16 first[VECTORS], end[VECTORS]; /* keys that position and length allow each row */
+    row_info rows[ROWS];
+    int from, until;         /* keys that some row may see */
+    int all_from, all_until; /* keys that every row may see */
+} strip;
+
+/* A chunk of one key/value head, [key][element], from key `from` of the chunk on and before
+ * `until`, both multiples of 16; rows that may not be read are 0. */
+typedef struct block {
+    float16 k[CHUNK * DP / 16], v[CHUNK * EC / 16];
+    int from, until;
+} block;
+
+/* ---- operands -------------------------------------------------------------------------------- */
+
+/* Keys [from, until) of the chunk that begins at key j0. */
+static void copy_rows(const source *o, int j0, int from, int until, int column, int columns,
+                      float16 *to) {
+    for (int j = from; j < until; j++)
+        copy_row(o, j0 + j, column, columns, to + j * (columns / 16));
+}
+
+/* The same where an element of 16 keys is one vector. */
+static void copy_together(const source *o, int j0, int from, int until, float16 *to) {
+    for (int j = from; j < until; j += 16) {
+        const operand_keys found =
+            operand_keys_find(o->x, &o->memory, &o->head, j0 + j, o->begin, o->end);
+        for (int d0 = 0; d0 < DP; d0 += 16) {
+            float16 r[16];
+            operand_columns(o->x, &o->memory, &found, d0, r);
+            transpose16(r);
+            for (int n = 0; n < 16; n++)
+                to[((j + n) * DP + d0) / 16] =
+                    n >= found.first && n < found.end ? r[n] : (float16)(0.0f);
+        }
+    }
+}
+
+/* The chunk that begins at key j0, as far as [from, until) goes. */
+static void block_make(block *x, const source *k, const source *v, int j0, int column) {
+    x->from = max(k->begin - j0, 0) / 16 * 16;
+    x->until = min((k->end - j0 + 15) / 16 * 16, CHUNK);
+    if (keys_lie_together(k->x))
+        copy_together(k, j0, x->from, x->until, x->k);
+    else
+        copy_rows(k, j0, x->from, x->until, 0, DP, x->k);
+    copy_rows(v, j0, x->from, x->until, column, EC, x->v);
+}
+
+/* Queries of a strip, [element][row]; beyond the last row it is repeated. Row by row first, as
+ * they lie, since their lines come from far. */
+static void take_queries(strip *t, const inputs *in, __global const float *queries) {
+    for (int v = 0; v < VECTORS; v++) {
+        float16 rows[16][DP / 16];
+        for (int n = 0; n < 16; n++) {
+            const row_info *const row = &t->rows[16 * v + n];
+            __global const float *const from = queries + query_of(in, row->b, row->h, row->i);
+            for (int d = 0; d < DP / 16; d++)
+                rows[n][d] = vload16(d, from);
+        }
+        for (int d = 0; d < DP / 16; d++) {
+            float16 r[16];
+            for (int n = 0; n < 16; n++)
+                r[n] = rows[n][d];
+            transpose16(r);
+            for (int n = 0; n < 16; n++)
+                t->queries[16 * d + n][v] = r[n];
+        }
+    }
+}
+
+/* Rows first .. first + ROWS - 1 of key/value head z. */
+static void strip_make(strip *t, const inputs *in, __global const float *queries, int z,
+                       int first) {
+    const attention_params *const p = in->p;
+    const int b = z / p->G, g = z % p->G, length = rows_of(in, b), count = p->R * length;
+    int begins[ROWS], ends[ROWS];
+    t->from = t->all_until = 0x7fffffff;
+    t->until = t->all_from = 0;
+    for (int r = 0; r < ROWS; r++) {
+        const int row = min(first + r, count - 1);
+        t->rows[r] = row_make(in, b, g * p->R + row / length, row % length);
+        begins[r] = t->rows[r].first;
+        ends[r] = t->rows[r].end;
+        t->all_from = max(t->all_from, begins[r]);
+        t->all_until = min(t->all_until, ends[r]);
+        if (begins[r] >= ends[r]) continue;
+        t->from = min(t->from, begins[r]);
+        t->until = max(t->until, ends[r]);
+    }
+    for (int v = 0; v < VECTORS; v++) {
+        t->first[v] = vload16(v, begins);
+        t->end[v] = vload16(v, ends);
+        t->maximum[v] = (float16)(-INFINITY);
+        t->sum[v] = (float16)(0.0f);
+    }
+    for (int e = 0; e < EC * VECTORS; e++)
+        t->values[e / VECTORS][e % VECTORS] = (float16)(0.0f);
+    take_queries(t, in, queries);
+}
+
+/* ---- one chunk ------------------------------------------------------------------------------- */
+
+/* sum[n] = sum over i of left[i * step + n * pitch], in all lanes, times right[i]. */
+static void multiply(const float *left, int step, int pitch, const lanes *right, int count,
+                     lanes sum[AT_ONCE]) {
+#pragma unroll
+    for (int n = 0; n < AT_ONCE * VECTORS; n++)
+        sum[n / VECTORS][n % VECTORS] = (float16)(0.0f);
+    for (int i = 0; i < count; i++) {
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; n++) {
+            const float16 x = (float16)(left[i * step + n * pitch]);
+#pragma unroll
+            for (int v = 0; v < VECTORS; v++)
+                sum[n][v] = FMA(x, right[i][v], sum[n][v]);
+        }
+    }
+}
+
+/* Scores of the chunk, [key][row], times `factor`. */
+static void products(const strip *t, const block *x, int from, int until, float factor, lanes *s,
+                     ahead *next) {
+    lanes sum[AT_ONCE];
+    for (int j = from; j < until; j += AT_ONCE) {
+        look_ahead(next, 0);
+        look_ahead(next, 1);
+        look_ahead(next, 0);
+        multiply((const float *)x->k + j * DP, 1, DP, t->queries, DP, sum);
+#pragma unroll
+        for (int n = 0; n < AT_ONCE * VECTORS; n++)
+            s[j + n / VECTORS][n % VECTORS] = sum[n / VECTORS][n % VECTORS] * factor;
+    }
+}
+
+/* -inf where position or length exclude a key. */
+static void limit(const strip *t, int j0, int from, int until, lanes *s) {
+    for (int j = from; j < until; j++)
+        for (int v = 0; v < VECTORS; v++)
+            s[j][v] = select((float16)(-INFINITY), s[j][v],
+                             ((int16)(j0 + j) >= t->first[v]) & ((int16)(j0 + j) < t->end[v]));
+}
+
+/* The whole way from products to masked scores, a row at a time. */
+static void advance(const strip *t, const inputs *in, int j0, int from, int until, lanes *s) {
+    for (int j = from; j < until; j += 16)
+        for (int v = 0; v < VECTORS; v++) {
+            float16 r[16];
+            for (int n = 0; n < 16; n++)
+                r[n] = s[j + n][v];
+            transpose16(r);
+            for (int n = 0; n < 16; n++)
+                r[n] = masked_keys(in, &t->rows[16 * v + n], j0 + j, r[n], STAGE_RAW);
+            transpose16(r);
+            for (int n = 0; n < 16; n++)
+                s[j + n][v] = r[n];
+        }
+}
+
+/* Scores become weights relative to their row's largest; `some`: keys may be excluded. */
+static void weigh(int from, int until, int some, lanes *s, float16 *top, float16 *sum) {
+    float16 base[VECTORS];
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++) {
+        top[v] = (float16)(-INFINITY);
+        sum[v] = (float16)(0.0f);
+    }
+    for (int j = from; j < until; j++)
+#pragma unroll
+        for (int v = 0; v < VECTORS; v++)
+            top[v] = fmax(top[v], s[j][v]);
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++)
+        base[v] = anchors(top[v]);
+    for (int j = from; j < until; j++)
+#pragma unroll
+        for (int v = 0; v < VECTORS; v++) {
+            const float16 w = exponential16(s[j][v] - base[v]);
+            s[j][v] = some ? select(w, (float16)(-0.0f), isequal(s[j][v], (float16)(-INFINITY)))
+                           : w;
+            sum[v] += s[j][v];
+        }
+}
+
+/* The sums of `multiply` again, of allowed keys alone. */
+static void multiply_chosen(const float *left, int step, const lanes *right, int count,
+                            lanes sum[AT_ONCE]) {
+    for (int n = 0; n < AT_ONCE; n++)
+        for (int v = 0; v < VECTORS; v++) {
+            sum[n][v] = (float16)(0.0f);
+            for (int i = 0; i < count; i++) {
+                const float16 w = right[i][v];
+                const float16 more = FMA((float16)(left[i * step + n]), w, sum[n][v]);
+                sum[n][v] = select(more, sum[n][v], as_uint16(w) == EXCLUDED);
+            }
+        }
+}
+
+static int finite(lanes sum[AT_ONCE]) {
+    float16 zero = (float16)(0.0f);
+    for (int n = 0; n < AT_ONCE * VECTORS; n++)
+        zero = FMA(sum[n / VECTORS][n % VECTORS], (float16)(0.0f), zero);
+    return all(isequal(zero, (float16)(0.0f)));
+}
+
+/* values = values * old + (weights times V of the chunk) * new. */
+static void add_values(strip *t, const block *x, const lanes *s, int from, int until, int some,
+                       const float16 *old, const float16 *new, ahead *next) {
+    lanes sum[AT_ONCE];
+    for (int e = 0; e < EC; e += AT_ONCE) {
+        const float *const v0 = (const float *)x->v + from * EC + e;
+        look_ahead(next, 1);
+        multiply(v0, EC, 1, s + from, until - from, sum);
+        if (some && !finite(sum)) multiply_chosen(v0, EC, s + from, until - from, sum);
+#pragma unroll
+        for (int n = 0; n < AT_ONCE * VECTORS; n++) {
+            float16 *const to = &t->values[e + n / VECTORS][n % VECTORS];
+            *to = FMA(*to, old[n % VECTORS], sum[n / VECTORS][n % VECTORS] * new[n % VECTORS]);
+        }
+    }
+}
+
+static void chunk(strip *t, const inputs *in, const block *x, int j0, int dense, ahead *next) {
+    lanes s[CHUNK], top, sum, old, new;
+    const int from = max(x->from, max(t->from - j0, 0) / 16 * 16);
+    const int until = min(x->until, (t->until - j0 + 15) / 16 * 16);
+    if (from >= until) return;
+    const int some = dense || j0 + from < t->all_from || j0 + until > t->all_until;
+    products(t, x, from, until, dense ? 1.0f : in->p->scale, s, next);
+    if (dense)
+        advance(t, in, j0, from, until, s);
+    else if (some)
+        limit(t, j0, from, until, s);
+    weigh(from, until, some, s, top, sum);
+    for (int v = 0; v < VECTORS; v++) {
+        const float16 largest = fmax(t->maximum[v], top[v]);
+        const float16 base = anchors(largest);
+        old[v] = exponential16(t->maximum[v] - base);
+        new[v] = exponential16(top[v] - base);
+        t->maximum[v] = largest;
+        t->sum[v] = FMA(t->sum[v], old[v], sum[v] * new[v]);
+    }
+    add_values(t, x, s, from, until, some, old, new, next);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+typedef struct place {
+    int piece, column;
+} place;
+
+static void finish(strip *t, const attention_params *p, const results *to, place at, int count) {
+    float16 rows[16 * EC / 16];
+    const float *const maxima = (const float *)t->maximum, *const sums = (const float *)t->sum;
+    for (int r = 0; r < count; r++) {
+        const row_info *const row = &t->rows[r];
+        const float16 *const values = rows + r % 16 * (EC / 16);
+        if (r % 16 == 0)
+            for (int e = 0; e < EC; e += 16) {
+                float16 x[16];
+                for (int n = 0; n < 16; n++)
+                    x[n] = t->values[e + n][r / 16];
+                transpose16(x);
+                for (int n = 0; n < 16; n++)
+                    rows[(n * EC + e) / 16] = x[n];
+            }
+        const mass m = {maxima[r], sums[r]};
+        if (p->pieces > 1) {
+            keep_piece(p, to->scratch, row->number, at.piece, at.column, m, (const float *)values);
+            continue;
+        }
+        const float share = close_row(p, row, to, at.column == 0, m);
+        for (int e = 0; e < EC && at.column + e < p->E; e += 16)
+            store_columns(p, out_of(p, row), at.column + e, to->out, values[e / 16] * share);
+    }
+}
+
+/* (set of strips, piece of the keys, (sample and key/value head) x chunk of columns) */
+__kernel void attention_lanes(const attention_params p, __global const uchar *mask,
+                              __global const uchar *bias, __global const uchar *key_mask,
+                              __global const float *slopes, __global const float *queries,
+                              __global const float *values, __global const float *sinks,
+                              __global uchar *out, __global float *lse,
+                              __global float *scratch DIRECT_ARGUMENTS) {
+    const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
+    const results to = {sinks, out, lse, scratch};
+    const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;
+    const place at = {get_global_id(1), (int)get_global_id(2) % chunks * EC};
+    const int count = p.R * rows_of(&in, b), own = ROWS * p.strips;
+    /* Drivers hand out neighbours, and late rows have more keys where the call is causal. */
+    const int set = get_global_id(0), sets = get_global_size(0);
+    const int first = own * (set % 2 ? sets - 1 - set / 2 : set / 2);
+    if (first >= count || !is_mine(&in, b)) return;
+    strip strips[MOST_STRIPS];
+    block x;
+    ahead next;
+    const operand_head head = {sample_of(&in, b), b, z % p.G};
+    source keys = {&d.k, {k, k_scales, pages}, head, 0x7fffffff, 0};
+    int used = 0;
+    for (; used < p.strips && first + used * ROWS < count; used++) {
+        strip_make(&strips[used], &in, queries, z, first + used * ROWS);
+        keys.begin = min(keys.begin, strips[used].from);
+        keys.end = max(keys.end, strips[used].until);
+    }
+    const source values_of_head = {&d.v, {v, v_scales, pages}, head, keys.begin, keys.end};
+    const int dense = mask || bias || key_mask || slopes || p.softcap > 0.0f;
+    for (int j0 = keys.begin / CHUNK * CHUNK; j0 < keys.end; j0 += CHUNK) {
+        if (p.pieces > 1 && j0 / CHUNK != at.piece) continue;
+        block_make(&x, &keys, &values_of_head, j0, at.column);
+        ahead_make(&next, 0, &keys, j0 + CHUNK, 0, DP);
+        ahead_make(&next, 1, &values_of_head, j0 + CHUNK, at.column, EC);
+        for (int n = 0; n < used; n++)
+            chunk(&strips[n], &in, &x, j0, dense, &next);
+    }
+    for (int n = 0; n < used; n++)
+        finish(&strips[n], &p, &to, at, min(count - first - n * ROWS, ROWS));
+}
