@@ -18,7 +18,7 @@ enum {
     MOST_PARTIAL_BYTES = 64 << 20,
     FEW_ROWS = 16,          /* of a key/value head that attention_rows takes on CPUs */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
-    MOST_STRIPS = 4,
+    MOST_STRIPS = 6,
 };
 
 static int padded(int64_t n, int to) {
