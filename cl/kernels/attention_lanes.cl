@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fused attention for CPUs, where query rows are many. A work-item owns a few strips of ROWS query
- * rows of one key/value head, row n in lane n, and walks the keys in chunks of CHUNK. A chunk's
- * keys and values are copied once as float32, from whatever type and place they have, and serve all
- * strips from the near caches; an FMA takes one element of a key or value, in all lanes, and
- * ROWS elements of queries or weights. So scores need no panels of keys, and the maximum, the
- * exponentials and the sum are whole vectors.
+ * rows of one key/value head, row n in lane n, and walks the keys in chunks of CHUNK. An FMA
+ * takes one element of a key or value, in all lanes, and ROWS elements of queries or weights: keys
+ * and values are read where the caller has them, or from copies as float32 that serve all strips,
+ * and the maximum, the exponentials and the sum are whole vectors.
  *
  * Each chunk is summed on its own and joined to the total in the order of the keys, whether one
  * work-item walks all chunks or each has its own (`pieces`): the bits are the same. An excluded key
@@ -42,23 +41,25 @@ typedef struct strip {
     int all_from, all_until; /* keys that every row may see */
 } strip;
 
-/* A chunk of one key/value head, [key][element], from key `from` of the chunk on and before
- * `until`, both multiples of 16; rows that may not be read are 0. */
+/* One operand of a chunk: keys [direct, direct_until) of the chunk where the caller has them, `pitch`
+ * apart, the others copied as float32, 0 where they may not be read. */
+typedef struct rows_of_chunk {
+    __global const float *there; /* key 0 of the chunk */
+    i64 pitch;
+    int direct, direct_until;
+    const float *copied;
+} rows_of_chunk;
+
+/* A chunk of one key/value head from key `from` on and before `until`, both multiples of 16. */
 typedef struct block {
-    float16 k[CHUNK * DP / 16], v[CHUNK * EC / 16];
+    float16 k_copy[CHUNK * DP / 16], v_copy[CHUNK * EC / 16];
+    rows_of_chunk k, v;
     int from, until;
 } block;
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* Keys [from, until) of the chunk that begins at key j0. */
-static void copy_rows(const source *o, int j0, int from, int until, int column, int columns,
-                      float16 *to) {
-    for (int j = from; j < until; j++)
-        copy_row(o, j0 + j, column, columns, to + j * (columns / 16));
-}
-
-/* The same where an element of 16 keys is one vector. */
+/* The same copies where an element of 16 keys is one vector. */
 static void copy_together(const source *o, int j0, int from, int until, float16 *to) {
     for (int j = from; j < until; j += 16) {
         const operand_keys found =
@@ -74,15 +75,37 @@ static void copy_together(const source *o, int j0, int from, int until, float16 
     }
 }
 
-/* The chunk that begins at key j0, as far as [from, until) goes. */
+/* Float rows are read in place as far as whole passes of AT_ONCE keys go. */
+static rows_of_chunk rows_make(const source *o, int j0, int from, int until, int column,
+                               int columns, float16 *copy) {
+    rows_of_chunk r = {0, 0, until, until, (const float *)copy};
+    const operand_source *const x = o->x;
+    if (x->type == TYPE_F32 && x->strides[3] == 1 && x->page_size == 0 &&
+        column + columns <= x->size) {
+        const operand_row row = operand_find(x, &o->memory, &o->head, j0);
+        r.there = (__global const float *)o->memory.rows + row.at + column;
+        r.pitch = x->strides[2];
+        r.direct = (max(o->begin - j0, from) + AT_ONCE - 1) / AT_ONCE * AT_ONCE;
+        r.direct_until = max(min(o->end - j0, until) / AT_ONCE * AT_ONCE, r.direct);
+    }
+    for (int j = from; j < min(r.direct, until); j++)
+        copy_row(o, j0 + j, column, columns, copy + j * (columns / 16));
+    for (int j = r.direct_until; j < until; j++)
+        copy_row(o, j0 + j, column, columns, copy + j * (columns / 16));
+    return r;
+}
+
+/* The chunk that begins at key j0, as far as [begin, end) of the sources goes. */
 static void block_make(block *x, const source *k, const source *v, int j0, int column) {
     x->from = max(k->begin - j0, 0) / 16 * 16;
     x->until = min((k->end - j0 + 15) / 16 * 16, CHUNK);
-    if (keys_lie_together(k->x))
-        copy_together(k, j0, x->from, x->until, x->k);
-    else
-        copy_rows(k, j0, x->from, x->until, 0, DP, x->k);
-    copy_rows(v, j0, x->from, x->until, column, EC, x->v);
+    if (keys_lie_together(k->x)) {
+        copy_together(k, j0, x->from, x->until, x->k_copy);
+        x->k = (rows_of_chunk){0, 0, x->until, x->until, (const float *)x->k_copy};
+    } else {
+        x->k = rows_make(k, j0, x->from, x->until, 0, DP, x->k_copy);
+    }
+    x->v = rows_make(v, j0, x->from, x->until, column, EC, x->v_copy);
 }
 
 /* Queries of a strip, [element][row]; beyond the last row it is repeated. Row by row first, as
@@ -107,6 +130,11 @@ static void take_queries(strip *t, const inputs *in, __global const float *queri
     }
 }
 
+static void queries_ahead(__global const float *row) {
+    for (int d = 0; d < DP; d += 16)
+        PREFETCH((ulong)(row + d));
+}
+
 /* Rows first .. first + ROWS - 1 of key/value head z. */
 static void strip_make(strip *t, const inputs *in, __global const float *queries, int z,
                        int first) {
@@ -118,6 +146,7 @@ static void strip_make(strip *t, const inputs *in, __global const float *queries
     for (int r = 0; r < ROWS; r++) {
         const int row = min(first + r, count - 1);
         t->rows[r] = row_make(in, b, g * p->R + row / length, row % length);
+        queries_ahead(queries + query_of(in, b, g * p->R + row / length, row % length));
         begins[r] = t->rows[r].first;
         ends[r] = t->rows[r].end;
         t->all_from = max(t->all_from, begins[r]);
@@ -139,35 +168,55 @@ static void strip_make(strip *t, const inputs *in, __global const float *queries
 
 /* ---- one chunk ------------------------------------------------------------------------------- */
 
-/* sum[n] = sum over i of left[i * step + n * pitch], in all lanes, times right[i]. */
-static void multiply(const float *left, int step, int pitch, const lanes *right, int count,
-                     lanes sum[AT_ONCE]) {
+/* sum[n] += sum over i of left[i * step + n * pitch], in all lanes, times right[i]. A copy of the
+ * sums stays in registers. */
+#define DEFINE_MULTIPLY(name, left_type)                                                           \
+    static void name(left_type left, i64 step, i64 pitch, const lanes *right, int count,           \
+                     lanes sum[AT_ONCE]) {                                                         \
+        lanes own[AT_ONCE];                                                                        \
+        _Pragma("unroll") for (int n = 0; n < AT_ONCE * VECTORS; n++)                              \
+            own[n / VECTORS][n % VECTORS] = sum[n / VECTORS][n % VECTORS];                         \
+        for (int i = 0; i < count; i++) {                                                          \
+            _Pragma("unroll") for (int n = 0; n < AT_ONCE; n++) {                                  \
+                const float16 x = (float16)(left[i * step + n * pitch]);                           \
+                _Pragma("unroll") for (int v = 0; v < VECTORS; v++) own[n][v] =                    \
+                    FMA(x, right[i][v], own[n][v]);                                                \
+            }                                                                                      \
+        }                                                                                          \
+        _Pragma("unroll") for (int n = 0; n < AT_ONCE * VECTORS; n++)                              \
+            sum[n / VECTORS][n % VECTORS] = own[n / VECTORS][n % VECTORS];                         \
+    }
+DEFINE_MULTIPLY(multiply_copied, const float *)
+DEFINE_MULTIPLY(multiply_there, __global const float *)
+
+static void zero(lanes sum[AT_ONCE]) {
 #pragma unroll
     for (int n = 0; n < AT_ONCE * VECTORS; n++)
         sum[n / VECTORS][n % VECTORS] = (float16)(0.0f);
-    for (int i = 0; i < count; i++) {
-#pragma unroll
-        for (int n = 0; n < AT_ONCE; n++) {
-            const float16 x = (float16)(left[i * step + n * pitch]);
-#pragma unroll
-            for (int v = 0; v < VECTORS; v++)
-                sum[n][v] = FMA(x, right[i][v], sum[n][v]);
-        }
-    }
 }
 
-/* Scores of the chunk, [key][row], times `factor`. */
+/* Scores of the chunk, [key][row], times `factor`, and the largest of each row. */
 static void products(const strip *t, const block *x, int from, int until, float factor, lanes *s,
-                     ahead *next) {
-    lanes sum[AT_ONCE];
+                     float16 *top, ahead *next) {
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++)
+        top[v] = (float16)(-INFINITY);
     for (int j = from; j < until; j += AT_ONCE) {
+        lanes sum[AT_ONCE];
         look_ahead(next, 0);
         look_ahead(next, 1);
         look_ahead(next, 0);
-        multiply((const float *)x->k + j * DP, 1, DP, t->queries, DP, sum);
+        zero(sum);
+        if (j >= x->k.direct && j < x->k.direct_until)
+            multiply_there(x->k.there + j * x->k.pitch, 1, x->k.pitch, t->queries, DP, sum);
+        else
+            multiply_copied(x->k.copied + j * DP, 1, DP, t->queries, DP, sum);
 #pragma unroll
-        for (int n = 0; n < AT_ONCE * VECTORS; n++)
-            s[j + n / VECTORS][n % VECTORS] = sum[n / VECTORS][n % VECTORS] * factor;
+        for (int n = 0; n < AT_ONCE * VECTORS; n++) {
+            const float16 x = sum[n / VECTORS][n % VECTORS] * factor;
+            s[j + n / VECTORS][n % VECTORS] = x;
+            top[n % VECTORS] = fmax(top[n % VECTORS], x);
+        }
     }
 }
 
@@ -195,40 +244,54 @@ static void advance(const strip *t, const inputs *in, int j0, int from, int unti
         }
 }
 
-/* Scores become weights relative to their row's largest; `some`: keys may be excluded. */
-static void weigh(int from, int until, int some, lanes *s, float16 *top, float16 *sum) {
-    float16 base[VECTORS];
+static void largest_of(int from, int until, const lanes *s, float16 *top) {
 #pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
+    for (int v = 0; v < VECTORS; v++)
         top[v] = (float16)(-INFINITY);
-        sum[v] = (float16)(0.0f);
-    }
     for (int j = from; j < until; j++)
 #pragma unroll
         for (int v = 0; v < VECTORS; v++)
             top[v] = fmax(top[v], s[j][v]);
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++)
-        base[v] = anchors(top[v]);
-    for (int j = from; j < until; j++)
-#pragma unroll
-        for (int v = 0; v < VECTORS; v++) {
-            const float16 w = exponential16(s[j][v] - base[v]);
-            s[j][v] = some ? select(w, (float16)(-0.0f), isequal(s[j][v], (float16)(-INFINITY)))
-                           : w;
-            sum[v] += s[j][v];
-        }
 }
 
-/* The sums of `multiply` again, of allowed keys alone. */
-static void multiply_chosen(const float *left, int step, const lanes *right, int count,
+/* Scores become weights relative to their row's largest; `some`: keys may be excluded. */
+static void weigh(int from, int until, int some, lanes *s, const float16 *top, float16 *sum) {
+    float16 base[VECTORS];
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++) {
+        base[v] = anchors(top[v]);
+        sum[v] = (float16)(0.0f);
+    }
+    if (!some)
+        for (int j = from; j < until; j++)
+#pragma unroll
+            for (int v = 0; v < VECTORS; v++) {
+                s[j][v] = exponential16(s[j][v] - base[v]);
+                sum[v] += s[j][v];
+            }
+    else
+        for (int j = from; j < until; j++)
+#pragma unroll
+            for (int v = 0; v < VECTORS; v++) {
+                const float16 w = exponential16(s[j][v] - base[v]);
+                s[j][v] = select(w, (float16)(-0.0f), isequal(s[j][v], (float16)(-INFINITY)));
+                sum[v] += s[j][v];
+            }
+}
+
+static float value_at(const rows_of_chunk *v, int j, int e) {
+    return j >= v->direct && j < v->direct_until ? v->there[j * v->pitch + e] : v->copied[j * EC + e];
+}
+
+/* Sums of AT_ONCE columns from e on, of allowed keys alone. */
+static void multiply_chosen(const rows_of_chunk *x, int e, const lanes *s, int from, int until,
                             lanes sum[AT_ONCE]) {
     for (int n = 0; n < AT_ONCE; n++)
         for (int v = 0; v < VECTORS; v++) {
             sum[n][v] = (float16)(0.0f);
-            for (int i = 0; i < count; i++) {
-                const float16 w = right[i][v];
-                const float16 more = FMA((float16)(left[i * step + n]), w, sum[n][v]);
+            for (int j = from; j < until; j++) {
+                const float16 w = s[j][v];
+                const float16 more = FMA((float16)(value_at(x, j, e + n)), w, sum[n][v]);
                 sum[n][v] = select(more, sum[n][v], as_uint16(w) == EXCLUDED);
             }
         }
@@ -245,11 +308,15 @@ static int finite(lanes sum[AT_ONCE]) {
 static void add_values(strip *t, const block *x, const lanes *s, int from, int until, int some,
                        const float16 *old, const float16 *new, ahead *next) {
     lanes sum[AT_ONCE];
+    const int first = clamp(x->v.direct, from, until), last = clamp(x->v.direct_until, first, until);
     for (int e = 0; e < EC; e += AT_ONCE) {
-        const float *const v0 = (const float *)x->v + from * EC + e;
         look_ahead(next, 1);
-        multiply(v0, EC, 1, s + from, until - from, sum);
-        if (some && !finite(sum)) multiply_chosen(v0, EC, s + from, until - from, sum);
+        zero(sum);
+        multiply_copied(x->v.copied + from * EC + e, EC, 1, s + from, first - from, sum);
+        multiply_there(x->v.there + first * x->v.pitch + e, x->v.pitch, 1, s + first, last - first,
+                       sum);
+        multiply_copied(x->v.copied + last * EC + e, EC, 1, s + last, until - last, sum);
+        if (some && !finite(sum)) multiply_chosen(&x->v, e, s, from, until, sum);
 #pragma unroll
         for (int n = 0; n < AT_ONCE * VECTORS; n++) {
             float16 *const to = &t->values[e + n / VECTORS][n % VECTORS];
@@ -264,11 +331,12 @@ static void chunk(strip *t, const inputs *in, const block *x, int j0, int dense,
     const int until = min(x->until, (t->until - j0 + 15) / 16 * 16);
     if (from >= until) return;
     const int some = dense || j0 + from < t->all_from || j0 + until > t->all_until;
-    products(t, x, from, until, dense ? 1.0f : in->p->scale, s, next);
+    products(t, x, from, until, dense ? 1.0f : in->p->scale, s, top, next);
     if (dense)
         advance(t, in, j0, from, until, s);
     else if (some)
         limit(t, j0, from, until, s);
+    if (some) largest_of(from, until, s, top);
     weigh(from, until, some, s, top, sum);
     for (int v = 0; v < VECTORS; v++) {
         const float16 largest = fmax(t->maximum[v], top[v]);
