@@ -98,6 +98,7 @@ attend_status attend__ocl_fingerprint(char *text, size_t bytes);
 typedef struct ocl_source {
     const char *name;
     const char *text;
+    const char *digest; /* the first 16 digits of the text's SHA-256 */
 } ocl_source;
 
 /* Builds `source` with `options` for the device, or finds it built: in memory, then in the build
@@ -138,6 +139,7 @@ struct attend_device {
     bool chained; /* it is out of order: each command waits for the one before */
     bool lost;
     ocl_class kernels;         /* of the device, or what ATTEND_KERNELS asks */
+    struct ocl_tuning *tuning; /* what is known of kernels' parameters, ocl_tuning.c */
     attend__mutex lock;        /* of everything below, and of the order of commands */
     attend__condition changed; /* events behind gates */
     cl_event tail;             /* the last command of ours, NULL = none */

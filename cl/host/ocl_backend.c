@@ -5,6 +5,7 @@
 #include "ocl_buffer.h"
 #include "ocl_event.h"
 #include "ocl_run.h"
+#include "ocl_tuning.h"
 
 #include "attend/opencl.h"
 
@@ -24,6 +25,7 @@ static void close_device(attend_device *device) {
     if (device->tail) (void)device->cl->clReleaseEvent(device->tail);
     if (device->scratch) (void)device->cl->clReleaseMemObject(device->scratch);
     if (device->queue) (void)device->cl->clReleaseCommandQueue(device->queue);
+    attend__ocl_tuning_close(device);
     drop_locks(device);
     attend__ocl_device_release(device->shared);
     device->host->release(device->host->self, device);
@@ -156,10 +158,12 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
         return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a device");
     }
     attend_status status = choose_kernels(d);
+    if (status == ATTEND_OK) status = attend__ocl_tuning_open(d);
     if (status == ATTEND_OK) status = queue ? adopt_queue(d, queue) : make_queue(d);
     if (status == ATTEND_OK && backend->open) status = backend->open(d);
     if (status != ATTEND_OK) {
         if (d->queue) (void)d->cl->clReleaseCommandQueue(d->queue);
+        attend__ocl_tuning_close(d);
         drop_locks(d);
         attend__ocl_device_release(shared);
         host->release(host->self, d);

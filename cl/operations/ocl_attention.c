@@ -10,6 +10,7 @@
 
 #include "attention_tile.h"
 #include "ocl_operations.h"
+#include "ocl_tuning.h"
 
 #include <stdio.h>
 
@@ -18,7 +19,6 @@ enum {
     MOST_PARTIAL_BYTES = 64 << 20,
     FEW_ROWS = 16,          /* of a key/value head that attention_rows takes on CPUs */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
-    MOST_STRIPS = 6,
 };
 
 static int padded(int64_t n, int to) {
@@ -62,7 +62,7 @@ static bool is_direct(const attend_device *device, const ocl_attention_sizes *n,
 }
 
 /* Rows that a work-item does not have cost as much as those it has. */
-static int rows_of_direct(const attend_device *device, const ocl_attention_sizes *n) {
+static int rows_that_fit(const attend_device *device, const ocl_attention_sizes *n) {
     const int most = shapes[device->kernels].rows;
     if (device->kernels == OCL_CLASS_TILE) return most;
     int rows = 1;
@@ -110,7 +110,7 @@ static int pieces_of(const ocl_run *run, const ocl_attention_plan *plan,
 static int strips_of(const ocl_run *run, const ocl_attention_plan *plan,
                      const ocl_attention_sizes *n) {
     const int64_t busy = (int64_t)BUSY_GROUPS * run->device->shared->facts.compute_units;
-    int strips = MOST_STRIPS;
+    int strips = plan->most_strips;
     while (strips > 1 && groups_of(n, strips * plan->lane_rows) < busy)
         strips--;
     return strips;
@@ -201,9 +201,7 @@ static void record(ocl_run *run, const void *description) {
     const bool direct =
         near || (plan->direct >= 0 && (plan->fused < 0 || is_direct(run->device, &n, a)));
     const bool lanes = near && n.H / n.G * n.L > FEW_ROWS;
-    const int rows = lanes    ? plan->lane_rows
-                     : direct ? plan->direct_rows
-                              : shapes[run->device->kernels].rows;
+    const int rows = lanes ? plan->lane_rows : direct ? plan->direct_rows : plan->fused_rows;
     attend__ocl_pack_queries(&r);
     if (!direct || wants_sides(a)) attend__ocl_pack_keys(&r);
     if (!direct) attend__ocl_pack_values(&r);
@@ -228,9 +226,39 @@ static void record(ocl_run *run, const void *description) {
 
 /* ---- planning -------------------------------------------------------------------------------- */
 
-static void choose_padding(const attend_device *device, const ocl_attention_sizes *n,
-                           ocl_attention_plan *p) {
-    const int most = shapes[device->kernels].columns, step = shapes[device->kernels].column_step;
+/* What excludes keys, most costly first. */
+static const char *mask_text(const attend_attention *a) {
+    if (attend__ocl_given(&a->bias)) return "bias";
+    if (attend__ocl_given(&a->mask)) return "mask";
+    if (a->window_left >= 0 || a->window_right >= 0) return "window";
+    return a->causal ? "causal" : attend__ocl_given(&a->key_lengths) ? "lengths" : "none";
+}
+
+/* Values of a kernel's parameters for the plan; attention_few is for few rows in any plan. */
+static void tuned(const attend_device *device, const ocl_source *source,
+                  const attend_attention *largest, int values[OCL_TUNED_COUNT]) {
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
+    const bool many = n.H / n.G * n.L > FEW_ROWS,
+               aside = many && source == &attend__ocl_source_attention_few;
+    const ocl_tuned_shape shape = {
+        .type = largest->k.type,
+        .mask = mask_text(largest),
+        .phase = many && !aside ? "many" : "few",
+        .head = (int)n.D,
+        .sizes = {aside ? 1 : n.L, n.S, n.B * n.H},
+        .aside = aside,
+    };
+    attend__ocl_tuned(device, source, &shape, values);
+}
+
+static void choose_padding(const attend_device *device, const attend_attention *largest,
+                           const ocl_attention_sizes *n, ocl_attention_plan *p) {
+    const int step = shapes[device->kernels].column_step;
+    int most = shapes[device->kernels].columns, values[OCL_TUNED_COUNT];
+    if (device->kernels == OCL_CLASS_TILE) {
+        tuned(device, &attend__ocl_source_attention_tile, largest, values);
+        most = values[OCL_TUNED(attention_tile, columns)];
+    }
     p->DP = n->D > 0 ? padded(n->D, 16) : 16;
     p->EC = n->E < most ? padded(n->E > 0 ? n->E : 1, step) : most;
     p->EP = padded(n->E > 0 ? n->E : 1, p->EC);
@@ -249,8 +277,11 @@ static int make_tile(attend_device *device, const attend_attention *largest, ocl
     char options[80];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s%s", p->DP, p->EC,
                    narrow(device, largest) ? " -DUSE_HALF" : "", direct ? " -DDIRECT" : "");
-    return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile, options,
-                                   "attention_tile", status);
+    const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
+                                               options, "attention_tile", status);
+    attend__ocl_kernel_fits(device, &p->plan, kernel, SIDE * SIDE,
+                            LOCAL_FLOATS((size_t)p->EC) * sizeof(float), status);
+    return kernel;
 }
 
 /* attention_rows, or attention_few, which reads keys and values where they lie. */
@@ -273,14 +304,18 @@ static int strip_rows(int64_t count, int DP) {
     return best;
 }
 
-static int make_lanes(attend_device *device, const ocl_attention_sizes *n, ocl_attention_plan *p,
-                      attend_status *status) {
+static int make_lanes(attend_device *device, const attend_attention *largest,
+                      const ocl_attention_sizes *n, ocl_attention_plan *p, attend_status *status) {
     const int64_t count = n->H / n->G * n->L;
+    int values[OCL_TUNED_COUNT];
     if (count <= FEW_ROWS) return -1;
-    p->lane_rows = strip_rows(count, p->DP);
+    tuned(device, &attend__ocl_source_attention_lanes, largest, values);
+    p->most_strips = values[OCL_TUNED(attention_lanes, strips)];
+    p->lane_rows = 16 * values[OCL_TUNED(attention_lanes, vectors)];
+    if (p->lane_rows == 0) p->lane_rows = strip_rows(count, p->DP);
     char options[80];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DVECTORS=%d -DMOST_STRIPS=%d", p->DP,
-                   p->EC, p->lane_rows / 16, MOST_STRIPS);
+                   p->EC, p->lane_rows / 16, p->most_strips);
     return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_lanes, options,
                                    "attention_lanes", status);
 }
@@ -292,16 +327,24 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
     const bool pages = tile && attend__ocl_given(&largest->page_table);
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
+    int values[OCL_TUNED_COUNT];
     p->direct = p->lanes = p->fused = -1;
-    p->direct_rows = rows_of_direct(device, n);
+    p->direct_rows = rows_that_fit(device, n);
+    p->fused_rows = shapes[device->kernels].rows;
     if (near) {
+        tuned(device, &attend__ocl_source_attention_few, largest, values);
+        const int rows = values[OCL_TUNED(attention_few, rows)];
+        if (rows > 0) p->direct_rows = rows;
         p->direct = make_rows(device, p, true, p->direct_rows, status);
-        p->lanes = make_lanes(device, n, p, status);
+        p->lanes = make_lanes(device, largest, n, p, status);
+    } else if (!tile) {
+        tuned(device, &attend__ocl_source_attention_rows, largest, values);
+        p->fused_rows = values[OCL_TUNED(attention_rows, rows)];
     }
     if (pages) p->direct = make_tile(device, largest, p, true, status);
     if (!near && !(pages && is_direct(device, n, largest)))
         p->fused = tile ? make_tile(device, largest, p, false, status)
-                        : make_rows(device, p, false, shapes[device->kernels].rows, status);
+                        : make_rows(device, p, false, p->fused_rows, status);
     p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
                                        "attention_merge", status);
 }
@@ -324,7 +367,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     if (status != ATTEND_OK) return status;
     ocl_attention_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_ATTENTION, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
-    choose_padding(device, &n, p);
+    choose_padding(device, largest, &n, p);
     make_kernels(device, largest, &n, p, &status);
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
@@ -337,8 +380,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     info->workspace_bytes = p->plan.scratch_bytes;
     (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
                    narrow(device, largest) ? "f16" : "f32",
-                   p->lanes >= 0 ? p->lane_rows : shapes[device->kernels].rows,
-                   shapes[device->kernels].chunk,
+                   p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
                    p->lanes >= 0 ? "lanes" : attend__ocl_class_text(device->kernels));
     *plan = &p->plan;
     return ATTEND_OK;

@@ -23,6 +23,8 @@ typedef struct ocl_attention_plan {
     int direct_rows; /* of one of its work-groups */
     int lanes;       /* reads them where they lie, too, for many rows */
     int lane_rows;   /* of a strip */
+    int most_strips; /* of a work-item */
+    int fused_rows;  /* of a work-item of `fused`, or of its group */
     int DP, EC, EP;
     int64_t query_rows,
         key_rows;         /* of a head, that scratch memory is for; 0: any that are planned */

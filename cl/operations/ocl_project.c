@@ -4,6 +4,7 @@
  * of x and out. Rows give the same bits however many there are: project.h says how. */
 #include "ocl_operations.h"
 #include "ocl_rows.h"
+#include "ocl_tuning.h"
 #include "ocl_weights.h"
 
 #include <stdio.h>
@@ -13,11 +14,7 @@ extern const ocl_source attend__ocl_source_project, attend__ocl_source_project_t
 
 /* Of the kernels, see there. THIN_MOST: beyond, a product is not bound by reading the weights. */
 enum {
-    ROWS_COLUMNS = 32,
-    ROWS_MOST = 64,
     ROWS_BLOCK = 8,
-    PLAIN_COLUMNS = 16,
-    PLAIN_MOST = 4,
     TILE_COLUMNS = 32,
     TILE_ROWS = 64,
     TILE_SLICE = 8,
@@ -31,6 +28,7 @@ typedef struct project_plan {
     attend_device_plan plan;
     int pack, product, thin; /* kernels; thin only where local memory is real */
     attend_type x_type, weights_type;
+    int vectors, most_rows; /* of a work-item: 16 columns each; at most */
 } project_plan;
 
 static int64_t parts(int64_t size, int64_t part) {
@@ -42,11 +40,12 @@ static int64_t thin_columns(attend_type type) {
 }
 
 /* Rows of a work-item: as many as leave every processor some work. */
-static i32 rows_at_once(const attend_device *device, const project_arguments *a) {
-    if (device->kernels == OCL_CLASS_PLAIN) return PLAIN_MOST;
+static i32 rows_at_once(const attend_device *device, const project_plan *p,
+                        const project_arguments *a) {
+    if (device->kernels == OCL_CLASS_PLAIN) return p->most_rows;
     const int64_t wanted = (int64_t)device->shared->facts.compute_units * GROUPS_PER_UNIT;
-    const int64_t across = parts(a->columns, ROWS_COLUMNS);
-    i32 rows = ROWS_MOST;
+    const int64_t across = parts(a->columns, 16 * p->vectors);
+    i32 rows = p->most_rows;
     while (rows > ROWS_BLOCK && across * parts(a->rows, rows) < wanted)
         rows /= 2;
     return rows;
@@ -62,11 +61,9 @@ static size_t local_bytes(const project_plan *p, bool thin) {
 
 static ocl_grid grid_of(const attend_device *device, const project_plan *p,
                         const project_arguments *a) {
-    if (device->kernels != OCL_CLASS_TILE) {
-        const int64_t columns = device->kernels == OCL_CLASS_ROWS ? ROWS_COLUMNS : PLAIN_COLUMNS;
-        return attend__ocl_item_grid(device, parts(a->columns, columns),
+    if (device->kernels != OCL_CLASS_TILE)
+        return attend__ocl_item_grid(device, parts(a->columns, 16 * p->vectors),
                                      parts(a->rows, a->rows_at_once));
-    }
     const bool thin = a->rows <= THIN_MOST;
     const int64_t columns = thin ? thin_columns(p->weights_type) : TILE_COLUMNS;
     const int64_t rows = thin ? THIN_ROWS : TILE_ROWS;
@@ -96,7 +93,7 @@ static void record(ocl_run *run, const void *description) {
                            .columns = (i32)attend__ocl_columns(&d->out),
                            .depth = (i32)attend__ocl_columns(&d->x),
                            .activation = (i32)d->activation};
-    a.rows_at_once = rows_at_once(run->device, &a);
+    a.rows_at_once = rows_at_once(run->device, p, &a);
     attend__ocl_row_sizes(&d->out, a.sizes);
     const cl_mem panels = weights_of(run, p, d, &a.panels_offset);
     const bool thin = run->device->kernels == OCL_CLASS_TILE && a.rows <= THIN_MOST;
@@ -124,8 +121,8 @@ static attend_status add_kernels(attend_device *device, project_plan *p) {
     const bool tile = device->kernels == OCL_CLASS_TILE;
     char options[96], rows[64] = "";
     if (!tile)
-        snprintf(rows, sizeof rows, " -DX_TYPE=%d%s", (int)p->x_type,
-                 device->kernels == OCL_CLASS_PLAIN ? " -DVECTORS=1 -DMOST_ROWS=4" : "");
+        snprintf(rows, sizeof rows, " -DX_TYPE=%d -DVECTORS=%d -DMOST_ROWS=%d", (int)p->x_type,
+                 p->vectors, p->most_rows);
     snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d%s", (int)p->weights_type, rows);
     p->product = attend__ocl_plan_kernel(
         device, &p->plan, tile ? &attend__ocl_source_project_tile : &attend__ocl_source_project,
@@ -133,7 +130,25 @@ static attend_status add_kernels(attend_device *device, project_plan *p) {
     if (tile)
         p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin,
                                           options, "project", &status);
+    if (tile) {
+        attend__ocl_kernel_fits(device, &p->plan, p->product, GROUP, local_bytes(p, false),
+                                &status);
+        attend__ocl_kernel_fits(device, &p->plan, p->thin, GROUP, local_bytes(p, true), &status);
+    }
     return status;
+}
+
+static void tune(const attend_device *device, const attend_projection *largest, project_plan *p) {
+    int values[OCL_TUNED_COUNT];
+    const ocl_tuned_shape shape = {
+        .type = p->weights_type,
+        .mask = "none",
+        .phase = attend__ocl_row_count(&largest->out) <= THIN_MOST ? "few" : "many",
+        .sizes = {attend__ocl_row_count(&largest->out), attend__ocl_columns(&largest->out),
+                  attend__ocl_columns(&largest->x)}};
+    attend__ocl_tuned(device, &attend__ocl_source_project, &shape, values);
+    p->vectors = values[OCL_TUNED(project, vectors)];
+    p->most_rows = values[OCL_TUNED(project, rows)];
 }
 
 static attend_status fits(const attend_device *device, const attend_projection *largest) {
@@ -159,6 +174,7 @@ attend_status attend__ocl_plan_project(attend_device *device, const attend_proje
     p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
     snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
              prepared != NULL ? "prepared" : "plain", classes[device->kernels]);
+    if (device->kernels != OCL_CLASS_TILE) tune(device, largest, p);
     status = add_kernels(device, p);
     if (prepared == NULL) {
         size_t bytes = 0;

@@ -32,15 +32,22 @@ static uint64_t checksum(const void *key, size_t key_bytes, const void *data, si
 
 /* ---- folder --------------------------------------------------------------------------------- */
 
-static char *user_folder(void) {
+/* Where a system keeps what a user's programs write, by the kind of it. */
+typedef struct user_place {
+    const char *windows, *variable, *home; /* two variables; the path below HOME */
+} user_place;
+static const user_place for_cache = {"LOCALAPPDATA", "XDG_CACHE_HOME", ".cache/attend"},
+                        for_config = {"APPDATA", "XDG_CONFIG_HOME", ".config/attend"};
+
+static char *user_folder(const user_place *p) {
 #ifdef _WIN32
-    const char *local = attend__environment_get("LOCALAPPDATA");
-    return local ? attend__path_join(local, "attend") : NULL;
+    const char *folder = attend__environment_get(p->windows);
+    return folder ? attend__path_join(folder, "attend") : NULL;
 #else
-    const char *xdg = attend__environment_get("XDG_CACHE_HOME");
+    const char *xdg = attend__environment_get(p->variable);
     if (xdg && xdg[0] == '/') return attend__path_join(xdg, "attend"); /* relative: to be ignored */
     const char *home = attend__environment_get("HOME");
-    return home && home[0] == '/' ? attend__path_join(home, ".cache/attend") : NULL;
+    return home && home[0] == '/' ? attend__path_join(home, p->home) : NULL;
 #endif
 }
 
@@ -59,8 +66,9 @@ static bool make(const char *path) {
     return made;
 }
 
-static char *find(const char *configured, bool may_make, char *reason, size_t reason_bytes) {
-    char *path = configured ? attend__string_copy(configured) : user_folder();
+static char *find(const user_place *place, const char *configured, bool may_make, char *reason,
+                  size_t reason_bytes) {
+    char *path = configured ? attend__string_copy(configured) : user_folder(place);
     if (!path)
         (void)snprintf(reason, reason_bytes, "no home folder is known");
     else if (!absolute(path))
@@ -80,12 +88,21 @@ static char *find(const char *configured, bool may_make, char *reason, size_t re
 
 char *attend__cache_folder(const char *configured, char *reason, size_t reason_bytes) {
     char unused[1];
-    return find(configured, true, reason ? reason : unused, reason ? reason_bytes : sizeof unused);
+    return find(&for_cache, configured, true, reason ? reason : unused,
+                reason ? reason_bytes : sizeof unused);
 }
 
 char *attend__cache_folder_look(const char *configured, char *reason, size_t reason_bytes) {
     char unused[1];
-    return find(configured, false, reason ? reason : unused, reason ? reason_bytes : sizeof unused);
+    return find(&for_cache, configured, false, reason ? reason : unused,
+                reason ? reason_bytes : sizeof unused);
+}
+
+char *attend__config_folder(const char *configured, bool may_make, char *reason,
+                            size_t reason_bytes) {
+    char unused[1];
+    return find(&for_config, configured, may_make, reason ? reason : unused,
+                reason ? reason_bytes : sizeof unused);
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */

@@ -18,6 +18,10 @@
 char *attend__cache_folder(const char *configured, char *reason, size_t reason_bytes);
 /* The same without making it, for those who only read. */
 char *attend__cache_folder_look(const char *configured, char *reason, size_t reason_bytes);
+/* The same for what a user would miss (ATTEND_CONFIG_DIR, else XDG_CONFIG_HOME/attend, else
+ * HOME/.config/attend; on Windows APPDATA\attend), made only where `may_make`. */
+char *attend__config_folder(const char *configured, bool may_make, char *reason,
+                            size_t reason_bytes);
 
 typedef enum attend__cache_news {
     ATTEND__CACHE_FOUND,

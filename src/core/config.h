@@ -21,6 +21,8 @@
     X(LOG_FILE)                                                                                    \
     X(CACHE_DIR)                                                                                   \
     X(CACHE)                                                                                       \
+    X(CONFIG_DIR)                                                                                  \
+    X(TUNING)                                                                                      \
     X(PLUGIN_PATH)
 
 typedef enum attend__setting {

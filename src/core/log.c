@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topic_names[] = {"load", "select", "dispatch", "build", "config"};
+static const char *const topic_names[] = {"load",  "select", "dispatch",
+                                          "build", "tuning", "config"};
 enum { TOPICS = sizeof topic_names / sizeof *topic_names };
 
 static unsigned topic_bit(const char *name, size_t length) {
@@ -34,10 +35,11 @@ attend_status attend__log_topics(const char *text, unsigned *topics) {
         const bool all = (length == 3 && !strncmp(text, "all", 3)) || (length == 1 && *text == '1');
         const unsigned bits = all ? (1u << TOPICS) - 1 : topic_bit(text, length);
         if (!bits && length)
-            return attend__fail(
-                ATTEND_INVALID,
-                "ATTEND_VERBOSE: \"%.*s\" is none of load, select, dispatch, build, config, all",
-                (int)(length < 80 ? length : 80), text);
+            return attend__fail(ATTEND_INVALID,
+                                "ATTEND_VERBOSE: \"%.*s\" is none of load, select, dispatch, "
+                                "build, tuning, config, "
+                                "all",
+                                (int)(length < 80 ? length : 80), text);
         *topics |= bits;
         text += length + (text[length] == ',');
     }
