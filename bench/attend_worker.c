@@ -10,13 +10,25 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TUNING_BYTES = 16384 };
+
 typedef struct party {
     const char *backend, *device;
     attend_context *context;
     attend_inputs inputs; /* of all cases; dropped by their calls */
     int32_t threads;
-    bool on_cpu; /* the host's processor computes */
+    bool on_cpu;               /* the host's processor computes */
+    char tuning[TUNING_BYTES]; /* what the log said of it since the last ask */
 } party;
+
+/* Lines with the topic "tuning" (cl/host/ocl_tuning.h): of opening and planning, on this thread. */
+static void keep_tuning(void *user, attend_log_level level, const char *topic, const char *text) {
+    party *const p = user;
+    const size_t used = strlen(p->tuning);
+    (void)level;
+    if (strcmp(topic, "tuning") != 0 || used + strlen(text) + 2 > sizeof p->tuning) return;
+    snprintf(p->tuning + used, sizeof p->tuning - used, "%s\n", text);
+}
 
 /* The listed device that the context runs on: the only one of its backend with its name, or the one
  * that was asked for. */
@@ -43,6 +55,8 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
     options.backend = p->backend;
     options.device = p->device;
     options.threads = p->threads = threads;
+    options.log = keep_tuning;
+    options.log_user = p;
     attend_device_list *list = NULL;
     attend_decision d = {.size = sizeof d};
     json_t *answer = NULL;
@@ -60,6 +74,7 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
         json_object_set_new(answer, "version", json_string(version));
         json_object_set_new(answer, "settings",
                             json_string("plan, prepared weights, buffers of the device"));
+        if (p->tuning[0]) json_object_set_new(answer, "tuning", json_string(p->tuning));
     }
     attend_device_list_release(list);
     return answer;
@@ -71,7 +86,12 @@ static worker_verdict prepare(void *state, const bench_case *c, worker_call *cal
         snprintf(reason, WORKER_TEXT, "hello comes first");
         return WORKER_ERROR;
     }
-    if (c->op != BENCH_KERNEL) return attend_case_prepare(&p->inputs, c, call, reason);
+    p->tuning[0] = 0;
+    if (c->op != BENCH_KERNEL) {
+        const worker_verdict verdict = attend_case_prepare(&p->inputs, c, call, reason);
+        call->tuning = p->tuning;
+        return verdict;
+    }
     if (p->on_cpu) return peak_prepare(c->name, p->threads, call, reason);
     snprintf(reason, WORKER_TEXT, "nothing here measures the peak of such a device");
     return WORKER_UNSUPPORTED;

@@ -7,6 +7,8 @@
 
 #include "statistics.h"
 
+#include "base/memory.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,9 @@ static void read_prepared(entry *e, const json_t *answer) {
     e->first_s = number(answer, "first_s");
     const char *const kernel = json_string_value(json_object_get(answer, "kernel"));
     snprintf(e->kernel, sizeof e->kernel, "%s", kernel ? kernel : "");
+    const char *const tuning = json_string_value(json_object_get(answer, "tuning"));
+    free(e->tuning);
+    e->tuning = attend__string_copy(tuning);
     if (e->c->op != BENCH_KERNEL) return;
     e->flops = number(answer, "flops");
     e->bytes = number(answer, "bytes");
@@ -291,6 +296,7 @@ double entry_left(const entry *e, const entry_goal *goal) {
 }
 
 void entry_release(entry *e) {
+    free(e->tuning);
     free(e->samples);
     free(e->round_sizes);
     memset(e, 0, sizeof *e);

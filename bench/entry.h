@@ -24,6 +24,7 @@ typedef struct entry {
 
     double first_s;
     char kernel[96];
+    char *tuning;                  /* what the worker says can be tuned; NULL: nothing */
     double flops, bytes;           /* of one call */
     double max_error, error_ratio; /* NaN: not known */
     size_t rows_checked;

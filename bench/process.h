@@ -28,6 +28,8 @@ bool process_send(process *p, const char *line);
 process_news process_receive(process *p, double seconds, char **line);
 void process_pause(process *p);
 void process_resume(process *p);
+/* For one that does not listen; process_end is still due. */
+void process_kill(process *p);
 /* Ends it: gently when it listens, else by force. Writes how it ended and its last line on standard
  * error to reason[bytes] when that is not NULL. Frees p; NULL is allowed. */
 void process_end(process *p, char *reason, size_t bytes);

@@ -277,6 +277,10 @@ static void describe_end(int status, bool forced, FILE *errors, char *reason, si
                  words);
 }
 
+void process_kill(process *p) {
+    kill(-p->id, SIGKILL);
+}
+
 void process_end(process *p, char *reason, size_t bytes) {
     if (!p) return;
     int status = 0;

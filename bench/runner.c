@@ -3,6 +3,9 @@
  * runner.h. */
 #include "runner.h"
 
+#include "base/thread.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +29,16 @@ static runner_verdict lose(runner *r, const char *why) {
 
 static runner_verdict receive(runner *r, char **line) {
     char why[80];
-    switch (process_receive(r->process, r->timeout_s, line)) {
+    double seconds = r->timeout_s;
+    if (r->until_s > 0)
+        seconds = fmax(0, fmin(seconds, r->until_s - (double)attend__clock_nanoseconds() * 1e-9));
+    switch (process_receive(r->process, seconds, line)) {
     case PROCESS_LINE:
         return RUNNER_OK;
     case PROCESS_SILENT:
         snprintf(why, sizeof why, "the worker gave no answer for %g s and was killed",
-                 r->timeout_s);
+                 round(seconds * 10) / 10);
+        process_kill(r->process);
         return lose(r, why);
     case PROCESS_INTERRUPTED:
         snprintf(r->reason, sizeof r->reason, "interrupted");
@@ -98,11 +105,13 @@ runner_verdict runner_start(runner *r) {
     }
     ++r->starts;
     char texts[VARIABLE_COUNT][VARIABLE_BYTES];
-    char *settings[VARIABLE_COUNT + 1] = {NULL};
+    char *settings[VARIABLE_COUNT + RUNNER_MOST_SETTINGS + 1] = {NULL};
     for (int i = 0; i < VARIABLE_COUNT; ++i) {
         snprintf(texts[i], sizeof texts[i], "%s=%d", thread_variables[i], (int)r->threads);
         settings[i] = texts[i];
     }
+    for (int i = 0; r->settings && i < RUNNER_MOST_SETTINGS && r->settings[i]; ++i)
+        settings[VARIABLE_COUNT + i] = r->settings[i];
     r->process = process_start(r->argv, settings, r->hear_errors, r->reason, sizeof r->reason);
     if (!r->process) return RUNNER_MISSING;
     json_t *answer;

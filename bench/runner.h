@@ -8,6 +8,8 @@
 #include "process.h"
 #include "worker_loop.h"
 
+enum { RUNNER_MOST_SETTINGS = 4 };
+
 typedef enum runner_verdict {
     RUNNER_OK,
     RUNNER_MISSING,     /* hello: what it needs is not here */
@@ -26,7 +28,9 @@ typedef struct runner {
     bool peaks_only; /* takes part only to measure what the machine can do */
     int32_t threads;
     bool hear_errors;
-    double timeout_s; /* for one ask */
+    double timeout_s;      /* for one ask */
+    double until_s;        /* on the clock: no ask takes longer than that; 0: no such time */
+    char *const *settings; /* "NAME=value" for its environment, ends with NULL; NULL: none */
 
     json_t *about; /* its answer to hello; NULL before */
     process *process;

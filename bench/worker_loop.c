@@ -85,6 +85,8 @@ static json_t *prepare(session *s, const json_t *ask, const char **fault) {
     s->cases[s->count++] = p;
     json_t *const answer =
         json_pack("{s:f, s:s}", "first_s", first, "kernel", p.call.kernel ? p.call.kernel : "");
+    if (answer && p.call.tuning && *p.call.tuning)
+        json_object_set_new(answer, "tuning", json_string(p.call.tuning));
     if (answer && p.c.op == BENCH_KERNEL) {
         json_object_set_new(answer, "flops", json_real(p.call.flops));
         json_object_set_new(answer, "bytes", json_real(p.call.bytes));

@@ -22,6 +22,7 @@ typedef struct worker_call {
     size_t width;
     void (*release)(void *state);
     const char *kernel; /* after the first call; NULL = not known; owned by the state */
+    const char *tuning; /* after the first call: lines about what can be tuned; NULL = none */
     /* kernels that check themselves: */
     double flops, bytes; /* of one call */
     double max_error, error_ratio;

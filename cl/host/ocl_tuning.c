@@ -43,24 +43,22 @@ static void device_key(const attend_device *device, char key[KEY_BYTES]) {
                    (unsigned)f->compute_units, attend__ocl_class_text(device->kernels));
 }
 
-static void load(const attend_device *device, const char *path, ocl_tuning *t) {
+static void load(const attend_device *device, const char *key, const char *path, ocl_tuning *t) {
     static const char *const news_texts[] = {[ATTEND__CACHE_FOUND] = "read",
                                              [ATTEND__CACHE_ABSENT] = "is not there",
                                              [ATTEND__CACHE_OTHER_KEY] =
                                                  "is about another device or driver",
                                              [ATTEND__CACHE_DAMAGED] = "is damaged"};
     const attend_host *const host = device->host;
-    char key[KEY_BYTES], name[ATTEND__TUNING_NAME], reason[300] = "";
+    char name[ATTEND__TUNING_NAME], reason[300] = "";
     const char *file = name;
     char *folder = NULL;
-    device_key(device, key);
     attend__tuning_name(key, name);
     if (!path)
         folder = attend__config_folder(host->config(host->self, "CONFIG_DIR"), false, reason,
                                        sizeof reason);
     else
         (void)attend__tuning_split(path, &folder, &file);
-    say(device, "device %s", key);
     if (folder)
         say(device, "file %s/%s %s", folder, file,
             news_texts[attend__tuning_load(folder, file, key, &t->lines)]);
@@ -89,7 +87,7 @@ static bool read_asked(const char *text, ocl_tuning *t, char reason[OCL_TUNED_TE
 attend_status attend__ocl_tuning_open(attend_device *device) {
     const attend_host *const host = device->host;
     const char *const setting = host->config(host->self, "TUNING");
-    char reason[OCL_TUNED_TEXT];
+    char reason[OCL_TUNED_TEXT], key[KEY_BYTES];
     ocl_tuning *const t = calloc(1, sizeof *t);
     device->tuning = t;
     if (!t) return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a device");
@@ -99,7 +97,9 @@ attend_status attend__ocl_tuning_open(attend_device *device) {
     const bool off = setting && !strcmp(setting, "off");
     if (setting && !file && !off && !read_asked(setting, t, reason))
         return attend__ocl_refuse(host, ATTEND_INVALID, "ATTEND_TUNING: %s", reason);
-    if (!off) load(device, file ? setting + 5 : NULL, t);
+    device_key(device, key);
+    say(device, "device %s", key);
+    if (!off) load(device, key, file ? setting + 5 : NULL, t);
     return ATTEND_OK;
 }
 
@@ -125,10 +125,12 @@ static int look_up(const ocl_tuning *t, const char *key, int values[OCL_TUNED_CO
         const size_t whole = strcspn(line, "\n"), head = strcspn(line, ":\n");
         const int distance = attend__ocl_tuned_distance(key, line);
         if (distance >= 0 && head + 2 < whole && (least < 0 || distance < least)) {
-            const size_t end = strcspn(line, "(\n");
-            const ocl_tuned_part part = {line, line + head + 2, strcspn(line, " "),
-                                         end - head - 2 - (end < whole)};
-            if (end > head + 2 && attend__ocl_tuned_read(&part, values, reason)) least = distance;
+            const char *const said = line + head + 2;
+            size_t length = strcspn(said, "(\n");
+            while (length > 0 && said[length - 1] == ' ')
+                length--;
+            const ocl_tuned_part part = {line, said, strcspn(line, " "), length};
+            if (length > 0 && attend__ocl_tuned_read(&part, values, reason)) least = distance;
         }
         line += whole + (line[whole] == '\n');
     }

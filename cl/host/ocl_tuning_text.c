@@ -50,9 +50,12 @@ static bool allowed(const ocl_tuned_parameter *p, const char *text, size_t lengt
     if (length == 0 || length >= sizeof digits || text[0] < '0' || text[0] > '9') return false;
     memcpy(digits, text, length);
     char *end;
-    *value = (int)strtol(digits, &end, 10);
-    for (int i = 0; !*end && i < p->value_count; i++)
-        if (p->values[i] == *value) return true;
+    const long long read = strtoll(digits, &end, 10);
+    for (int i = 0; !*end && i < p->value_count; i++) {
+        if (p->values[i] != read) continue;
+        *value = p->values[i];
+        return true;
+    }
     return false;
 }
 
@@ -143,10 +146,10 @@ static bool take_apart(const char *key, shape_words *w) {
                   w->mask, w->phase, &w->head, &w->sizes[0], &w->sizes[1], &w->sizes[2]) == 9;
 }
 
-/* A factor of two in one size counts 1, another kind of mask 2; another head size 2 for each
- * factor of two. MOST: sizes a factor of 16 apart, in all, say nothing of each other. */
+/* A factor of two counts 1 for rows and keys, 2 for head sizes, half for how many heads there are;
+ * another kind of mask 2. MOST: further apart, shapes say nothing of each other. */
 int attend__ocl_tuned_distance(const char *key, const char *line) {
-    enum { MOST = 4 };
+    enum { MOST = 6 };
     shape_words a, b;
     if (!take_apart(key, &a) || !take_apart(line, &b) || strcmp(a.kernel, b.kernel) != 0 ||
         strcmp(a.digest, b.digest) != 0 || strcmp(a.type, b.type) != 0 ||
@@ -154,9 +157,9 @@ int attend__ocl_tuned_distance(const char *key, const char *line) {
         return -1;
     int distance = strcmp(a.mask, b.mask) ? 2 : 0;
     if (a.head != b.head) distance += 1 + 2 * abs(power(a.head) - power(b.head));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         if (b.sizes[i] < 0 || b.sizes[i] > 64) return -1;
-        distance += abs(a.sizes[i] - b.sizes[i]);
-    }
+    distance += abs(a.sizes[0] - b.sizes[0]) + abs(a.sizes[1] - b.sizes[1]) +
+                abs(a.sizes[2] - b.sizes[2]) / 2;
     return distance <= MOST ? distance : -1;
 }

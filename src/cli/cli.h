@@ -66,7 +66,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_bench,
-    cli_compare, cli_doctor;
+    cli_compare, cli_doctor, cli_tune;
 
 /* ---- command_line.c ---- */
 

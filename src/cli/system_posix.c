@@ -119,6 +119,23 @@ bool system_can_replace(const char *path) {
     return can;
 }
 
+int system_lock(const char *path) {
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    while (fd != -1 && fcntl(fd, F_SETLKW, &whole) == -1) {
+        if (errno == EINTR) continue;
+        const int fault = errno;
+        close(fd);
+        errno = fault;
+        return -1;
+    }
+    return fd;
+}
+
+void system_unlock(int lock) {
+    if (lock != -1) close(lock);
+}
+
 char *system_own_program(void) {
     enum { LONGEST = 4096 };
     char *const path = calloc(LONGEST, 1);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tune_space.h. */
+#include "tune_space.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL_SPACE = 12 };
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* "NAME=DEFAULT:VALUE,VALUE" */
+static bool read_parameter(const char *text, tune_parameter *p) {
+    int used = 0, chosen = 0;
+    memset(p, 0, sizeof *p);
+    p->first = -1;
+    if (sscanf(text, "%39[^= ]=%d:%n", p->name, &chosen, &used) != 2 || used == 0) return false;
+    const char *at = text + used;
+    while (p->count < TUNE_MOST_VALUES) {
+        char *end;
+        const long value = strtol(at, &end, 10);
+        if (end == at) return false;
+        if (value == chosen) p->first = p->count;
+        p->values[p->count++] = (int)value;
+        if (*end != ',') break;
+        at = end + 1;
+    }
+    return p->first >= 0;
+}
+
+static size_t line_length(const char *line) {
+    return strcspn(line, "\n");
+}
+
+/* Parameters from the line "choices KERNEL ..". */
+static bool find_choices(const char *lines, tune_space *s) {
+    char line[1024], kernel[TUNE_NAME];
+    for (const char *at = lines; *at; at += line_length(at) + (at[line_length(at)] == '\n')) {
+        int used = 0;
+        snprintf(line, sizeof line, "%.*s", (int)line_length(at), at);
+        if (sscanf(line, "choices %39s%n", kernel, &used) != 1 || strcmp(kernel, s->kernel) != 0)
+            continue;
+        s->count = 0;
+        for (const char *word = line + used; *word == ' ' && s->count < TUNE_MOST_PARAMETERS;
+             word += 1 + strcspn(word + 1, " "))
+            if (!read_parameter(word + 1, &s->parameters[s->count++])) return false;
+        return s->count > 0;
+    }
+    return false;
+}
+
+static bool known(const tune_space *spaces, int count, const char *shape) {
+    for (int i = 0; i < count; ++i)
+        if (!strcmp(spaces[i].shape, shape)) return true;
+    return false;
+}
+
+int tune_spaces_read(const char *lines, tune_space spaces[TUNE_MOST_SPACES]) {
+    int count = 0;
+    for (const char *at = lines; *at && count < TUNE_MOST_SPACES;
+         at += line_length(at) + (at[line_length(at)] == '\n')) {
+        tune_space *const s = &spaces[count];
+        const int length = (int)line_length(at);
+        const char *const colon = strstr(at, ": ");
+        if (strncmp(at, "plan ", 5) != 0 || !colon || colon - at >= length ||
+            colon - at >= TUNE_TEXT)
+            continue;
+        memset(s, 0, sizeof *s);
+        snprintf(s->shape, sizeof s->shape, "%.*s", (int)(colon - at) - 5, at + 5);
+        snprintf(s->in_force, sizeof s->in_force, "%.*s", length - (int)(colon - at) - 2,
+                 colon + 2);
+        snprintf(s->kernel, sizeof s->kernel, "%.*s", (int)strcspn(s->shape, " "), s->shape);
+        count += !known(spaces, count, s->shape) && find_choices(lines, s);
+    }
+    return count;
+}
+
+/* ---- points ---------------------------------------------------------------------------------- */
+
+tune_point tune_default(const tune_space *s) {
+    tune_point p;
+    memset(&p, 0, sizeof p);
+    for (int i = 0; i < s->count; ++i)
+        p.at[i] = s->parameters[i].first;
+    return p;
+}
+
+bool tune_same(const tune_space *s, const tune_point *a, const tune_point *b) {
+    return !memcmp(a->at, b->at, (size_t)s->count * sizeof a->at[0]);
+}
+
+void tune_point_text(const tune_space *s, const tune_point *p, char between, char text[TUNE_TEXT]) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < s->count && used + TUNE_NAME + 16 < TUNE_TEXT; ++i) {
+        if (i) text[used++] = between;
+        used += (size_t)snprintf(text + used, TUNE_TEXT - used, "%s=%d", s->parameters[i].name,
+                                 s->parameters[i].values[p->at[i]]);
+    }
+}
+
+/* Unless it is there. */
+static bool add(const tune_space *s, tune_queue *q, const tune_point *p) {
+    for (size_t i = 0; i < q->count; ++i)
+        if (tune_same(s, &q->points[i], p)) return true;
+    if (q->count == q->room) {
+        const size_t room = 2 * q->room + 16;
+        tune_point *const points = realloc(q->points, room * sizeof *points);
+        if (!points) return false;
+        q->points = points;
+        q->room = room;
+    }
+    q->points[q->count++] = *p;
+    return true;
+}
+
+static size_t space_size(const tune_space *s) {
+    size_t size = 1;
+    for (int i = 0; i < s->count && size <= SMALL_SPACE; ++i)
+        size *= (size_t)s->parameters[i].count;
+    return size;
+}
+
+static bool add_all(const tune_space *s, tune_queue *q) {
+    tune_point p;
+    memset(&p, 0, sizeof p);
+    for (;;) {
+        int i = 0;
+        if (!add(s, q, &p)) return false;
+        while (i < s->count && ++p.at[i] == s->parameters[i].count)
+            p.at[i++] = 0;
+        if (i == s->count) return true;
+    }
+}
+
+bool tune_shortlist(const tune_space *s, tune_queue *q) {
+    const tune_point start = tune_default(s);
+    memset(q, 0, sizeof *q);
+    if (!add(s, q, &start)) return false;
+    q->next = 1; /* the default is what the others are held against */
+    if (space_size(s) <= SMALL_SPACE) return add_all(s, q);
+    /* a value of each parameter in turn: time may end before the last */
+    for (int v = 0; v < TUNE_MOST_VALUES; ++v)
+        for (int i = 0; i < s->count; ++i) {
+            tune_point p = start;
+            if (v >= s->parameters[i].count) continue;
+            p.at[i] = v;
+            if (!add(s, q, &p)) return false;
+        }
+    return true;
+}
+
+bool tune_neighbours(const tune_space *s, const tune_point *p, tune_queue *q) {
+    for (int i = 0; i < s->count; ++i)
+        for (int step = -1; step <= 1; step += 2) {
+            tune_point next = *p;
+            next.at[i] += step;
+            if (next.at[i] < 0 || next.at[i] >= s->parameters[i].count) continue;
+            if (!add(s, q, &next)) return false;
+        }
+    return true;
+}
+
+void tune_queue_release(tune_queue *q) {
+    free(q->points);
+    memset(q, 0, sizeof *q);
+}

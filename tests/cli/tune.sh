@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tune.sh PROGRAM LAYER: `attend tune` keeps its time, never takes a wrong kernel however fast it is (LAYER injects one), outlives
+# candidates that crash and hang, and keeps what two of it find at once. Nothing here depends on which values win.
+. "$(dirname "$0")/lib.sh"
+layer=$2
+export ATTEND_CONFIG_DIR=$work/config ATTEND_KERNELS=rows
+kept() { sed -n '3,$p' "$work"/config/tuning-* 2>/dev/null >"$out"; }
+
+# tune SECONDS ARGUMENT..: in so many seconds and a fifth
+tune() {
+    local start=${EPOCHREALTIME/./} seconds=$1 took
+    shift
+    expect 0 tune --time "$seconds" "$@"
+    took=$(((${EPOCHREALTIME/./} - start) / 1000))
+    [ "$took" -le $((seconds * 1200)) ] || fault "$what: $took ms, not $seconds s"
+}
+
+# ---- what it says ----------------------------------------------------------------------------------
+expect 0 tune --help
+says "$out" "--time SECONDS"
+expect 2 tune --time 1
+refuses "no number of seconds from 5 on"
+expect 2 tune --time soon
+refuses "'soon'"
+expect 2 tune --case nonsense
+refuses nonsense
+expect 2 tune surplus
+refuses "one argument too many"
+expect 1 tune --out "$work/nowhere/file"
+refuses "$work/nowhere/file"
+expect 1 tune --device no-such-device --list
+says "$err" "no usable device"
+expect 1 tune --backend cpu --list --case seed-tiny
+says "$err" "there is nothing to tune"
+
+one='B1 H8 G1 L1 S256 D16 f32' # eight rows of one key/value head
+other='B1 H8 G1 L1 S3000 D16 f32' # the same kernel
+expect 0 tune --list --case "$one,B1 H2 G2 L40 S40 D16 f32,gemm-10x512x512"
+for text in "opencl 1 | " attention_few attention_lanes project "0 1 2 4 8" "rows=0 (default)" strips; do says "$out" "$text"; done
+ATTEND_TUNING=attention_few:rows=2 expect 0 tune --list --case "$one"
+says "$out" "rows=2 (asked)"
+ATTEND_TUNING=attention_few:rows=3 expect 1 tune --list --case "$one"
+says "$out" "cannot be \"3\""
+[ ! -e "$ATTEND_CONFIG_DIR" ] || fault "looking made a folder"
+
+# ---- wrong, crashing and hanging candidates ----------------------------------------------------------
+export OPENCL_LAYERS=$layer ATTEND_TEST_KERNEL=attention_few
+export ATTEND_TEST_WRONG=-DRQ=1 ATTEND_TEST_CRASH=-DRQ=2 ATTEND_TEST_HANG=-DRQ=4
+tune 20 --case "$one"
+says "$out" "rejected: attention_few rows=1: wrong: "
+says "$out" "rejected: attention_few rows=2: the worker died of signal 6"
+says "$out" "rejected: attention_few rows=4: the worker gave no answer"
+says "$out" "kept in $ATTEND_CONFIG_DIR/tuning-"
+kept
+grep -q '^attention_few .*: rows=[08] (' "$out" || fault "a candidate that failed was taken, or none"
+unset ATTEND_TEST_HANG
+rm -r "$ATTEND_CONFIG_DIR"
+
+# one that never comes back from the compiler takes the rest of the time, and no more
+ATTEND_TEST_STUCK=-DRQ=4 tune 8 --case "$one"
+kept
+grep -q '^attention_few .*: rows=[12] (' "$out" && fault "a candidate that failed was taken"
+# the kernel of the defaults crashes: that case is said not to be measured, and nothing is kept
+rm -rf "$ATTEND_CONFIG_DIR"
+ATTEND_TEST_CRASH=-DRQ=8 expect 1 tune --time 5 --case "$one"
+says "$out" "not measured: "
+[ ! -e "$ATTEND_CONFIG_DIR" ] || fault "something was kept of nothing"
+unset OPENCL_LAYERS ATTEND_TEST_KERNEL ATTEND_TEST_WRONG ATTEND_TEST_CRASH
+
+# ---- the file ----------------------------------------------------------------------------------------
+"$program" tune --time 8 --case "$one" >"$work/first" 2>&1 &
+tune 8 --case "$other"
+wait
+kept
+for text in ' 0 8 3: ' ' 0 11 3: '; do grep -q "^attention_few .*$text" "$out" || fault "two at once: no $text"; done
+expect 0 tune --list --case "$one,$other"
+says "$out" " (file)"
+lacks "$out" "(default)"
+file=$(echo "$ATTEND_CONFIG_DIR"/tuning-????????????????)
+cp "$file" "$work/elsewhere"
+ATTEND_TUNING=off expect 0 tune --list --case "$one"
+says "$out" "(default)"
+ATTEND_TUNING=file:$work/elsewhere expect 0 tune --list --case "$one"
+says "$out" "(file)"
+printf 'x' | dd of="$file" bs=1 seek=60 conv=notrunc 2>/dev/null
+expect 0 tune --list --case "$one"
+says "$out" "(default)"
+tune 6 --case "$one" --out "$work/elsewhere"
+says "$out" "kept in $work/elsewhere"
+grep -q ' 0 11 3: ' "$work/elsewhere" || fault "--out forgot what was there"
+finish

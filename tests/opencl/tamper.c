@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An OpenCL layer (OPENCL_LAYERS of the loader, CL/cl_layer.h) that makes candidates of the tuner
+ * bad: each variable names a part of the options that a program is built with.
+ *     ATTEND_TEST_WRONG   its kernel named ATTEND_TEST_KERNEL runs in one work-group only: most of
+ *                         the result is missing, and nothing is faster
+ *     ATTEND_TEST_CRASH   building it aborts (drivers catch segmentation faults)
+ *     ATTEND_TEST_STUCK   building it does not return
+ *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while */
+#include "opencl_calls.h"
+
+#include <CL/cl_layer.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { GOOD_CALLS = 10 };
+
+static const cl_icd_dispatch *target;
+static cl_icd_dispatch mine;
+static bool wrong, hangs; /* a process of the tuner builds one candidate */
+static long calls;
+
+static bool named(const char *variable, const char *options) {
+    const char *const part = getenv(variable);
+    return part && options && strstr(options, part);
+}
+
+static void sleep_for_ever(void) {
+    for (;;)
+        (void)pause();
+}
+
+static cl_int CL_API_CALL build(cl_program p, cl_uint n, const cl_device_id *d, const char *options,
+                                void(CL_CALLBACK *f)(cl_program, void *), void *u) {
+    if (named("ATTEND_TEST_CRASH", options)) abort();
+    if (named("ATTEND_TEST_STUCK", options)) sleep_for_ever();
+    wrong |= named("ATTEND_TEST_WRONG", options);
+    hangs |= named("ATTEND_TEST_HANG", options);
+    return target->clBuildProgram(p, n, d, options, f, u);
+}
+
+static cl_int CL_API_CALL enqueue(cl_command_queue q, cl_kernel k, cl_uint rank,
+                                  const size_t *offset, const size_t *global, const size_t *local,
+                                  cl_uint n, const cl_event *waits, cl_event *event) {
+    char name[64] = "";
+    const char *const tampered = getenv("ATTEND_TEST_KERNEL");
+    (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
+    const bool chosen = tampered && !strcmp(name, tampered);
+    if (chosen && hangs && ++calls > GOOD_CALLS) sleep_for_ever();
+    return target->clEnqueueNDRangeKernel(q, k, rank, offset, chosen && wrong ? local : global,
+                                          local, n, waits, event);
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t bytes, void *value,
+                                               size_t *needed) {
+    static const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
+    static const char name[] = "candidates of the tuner that fail";
+    const void *const answer = what == CL_LAYER_NAME ? (const void *)name : &version;
+    const size_t size = what == CL_LAYER_NAME ? sizeof name : sizeof version;
+    if (what != CL_LAYER_NAME && what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
+    if (value != NULL && bytes < size) return CL_INVALID_VALUE;
+    if (value != NULL) memcpy(value, answer, size);
+    if (needed != NULL) *needed = size;
+    return CL_SUCCESS;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch *next,
+                                            cl_uint *mine_count, const cl_icd_dispatch **table) {
+    if (next == NULL || count < sizeof mine / sizeof(void *)) return CL_INVALID_VALUE;
+    target = next;
+    mine = *target;
+    mine.clBuildProgram = build;
+    mine.clEnqueueNDRangeKernel = enqueue;
+    *table = &mine;
+    *mine_count = (cl_uint)(sizeof mine / sizeof(void *));
+    return CL_SUCCESS;
+}
