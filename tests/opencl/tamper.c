@@ -42,9 +42,12 @@ static cl_int CL_API_CALL build(cl_program p, cl_uint n, const cl_device_id *d, 
     return target->clBuildProgram(p, n, d, options, f, u);
 }
 
-static cl_int CL_API_CALL enqueue(cl_command_queue q, cl_kernel k, cl_uint rank,
-                                  const size_t *offset, const size_t *global, const size_t *local,
-                                  cl_uint n, const cl_event *waits, cl_event *event) {
+/* OpenCL's, more than functions of ours have. */
+#define ENQUEUE_PARAMETERS                                                                         \
+    (cl_command_queue q, cl_kernel k, cl_uint rank, const size_t *offset, const size_t *global,    \
+     const size_t *local, cl_uint n, const cl_event *waits, cl_event *event)
+
+static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
     char name[64] = "";
     const char *const tampered = getenv("ATTEND_TEST_KERNEL");
     (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
