@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Projection on devices with local memory: a work-group of 64 does 64 rows times TILE_COLUMNS
- * columns, a work-item 8 rows times TILE_COLUMNS / 8 columns in registers, twice: the sum of the
- * last PARTIAL products, and the total. Slices of 8 along K go through local memory; the next one
- * is already being read while one is multiplied. `shared`: SLICE * (TILE_ROWS + TILE_COLUMNS)
- * floats, one array, because some compilers mix up two; see norm_tile.cl why it is an argument. */
+ * Projection on devices with local memory: a work-group of 2 * TILE_COLUMNS does 64 rows times
+ * TILE_COLUMNS columns, a work-item 8 rows times 4 columns in registers, twice: the sum of the last
+ * PARTIAL products, and the total. Slices of 16 along K go through local memory, two in turn: the
+ * next one is read from memory while one is multiplied, and written before the one barrier of a
+ * slice. `shared`: one array, because some compilers mix up two; see norm_tile.cl why it is an
+ * argument.
+ *
+ *   TILE_COLUMNS  work-items  local bytes  registers, estimated
+ *   64            128         16384        110: sums 64, the next slice 16, operands 12
+ *   32            64          12288        120: 24 for the next slice */
 #define LANES 1
 #include "project.h"
 
@@ -12,95 +17,165 @@
 #define TILE_COLUMNS 32 /* or 64 */
 #endif
 #define TILE_ROWS 64
-#define SLICE 8
-#define OWN (TILE_COLUMNS / 8) /* columns of a work-item */
+#define SLICE 16
+#define ITEMS (2 * TILE_COLUMNS)
+#define ACROSS (TILE_COLUMNS / 4)     /* work-items beside each other */
+#define PARTS_X (TILE_ROWS * 2 / ITEMS) /* of 8 neighbours along K, that a work-item stages */
+#define PARTS_W 2                     /* of 4 columns */
+#define BUFFER (SLICE * (TILE_ROWS + TILE_COLUMNS) / 4)
+
+/* What a work-item reads of a slice. */
+typedef struct staged {
+    float8 x[PARTS_X];
+    float4 w[PARTS_W];
+} staged;
+
+/* The operands of a group; rows that do not exist are 0. */
+typedef struct operands {
+    __global const uchar *x;
+    const row_tensor *rows;
+    __global const weight *w;
+    i64 x_at[PARTS_X];
+    i32 depth, columns; /* these: from the first of the group on */
+    i32 first, count;
+    int item;
+} operands;
 
 /* 8 neighbours along K of one row of x, 0 beyond the end and in rows that do not exist. */
-static float8 load_x(__global const uchar *x, const row_tensor *t, i64 at, i32 k, i32 depth,
-                     bool exists) {
-    if (exists && k + SLICE <= depth && t->step == 1 && t->type == TYPE_F32)
-        return vload8(0, (__global const float *)x + at + k);
-    float v[SLICE];
-    for (int i = 0; i < SLICE; i++)
-        v[i] = exists && k + i < depth ? load_element(x, at + (k + i) * t->step, t->type) : 0.0f;
+static float8 load_x(const operands *o, i64 at, i32 k, bool exists) {
+    const row_tensor *const t = o->rows;
+    if (exists && k + 8 <= o->depth && t->step == 1 && t->type == TYPE_F32)
+        return vload8(0, (__global const float *)o->x + at + k);
+    float v[8];
+    for (int i = 0; i < 8; i++)
+        v[i] = exists && k + i < o->depth ? load_element(o->x, at + (k + i) * t->step, t->type)
+                                          : 0.0f;
     return vload8(0, v);
 }
 
-/* Into 8 rows of the slice: local memory holds x transposed. */
-static void store_x(float8 v, __local float *xs) {
-    xs[0 * TILE_ROWS] = v.s0;
-    xs[1 * TILE_ROWS] = v.s1;
-    xs[2 * TILE_ROWS] = v.s2;
-    xs[3 * TILE_ROWS] = v.s3;
-    xs[4 * TILE_ROWS] = v.s4;
-    xs[5 * TILE_ROWS] = v.s5;
-    xs[6 * TILE_ROWS] = v.s6;
-    xs[7 * TILE_ROWS] = v.s7;
+/* 4 columns of one row of W^T. Columns beyond `columns` may have no panel. */
+static float4 load_w(const operands *o, i32 k, int column) {
+    if (k >= o->depth || column >= o->columns) return (float4)(0.0f);
+    __global const weight *const at = o->w + (i64)(column / PANEL) * PANEL * o->depth +
+                                      (i64)k * PANEL + column % PANEL;
+#if WEIGHTS_TYPE == TYPE_F32
+    return vload4(0, at);
+#elif WEIGHTS_TYPE == TYPE_F16
+    return vload_half4(0, (__global const half *)at);
+#else
+    return as_float4(convert_uint4(vload4(0, at)) << 16);
+#endif
 }
 
-/* OWN weights of the slice at `k`: a work-item's share of SLICE * TILE_COLUMNS, in an order in
- * which neighbours read neighbours. Columns beyond `columns` may have no panel. */
-static void load_w(__global const weight *w, i32 k, i32 depth, i32 columns, int item, float *own) {
-    for (int i = 0; i < OWN; i++) {
-        const int at = item + 64 * i, row = at / TILE_COLUMNS, column = at % TILE_COLUMNS;
-        const i64 panel = (i64)(column / PANEL) * PANEL * depth;
-        own[i] = 0.0f;
-        if (k + row < depth && column < columns)
-            own[i] = load_weight(w, panel + (i64)(k + row) * PANEL + column % PANEL);
+/* Neighbours stage neighbouring rows of x, and neighbouring columns of W. */
+static staged load_slice(const operands *o, i32 k) {
+    staged s;
+#pragma unroll
+    for (int i = 0; i < PARTS_X; i++) {
+        const int n = o->item + ITEMS * i;
+        s.x[i] = load_x(o, o->x_at[i], k + n / TILE_ROWS * 8, n % TILE_ROWS < o->count);
+    }
+#pragma unroll
+    for (int i = 0; i < PARTS_W; i++) {
+        const int n = o->item + ITEMS * i;
+        s.w[i] = load_w(o, k + n / ACROSS, n % ACROSS * 4);
+    }
+    return s;
+}
+
+/* Local memory holds x transposed, [SLICE][TILE_ROWS], and [SLICE][TILE_COLUMNS] of W. */
+static void store_slice(const staged *s, int item, __local float4 *buffer) {
+    __local float *const xs = (__local float *)buffer;
+#pragma unroll
+    for (int i = 0; i < PARTS_X; i++) {
+        const int n = item + ITEMS * i;
+        __local float *const to = xs + n / TILE_ROWS * 8 * TILE_ROWS + n % TILE_ROWS;
+        const float8 v = s->x[i];
+        to[0 * TILE_ROWS] = v.s0;
+        to[1 * TILE_ROWS] = v.s1;
+        to[2 * TILE_ROWS] = v.s2;
+        to[3 * TILE_ROWS] = v.s3;
+        to[4 * TILE_ROWS] = v.s4;
+        to[5 * TILE_ROWS] = v.s5;
+        to[6 * TILE_ROWS] = v.s6;
+        to[7 * TILE_ROWS] = v.s7;
+    }
+#pragma unroll
+    for (int i = 0; i < PARTS_W; i++)
+        buffer[SLICE * TILE_ROWS / 4 + item + ITEMS * i] = s->w[i];
+}
+
+/* 8 rows times 4 columns of a slice. */
+static void multiply(__local const float4 *buffer, int down, int across, float4 sum[8]) {
+    __local const float4 *const xs = buffer + down * 2;
+    __local const float4 *const ws = buffer + SLICE * TILE_ROWS / 4 + across;
+#pragma unroll 4
+    for (int k = 0; k < SLICE; k++) {
+        const float4 w = ws[k * ACROSS];
+        const float4 a = xs[k * (TILE_ROWS / 4)], b = xs[k * (TILE_ROWS / 4) + 1];
+        sum[0] = FMA((float4)(a.x), w, sum[0]);
+        sum[1] = FMA((float4)(a.y), w, sum[1]);
+        sum[2] = FMA((float4)(a.z), w, sum[2]);
+        sum[3] = FMA((float4)(a.w), w, sum[3]);
+        sum[4] = FMA((float4)(b.x), w, sum[4]);
+        sum[5] = FMA((float4)(b.y), w, sum[5]);
+        sum[6] = FMA((float4)(b.z), w, sum[6]);
+        sum[7] = FMA((float4)(b.w), w, sum[7]);
     }
 }
 
+static operands operands_make(__global const uchar *x, __global const weight *panels,
+                              const project_arguments *a) {
+    const i32 column = (i32)get_group_id(0) * TILE_COLUMNS;
+    operands o = {.x = x, .rows = &a->x, .depth = a->depth, .columns = a->columns - column};
+    o.item = get_local_id(0);
+    o.first = (i32)get_group_id(1) * TILE_ROWS;
+    o.count = a->rows - o.first;
+    o.w = panels + a->panels_offset + (i64)(column / PANEL) * PANEL * a->depth;
+    for (int i = 0; i < PARTS_X; i++) {
+        const int row = (o.item + ITEMS * i) % TILE_ROWS;
+        o.x_at[i] = row < o.count ? row_start(&a->x, a->sizes, o.first + row) : 0;
+    }
+    return o;
+}
+
+/* (block of columns, block of rows), in groups of ITEMS x 1 x 1 */
 __kernel void project(__global const uchar *x, __global const weight *panels,
                       __global const uchar *bias, __global const uchar *multiplier,
                       __global const uchar *residual, __global uchar *out,
-                      const project_arguments a, __local float *shared) {
-    __local float *const xs = shared, *const ws = shared + SLICE * TILE_ROWS;
+                      const project_arguments a, __local float4 *shared) {
     const project_tensors t = {bias, multiplier, residual, out};
-    const int item = (int)get_local_id(0), down = item / 8 * 8, across = item % 8 * OWN;
-    const i32 first = (i32)get_group_id(1) * TILE_ROWS,
-              column = (i32)get_group_id(0) * TILE_COLUMNS;
-    const bool exists = first + item < a.rows;
-    const i64 x_at = exists ? row_start(&a.x, a.sizes, first + item) : 0;
-    const i32 left = a.columns - column;
-    __global const weight *const w =
-        panels + a.panels_offset + (i64)(column / PANEL) * PANEL * a.depth;
-    float total[8][OWN], sum[8][OWN], next_w[OWN];
-    float8 next_x = load_x(x, &a.x, x_at, 0, a.depth, exists);
-    load_w(w, 0, a.depth, left, item, next_w);
+    const operands o = operands_make(x, panels, &a);
+    const int down = o.item / ACROSS, across = o.item % ACROSS;
+    float4 total[8], sum[8];
 #pragma unroll
-    for (int i = 0; i < 8 * OWN; i++)
-        total[i / OWN][i % OWN] = sum[i / OWN][i % OWN] = 0.0f;
-    for (i32 k = 0; k < a.depth; k += SLICE) {
-        store_x(next_x, xs + item);
+    for (int r = 0; r < 8; r++)
+        total[r] = sum[r] = (float4)(0.0f);
+    staged next = load_slice(&o, 0);
+    store_slice(&next, o.item, shared);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    int buffer = 0;
+    for (i32 k = 0; k < a.depth; k += SLICE, buffer = BUFFER - buffer) {
+        const bool more = k + SLICE < a.depth;
+        if (more) next = load_slice(&o, k + SLICE);
+        multiply(shared + buffer, down, across, sum);
+        if (more) store_slice(&next, o.item, shared + BUFFER - buffer);
+        if ((k + SLICE) % PARTIAL == 0 || !more) {
 #pragma unroll
-        for (int i = 0; i < OWN; i++)
-            ws[item + 64 * i] = next_w[i];
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (k + SLICE < a.depth) {
-            next_x = load_x(x, &a.x, x_at, k + SLICE, a.depth, exists);
-            load_w(w, k + SLICE, a.depth, left, item, next_w);
-        }
-#pragma unroll
-        for (int s = 0; s < SLICE; s++) {
-#pragma unroll
-            for (int i = 0; i < 8 * OWN; i++)
-                sum[i / OWN][i % OWN] =
-                    FMA(xs[s * TILE_ROWS + down + i / OWN], ws[s * TILE_COLUMNS + across + i % OWN],
-                        sum[i / OWN][i % OWN]);
-        }
-        if ((k + SLICE) % PARTIAL == 0 || k + SLICE >= a.depth) {
-#pragma unroll
-            for (int i = 0; i < 8 * OWN; i++) {
-                total[i / OWN][i % OWN] += sum[i / OWN][i % OWN];
-                sum[i / OWN][i % OWN] = 0.0f;
+            for (int r = 0; r < 8; r++) {
+                total[r] += sum[r];
+                sum[r] = (float4)(0.0f);
             }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
     }
-    for (int r = 0; r < 8 && first + down + r < a.rows; r++) {
-        const project_place place = place_of(&a, first + down + r, column + across);
-        for (int i = 0; i < OWN && column + across + i < a.columns; i++)
-            finish_lanes(&t, &a, &place, i, 1, total[r][i],
-                         load_bias(&t, &a, column + across + i, 1));
+    const i32 column = across * 4, end = min(o.columns - column, 4);
+    for (int r = 0; r < 8 && down * 8 + r < o.count; r++) {
+        const i32 at = a.columns - o.columns + column;
+        const project_place place = place_of(&a, o.first + down * 8 + r, at);
+        float own[4];
+        vstore4(total[r], 0, own);
+        for (int i = 0; i < end; i++)
+            finish_lanes(&t, &a, &place, i, 1, own[i], load_bias(&t, &a, at + i, 1));
     }
 }

@@ -15,9 +15,9 @@ extern const ocl_source attend__ocl_source_project, attend__ocl_source_project_t
 /* Of the kernels, see there. THIN_MOST: beyond, a product is not bound by reading the weights. */
 enum {
     ROWS_BLOCK = 8,
-    TILE_COLUMNS = 32,
+    TILE_COLUMNS = 64, /* or half of them, in groups of as many again */
     TILE_ROWS = 64,
-    TILE_SLICE = 8,
+    TILE_SLICE = 16,
     THIN_ROWS = 4,
     THIN_MOST = 8,
     GROUP = 64,
@@ -29,6 +29,7 @@ typedef struct project_plan {
     int pack, product, thin; /* kernels; thin only where local memory is real */
     attend_type x_type, weights_type;
     int vectors, most_rows; /* of a work-item: 16 columns each; at most */
+    int tile_columns;       /* of a work-group of project_tile, half as many as its work-items */
 } project_plan;
 
 static int64_t parts(int64_t size, int64_t part) {
@@ -42,7 +43,7 @@ static int64_t thin_columns(attend_type type) {
 /* Rows of a work-item: as many as leave every processor some work. */
 static i32 rows_at_once(const attend_device *device, const project_plan *p,
                         const project_arguments *a) {
-    if (device->kernels == OCL_CLASS_PLAIN) return p->most_rows;
+    if (device->kernels != OCL_CLASS_ROWS) return p->most_rows;
     const int64_t wanted = (int64_t)device->shared->facts.compute_units * GROUPS_PER_UNIT;
     const int64_t across = parts(a->columns, 16 * p->vectors);
     i32 rows = p->most_rows;
@@ -55,7 +56,7 @@ static i32 rows_at_once(const attend_device *device, const project_plan *p,
 static size_t local_bytes(const project_plan *p, bool thin) {
     const int64_t step = GROUP / thin_columns(p->weights_type) * PARTIAL;
     const int64_t floats =
-        thin ? THIN_ROWS * (step + GROUP) : TILE_SLICE * (TILE_ROWS + TILE_COLUMNS);
+        thin ? THIN_ROWS * (step + GROUP) : 2 * TILE_SLICE * (TILE_ROWS + p->tile_columns);
     return (size_t)floats * sizeof(cl_float);
 }
 
@@ -65,10 +66,11 @@ static ocl_grid grid_of(const attend_device *device, const project_plan *p,
         return attend__ocl_item_grid(device, parts(a->columns, 16 * p->vectors),
                                      parts(a->rows, a->rows_at_once));
     const bool thin = a->rows <= THIN_MOST;
-    const int64_t columns = thin ? thin_columns(p->weights_type) : TILE_COLUMNS;
+    const int64_t columns = thin ? thin_columns(p->weights_type) : p->tile_columns;
     const int64_t rows = thin ? THIN_ROWS : TILE_ROWS;
+    const size_t items = thin ? GROUP : 2 * (size_t)p->tile_columns;
     return (ocl_grid){
-        {(size_t)parts(a->columns, columns), (size_t)parts(a->rows, rows), 1}, {GROUP, 1, 1}, 1};
+        {(size_t)parts(a->columns, columns), (size_t)parts(a->rows, rows), 1}, {items, 1, 1}, 1};
 }
 
 /* The panels' memory; *offset counts elements. */
@@ -116,25 +118,44 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
 }
 
+/* project_tile in the largest groups that the device runs, and its driver this kernel in. */
+static void add_tile(attend_device *device, project_plan *p, attend_status *status) {
+    const ocl_facts *const facts = &device->shared->facts;
+    p->tile_columns = TILE_COLUMNS;
+    while (p->tile_columns > TILE_COLUMNS / 2 &&
+           (2 * (size_t)p->tile_columns > facts->most_work_items ||
+            2 * local_bytes(p, false) > facts->local_bytes))
+        p->tile_columns /= 2;
+    for (;; p->tile_columns /= 2) {
+        char options[64];
+        snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DTILE_COLUMNS=%d",
+                 (int)p->weights_type, p->tile_columns);
+        p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_tile,
+                                             options, "project", status);
+        attend__ocl_kernel_fits(device, &p->plan, p->product, 2 * (size_t)p->tile_columns,
+                                local_bytes(p, false), status);
+        if (*status == ATTEND_OK || p->tile_columns < TILE_COLUMNS) break;
+        if (p->product >= 0) attend__ocl_plan_drop(device, &p->plan);
+        *status = ATTEND_OK;
+    }
+    char options[32];
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d", (int)p->weights_type);
+    p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin, options,
+                                      "project", status);
+    attend__ocl_kernel_fits(device, &p->plan, p->thin, GROUP, local_bytes(p, true), status);
+}
+
 static attend_status add_kernels(attend_device *device, project_plan *p) {
     attend_status status = ATTEND_OK;
-    const bool tile = device->kernels == OCL_CLASS_TILE;
-    char options[96], rows[64] = "";
-    if (!tile)
-        snprintf(rows, sizeof rows, " -DX_TYPE=%d -DVECTORS=%d -DMOST_ROWS=%d", (int)p->x_type,
-                 p->vectors, p->most_rows);
-    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d%s", (int)p->weights_type, rows);
-    p->product = attend__ocl_plan_kernel(
-        device, &p->plan, tile ? &attend__ocl_source_project_tile : &attend__ocl_source_project,
-        options, "project", &status);
-    if (tile)
-        p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin,
-                                          options, "project", &status);
-    if (tile) {
-        attend__ocl_kernel_fits(device, &p->plan, p->product, GROUP, local_bytes(p, false),
-                                &status);
-        attend__ocl_kernel_fits(device, &p->plan, p->thin, GROUP, local_bytes(p, true), &status);
+    if (device->kernels == OCL_CLASS_TILE) {
+        add_tile(device, p, &status);
+        return status;
     }
+    char options[96];
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DX_TYPE=%d -DVECTORS=%d -DMOST_ROWS=%d",
+             (int)p->weights_type, (int)p->x_type, p->vectors, p->most_rows);
+    p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project, options,
+                                         "project", &status);
     return status;
 }
 
