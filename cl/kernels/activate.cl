@@ -4,9 +4,9 @@
  * j-th row. All that is read of an element is read before it is written: `out` may be any input. */
 #include "activation.h"
 
-__kernel void activate(__global const uchar *x, __global const uchar *multiplier,
-                       __global const uchar *residual, __global uchar *out,
-                       const activate_arguments a) {
+__kernel WHOLE_VECTORS void activate(__global const uchar *x, __global const uchar *multiplier,
+                                     __global const uchar *residual, __global uchar *out,
+                                     const activate_arguments a) {
     const i32 begin = (i32)get_global_id(0) * a.chunk, end = min(begin + a.chunk, a.columns);
     for (i32 row = (i32)get_global_id(1); row < a.rows; row += (i32)get_global_size(1)) {
         const i64 x_at = row_start(&a.x, a.sizes, row);

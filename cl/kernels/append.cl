@@ -135,12 +135,12 @@ static void walk(const append_arguments *a, const append_memory *m, const append
     for (i32 p = LANES * mine; p < pairs; p += LANES * GROUP) {
         const i32 count = pairs - p;
         const span one = {p * every, every, count}, two = {p * every + apart, every, count};
-        const lanes c = load_lanes((__global const uchar *)m->cosines,
-                                   r->cos_at + p * a->cos_strides[1], a->cos_strides[1], TYPE_F32,
-                                   count);
-        const lanes s = load_lanes((__global const uchar *)m->sines,
-                                   r->sin_at + p * a->sin_strides[1], a->sin_strides[1], TYPE_F32,
-                                   count);
+        const lanes c =
+            load_lanes((__global const uchar *)m->cosines, r->cos_at + p * a->cos_strides[1],
+                       a->cos_strides[1], TYPE_F32, count);
+        const lanes s =
+            load_lanes((__global const uchar *)m->sines, r->sin_at + p * a->sin_strides[1],
+                       a->sin_strides[1], TYPE_F32, count);
         const lanes x1 = elements_of(a, m, r, one), x2 = elements_of(a, m, r, two);
         put(a, m, r, one, now, c * x1 - s * x2);
         put(a, m, r, two, now, s * x1 + c * x2);
@@ -164,10 +164,11 @@ static uint largest_of(magnitudes x) {
 }
 
 /* (GROUP, every j-th row, sample and head; of packed tokens head) */
-__kernel void append(__global const uchar *x, __global const float *cosines,
-                     __global const float *sines, __global const uchar *counts,
-                     __global const uchar *starts, __global const int *table,
-                     __global uchar *pages, __global float *scales, const append_arguments a) {
+__kernel WHOLE_VECTORS void append(__global const uchar *x, __global const float *cosines,
+                                   __global const float *sines, __global const uchar *counts,
+                                   __global const uchar *starts, __global const int *table,
+                                   __global uchar *pages, __global float *scales,
+                                   const append_arguments a) {
 #if GROUP > 1
     __local uint shared[GROUP];
 #endif

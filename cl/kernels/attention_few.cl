@@ -39,8 +39,7 @@ static void products(const block *x, int j, ahead *next, float16 sum[RQ]) {
     operand_keys together;
     const int vectors = keys_lie_together(x->k.x);
     if (vectors)
-        together =
-            operand_keys_find(x->k.x, &x->k.memory, &x->k.head, j, x->k.begin, x->k.end);
+        together = operand_keys_find(x->k.x, &x->k.memory, &x->k.head, j, x->k.begin, x->k.end);
     else
         for (int n = 0; n < 16; n++) {
             look_ahead(next, 0);
@@ -71,7 +70,7 @@ static void products(const block *x, int j, ahead *next, float16 sum[RQ]) {
 static mass weigh(int from, int until, float16 *s) {
     float16 top = (float16)(-INFINITY), added = (float16)(0.0f);
     for (int n = from; n < until; n++)
-        top = fmax(top, s[n]);
+        top = LARGER(s[n], top);
     const float maximum = largest(top);
     const float16 base = (float16)(anchor(maximum));
     for (int n = from; n < until; n++) {
@@ -194,12 +193,12 @@ static void finish_row(const attention_params *p, const row_info *row, const res
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */
-__kernel void attention_few(const attention_params p, __global const uchar *mask,
-                            __global const uchar *bias, __global const uchar *key_mask,
-                            __global const float *slopes, __global const float *queries,
-                            __global const float *values, __global const float *sinks,
-                            __global uchar *out, __global float *lse,
-                            __global float *scratch DIRECT_ARGUMENTS) {
+__kernel WHOLE_VECTORS void
+attention_few(const attention_params p, __global const uchar *mask, __global const uchar *bias,
+              __global const uchar *key_mask, __global const float *slopes,
+              __global const float *queries, __global const float *values,
+              __global const float *sinks, __global uchar *out, __global float *lse,
+              __global float *scratch DIRECT_ARGUMENTS) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;

@@ -22,14 +22,15 @@
 #ifndef MOST_STRIPS
 #define MOST_STRIPS 4
 #endif
-#include "attention_finish.h"
-#include "key_source.h"
-
 #define ROWS (16 * VECTORS)
 #define AT_ONCE (VECTORS == 1 ? 16 : 8) /* keys, or columns of values, of one pass */
+#include "attention_finish.h"
+#include "key_block.h"
+
 #define EXCLUDED 0x80000000u /* the bits of -0 */
 
-/* [n][16 VECTORS]: loads and stores of float16 are one instruction where vstore16 of PoCL is four. */
+/* [n][16 VECTORS]: loads and stores of float16 are one instruction where vstore16 of PoCL is four.
+ */
 typedef float16 lanes[VECTORS];
 
 typedef struct strip {
@@ -41,72 +42,7 @@ typedef struct strip {
     int all_from, all_until; /* keys that every row may see */
 } strip;
 
-/* One operand of a chunk: keys [direct, direct_until) of the chunk where the caller has them, `pitch`
- * apart, the others copied as float32, 0 where they may not be read. */
-typedef struct rows_of_chunk {
-    __global const float *there; /* key 0 of the chunk */
-    i64 pitch;
-    int direct, direct_until;
-    const float *copied;
-} rows_of_chunk;
-
-/* A chunk of one key/value head from key `from` on and before `until`, both multiples of 16. */
-typedef struct block {
-    float16 k_copy[CHUNK * DP / 16], v_copy[CHUNK * EC / 16];
-    rows_of_chunk k, v;
-    int from, until;
-} block;
-
-/* ---- operands -------------------------------------------------------------------------------- */
-
-/* The same copies where an element of 16 keys is one vector. */
-static void copy_together(const source *o, int j0, int from, int until, float16 *to) {
-    for (int j = from; j < until; j += 16) {
-        const operand_keys found =
-            operand_keys_find(o->x, &o->memory, &o->head, j0 + j, o->begin, o->end);
-        for (int d0 = 0; d0 < DP; d0 += 16) {
-            float16 r[16];
-            operand_columns(o->x, &o->memory, &found, d0, r);
-            transpose16(r);
-            for (int n = 0; n < 16; n++)
-                to[((j + n) * DP + d0) / 16] =
-                    n >= found.first && n < found.end ? r[n] : (float16)(0.0f);
-        }
-    }
-}
-
-/* Float rows are read in place as far as whole passes of AT_ONCE keys go. */
-static rows_of_chunk rows_make(const source *o, int j0, int from, int until, int column,
-                               int columns, float16 *copy) {
-    rows_of_chunk r = {0, 0, until, until, (const float *)copy};
-    const operand_source *const x = o->x;
-    if (x->type == TYPE_F32 && x->strides[3] == 1 && x->page_size == 0 &&
-        column + columns <= x->size) {
-        const operand_row row = operand_find(x, &o->memory, &o->head, j0);
-        r.there = (__global const float *)o->memory.rows + row.at + column;
-        r.pitch = x->strides[2];
-        r.direct = (max(o->begin - j0, from) + AT_ONCE - 1) / AT_ONCE * AT_ONCE;
-        r.direct_until = max(min(o->end - j0, until) / AT_ONCE * AT_ONCE, r.direct);
-    }
-    for (int j = from; j < min(r.direct, until); j++)
-        copy_row(o, j0 + j, column, columns, copy + j * (columns / 16));
-    for (int j = r.direct_until; j < until; j++)
-        copy_row(o, j0 + j, column, columns, copy + j * (columns / 16));
-    return r;
-}
-
-/* The chunk that begins at key j0, as far as [begin, end) of the sources goes. */
-static void block_make(block *x, const source *k, const source *v, int j0, int column) {
-    x->from = max(k->begin - j0, 0) / 16 * 16;
-    x->until = min((k->end - j0 + 15) / 16 * 16, CHUNK);
-    if (keys_lie_together(k->x)) {
-        copy_together(k, j0, x->from, x->until, x->k_copy);
-        x->k = (rows_of_chunk){0, 0, x->until, x->until, (const float *)x->k_copy};
-    } else {
-        x->k = rows_make(k, j0, x->from, x->until, 0, DP, x->k_copy);
-    }
-    x->v = rows_make(v, j0, x->from, x->until, column, EC, x->v_copy);
-}
+/* ---- queries --------------------------------------------------------------------------------- */
 
 /* Queries of a strip, [element][row]; beyond the last row it is repeated. Row by row first, as
  * they lie, since their lines come from far. */
@@ -195,13 +131,18 @@ static void zero(lanes sum[AT_ONCE]) {
         sum[n / VECTORS][n % VECTORS] = (float16)(0.0f);
 }
 
+/* Keys of a chunk; `some`: not every row may see all of them. */
+typedef struct span {
+    int from, until, some;
+} span;
+
 /* Scores of the chunk, [key][row], times `factor`, and the largest of each row. */
-static void products(const strip *t, const block *x, int from, int until, float factor, lanes *s,
+static void products(const strip *t, const block *x, span keys, float factor, lanes *s,
                      float16 *top, ahead *next) {
 #pragma unroll
     for (int v = 0; v < VECTORS; v++)
         top[v] = (float16)(-INFINITY);
-    for (int j = from; j < until; j += AT_ONCE) {
+    for (int j = keys.from; j < keys.until; j += AT_ONCE) {
         lanes sum[AT_ONCE];
         look_ahead(next, 0);
         look_ahead(next, 1);
@@ -215,7 +156,7 @@ static void products(const strip *t, const block *x, int from, int until, float 
         for (int n = 0; n < AT_ONCE * VECTORS; n++) {
             const float16 x = sum[n / VECTORS][n % VECTORS] * factor;
             s[j + n / VECTORS][n % VECTORS] = x;
-            top[n % VECTORS] = fmax(top[n % VECTORS], x);
+            top[n % VECTORS] = LARGER(x, top[n % VECTORS]);
         }
     }
 }
@@ -251,7 +192,7 @@ static void largest_of(int from, int until, const lanes *s, float16 *top) {
     for (int j = from; j < until; j++)
 #pragma unroll
         for (int v = 0; v < VECTORS; v++)
-            top[v] = fmax(top[v], s[j][v]);
+            top[v] = LARGER(s[j][v], top[v]);
 }
 
 /* Scores become weights relative to their row's largest; `some`: keys may be excluded. */
@@ -280,7 +221,8 @@ static void weigh(int from, int until, int some, lanes *s, const float16 *top, f
 }
 
 static float value_at(const rows_of_chunk *v, int j, int e) {
-    return j >= v->direct && j < v->direct_until ? v->there[j * v->pitch + e] : v->copied[j * EC + e];
+    return j >= v->direct && j < v->direct_until ? v->there[j * v->pitch + e]
+                                                 : v->copied[j * EC + e];
 }
 
 /* Sums of AT_ONCE columns from e on, of allowed keys alone. */
@@ -305,10 +247,12 @@ static int finite(lanes sum[AT_ONCE]) {
 }
 
 /* values = values * old + (weights times V of the chunk) * new. */
-static void add_values(strip *t, const block *x, const lanes *s, int from, int until, int some,
-                       const float16 *old, const float16 *new, ahead *next) {
+static void add_values(strip *t, const block *x, const lanes *s, span keys, const float16 *old,
+                       const float16 *new, ahead *next) {
+    const int from = keys.from, until = keys.until;
     lanes sum[AT_ONCE];
-    const int first = clamp(x->v.direct, from, until), last = clamp(x->v.direct_until, first, until);
+    const int first = clamp(x->v.direct, from, until),
+              last = clamp(x->v.direct_until, first, until);
     for (int e = 0; e < EC; e += AT_ONCE) {
         look_ahead(next, 1);
         zero(sum);
@@ -316,7 +260,7 @@ static void add_values(strip *t, const block *x, const lanes *s, int from, int u
         multiply_there(x->v.there + first * x->v.pitch + e, x->v.pitch, 1, s + first, last - first,
                        sum);
         multiply_copied(x->v.copied + last * EC + e, EC, 1, s + last, until - last, sum);
-        if (some && !finite(sum)) multiply_chosen(&x->v, e, s, from, until, sum);
+        if (keys.some && !finite(sum)) multiply_chosen(&x->v, e, s, from, until, sum);
 #pragma unroll
         for (int n = 0; n < AT_ONCE * VECTORS; n++) {
             float16 *const to = &t->values[e + n / VECTORS][n % VECTORS];
@@ -331,7 +275,8 @@ static void chunk(strip *t, const inputs *in, const block *x, int j0, int dense,
     const int until = min(x->until, (t->until - j0 + 15) / 16 * 16);
     if (from >= until) return;
     const int some = dense || j0 + from < t->all_from || j0 + until > t->all_until;
-    products(t, x, from, until, dense ? 1.0f : in->p->scale, s, top, next);
+    const span keys = {from, until, some};
+    products(t, x, keys, dense ? 1.0f : in->p->scale, s, top, next);
     if (dense)
         advance(t, in, j0, from, until, s);
     else if (some)
@@ -339,14 +284,14 @@ static void chunk(strip *t, const inputs *in, const block *x, int j0, int dense,
     if (some) largest_of(from, until, s, top);
     weigh(from, until, some, s, top, sum);
     for (int v = 0; v < VECTORS; v++) {
-        const float16 largest = fmax(t->maximum[v], top[v]);
+        const float16 largest = LARGER(top[v], t->maximum[v]);
         const float16 base = anchors(largest);
         old[v] = exponential16(t->maximum[v] - base);
         new[v] = exponential16(top[v] - base);
         t->maximum[v] = largest;
         t->sum[v] = FMA(t->sum[v], old[v], sum[v] * new[v]);
     }
-    add_values(t, x, s, from, until, some, old, new, next);
+    add_values(t, x, s, keys, old, new, next);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -382,12 +327,12 @@ static void finish(strip *t, const attention_params *p, const results *to, place
 }
 
 /* (set of strips, piece of the keys, (sample and key/value head) x chunk of columns) */
-__kernel void attention_lanes(const attention_params p, __global const uchar *mask,
-                              __global const uchar *bias, __global const uchar *key_mask,
-                              __global const float *slopes, __global const float *queries,
-                              __global const float *values, __global const float *sinks,
-                              __global uchar *out, __global float *lse,
-                              __global float *scratch DIRECT_ARGUMENTS) {
+__kernel WHOLE_VECTORS void
+attention_lanes(const attention_params p, __global const uchar *mask, __global const uchar *bias,
+                __global const uchar *key_mask, __global const float *slopes,
+                __global const float *queries, __global const float *values,
+                __global const float *sinks, __global uchar *out, __global float *lse,
+                __global float *scratch DIRECT_ARGUMENTS) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;

@@ -6,8 +6,9 @@
 #include "attention_finish.h"
 
 /* (16 columns, row of a key/value head, sample and key/value head) */
-__kernel void attention_merge(const attention_params p, __global const float *sinks,
-                              __global uchar *out, __global float *lse, __global float *scratch) {
+__kernel WHOLE_VECTORS void attention_merge(const attention_params p, __global const float *sinks,
+                                            __global uchar *out, __global float *lse,
+                                            __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), row = get_global_id(1), z = get_global_id(2);
     const inputs in = inputs_make(&p, 0, 0, 0, 0, scratch);
     const int b = z / p.G, length = rows_of(&in, b);

@@ -6,8 +6,7 @@
 
 /* The sample's row of the table; NULL where there is none. */
 static __global const i64 *sample_of(const pack_params *p, __global const float *scratch, int b) {
-    return p->table_at < 0 ? 0
-                           : (__global const i64 *)scratch + p->table_at + TABLE_COLUMNS * b;
+    return p->table_at < 0 ? 0 : (__global const i64 *)scratch + p->table_at + TABLE_COLUMNS * b;
 }
 
 /* The row behind the last one that is wanted and that the sample has. */
@@ -16,16 +15,17 @@ static int end_of(const pack_params *p, __global const i64 *sample) {
 }
 
 /* Queries and values: (column blocks, row, sample and head). */
-__kernel void pack_rows(const pack_params p, __global const uchar *x, __global const float *scales,
-                        __global const int *pages, __global float *scratch) {
+__kernel WHOLE_VECTORS void pack_rows(const pack_params p, __global const uchar *x,
+                                      __global const float *scales, __global const int *pages,
+                                      __global float *scratch) {
     const int row = get_global_id(1), z = get_global_id(2), b = z / p.heads, h = z % p.heads;
     __global const i64 *const sample = sample_of(&p, scratch, b);
     if (row < p.begin || row >= end_of(&p, sample)) return;
     const operand_memory memory = {x, scales, pages};
     const operand_head head = {sample, b, h};
     const operand_row from = operand_find(&p.x, &memory, &head, row);
-    __global float *const to = scratch + p.to + b * p.to_strides[0] + h * p.to_strides[1] +
-                               (i64)row * p.columns;
+    __global float *const to =
+        scratch + p.to + b * p.to_strides[0] + h * p.to_strides[1] + (i64)row * p.columns;
     for (int e = 16 * (int)get_global_id(0); e < p.columns; e += 16 * (int)get_global_size(0))
         vstore16(operand_part(&p.x, &memory, &from, e), 0, to + e);
 }
@@ -42,9 +42,9 @@ static __global float *panel_of(const pack_params *p, __global float *scratch,
 }
 
 /* Keys, 16 by 16 elements: (blocks of the head, panel of 16 keys, sample and head). */
-__kernel void pack_panels(const pack_params p, __global const uchar *x,
-                          __global const float *scales, __global const int *pages,
-                          __global float *scratch) {
+__kernel WHOLE_VECTORS void pack_panels(const pack_params p, __global const uchar *x,
+                                        __global const float *scales, __global const int *pages,
+                                        __global float *scratch) {
     const int panel = get_global_id(1), z = get_global_id(2), b = z / p.heads, h = z % p.heads;
     __global const i64 *const sample = sample_of(&p, scratch, b);
     const int end = end_of(&p, sample);
@@ -63,9 +63,9 @@ __kernel void pack_panels(const pack_params p, __global const uchar *x,
 
 /* The same where a private block would not stay in registers: (element of the head, panel, sample
  * and head). */
-__kernel void pack_elements(const pack_params p, __global const uchar *x,
-                            __global const float *scales, __global const int *pages,
-                            __global float *scratch) {
+__kernel WHOLE_VECTORS void pack_elements(const pack_params p, __global const uchar *x,
+                                          __global const float *scales, __global const int *pages,
+                                          __global float *scratch) {
     const int d = get_global_id(0), panel = get_global_id(1), z = get_global_id(2);
     const int b = z / p.heads, h = z % p.heads;
     __global const i64 *const sample = sample_of(&p, scratch, b);
@@ -107,9 +107,9 @@ static segment segment_of(const length_source *s, __global const uchar *lengths,
 
 /* Panels of a packed sample begin 32 keys behind its first row, rounded down to 32, for each sample
  * before it: enough for all of them without a sum over their lengths. */
-__kernel void pack_table(const table_params p, __global const uchar *query_lengths,
-                         __global const uchar *key_lengths, __global const uchar *offsets,
-                         __global float *scratch) {
+__kernel WHOLE_VECTORS void pack_table(const table_params p, __global const uchar *query_lengths,
+                                       __global const uchar *key_lengths,
+                                       __global const uchar *offsets, __global float *scratch) {
     const int b = get_global_id(0);
     if (b >= p.B) return;
     const i64 far = (i64)1 << 60; /* no key is near; sums do not overflow */

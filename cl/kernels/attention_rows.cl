@@ -132,8 +132,7 @@ static void add_chosen(const float *s, const value_rows *values, int e, int from
     for (int j0 = from / 64 * 64; j0 < until; j0 += 64) {
         float16 a = (float16)(0.0f);
         for (int j = max(j0, from); j < min(j0 + 64, until); j++)
-            if (as_uint(s[j]) != EXCLUDED)
-                a = FMA((float16)(s[j]), value_at(values, j, e), a);
+            if (as_uint(s[j]) != EXCLUDED) a = FMA((float16)(s[j]), value_at(values, j, e), a);
         sum += a;
     }
     vstore16(sum, 0, out);
@@ -157,9 +156,9 @@ static void join(part *sum, const part *added) {
         m->sum = FMA(m->sum, old, one.sum * new);
         for (int e = 0; e < EC; e += 16) {
             float *const to = sum->values + r * EC + e;
-            vstore16(FMA(vload16(0, to), (float16)(old),
-                         vload16(0, added->values + r * EC + e) * new),
-                     0, to);
+            vstore16(
+                FMA(vload16(0, to), (float16)(old), vload16(0, added->values + r * EC + e) * new),
+                0, to);
         }
     }
 }
@@ -214,12 +213,12 @@ static void finish_row(const attention_params *p, const row_info *row, const res
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */
-__kernel void attention_rows(const attention_params p, __global const uchar *mask,
-                             __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const float *queries,
-                             __global const float *values, __global const float *sinks,
-                             __global uchar *out, __global float *lse,
-                             __global float *scratch) {
+__kernel WHOLE_VECTORS void
+attention_rows(const attention_params p, __global const uchar *mask, __global const uchar *bias,
+               __global const uchar *key_mask, __global const float *slopes,
+               __global const float *queries, __global const float *values,
+               __global const float *sinks, __global uchar *out, __global float *lse,
+               __global float *scratch) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;

@@ -40,8 +40,8 @@ static float16 full_scores(const steps_params *p, const inputs *in, const source
 static float16 early_scores(const steps_params *p, const inputs *in, const sources *from,
                             const row_info *r, int j0) {
     const int16 j = j0 + LANES, live = (j >= r->begin) & (j < (r->live ? r->keys : 0));
-    const float16 s = advance_keys(in, r, j0, given_scores(p, in, from, r, j0),
-                                   (float16)(0.0f), p->from_stage, p->to_stage);
+    const float16 s = advance_keys(in, r, j0, given_scores(p, in, from, r, j0), (float16)(0.0f),
+                                   p->from_stage, p->to_stage);
     return select((float16)(-INFINITY), s, live);
 }
 
@@ -58,11 +58,11 @@ static float16 weights_of(const inputs *in, const row_info *r, int j0, float16 s
 }
 
 /* (16 keys, query row, sample and head; with `mean` sample) */
-__kernel void attention_side(const steps_params p, __global const uchar *mask,
-                             __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const float *queries,
-                             __global const uchar *from, __global uchar *to,
-                             __global float *scratch) {
+__kernel WHOLE_VECTORS void
+attention_side(const steps_params p, __global const uchar *mask, __global const uchar *bias,
+               __global const uchar *key_mask, __global const float *slopes,
+               __global const float *queries, __global const uchar *from, __global uchar *to,
+               __global float *scratch) {
     const int j0 = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (j0 >= p.a.S || i >= p.a.L) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
@@ -78,14 +78,13 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
             x = early_scores(&p, &in, &src, &r, j0);
         else
             x = full_scores(&p, &in, &src, &r, j0);
-        if (p.weights)
-            x = weights_of(&in, &r, j0, x, scratch + p.a.row_sums_at + 2 * r.number);
+        if (p.weights) x = weights_of(&in, &r, j0, x, scratch + p.a.row_sums_at + 2 * r.number);
         if (p.a.packed) x = select((float16)(0.0f), x, j0 + LANES < r.length);
         sum = p.mean ? sum + x : x;
     }
     if (p.mean) sum /= (float16)((float)p.a.H);
-    const i64 at = p.to_at + b * p.to_strides[0] +
-                   (p.mean ? 0 : z % p.a.H * p.to_strides[1]) + i * p.to_strides[2];
+    const i64 at = p.to_at + b * p.to_strides[0] + (p.mean ? 0 : z % p.a.H * p.to_strides[1]) +
+                   i * p.to_strides[2];
     store_part(to, at, p.to_strides[3], j0, p.a.S, p.to_type, sum);
 }
 
@@ -93,11 +92,12 @@ __kernel void attention_side(const steps_params p, __global const uchar *mask,
 
 /* (row x GROUP, 1, sample and head): maximum and sum of each row into scratch, log-sum-exp where
  * asked for. */
-__kernel void attention_lse(const steps_params p, __global const uchar *mask,
-                            __global const uchar *bias, __global const uchar *key_mask,
-                            __global const float *slopes, __global const float *sinks,
-                            __global const uchar *from, __global float *lse,
-                            __global float *scratch) {
+__kernel WHOLE_VECTORS void attention_lse(const steps_params p, __global const uchar *mask,
+                                          __global const uchar *bias,
+                                          __global const uchar *key_mask,
+                                          __global const float *slopes, __global const float *sinks,
+                                          __global const uchar *from, __global float *lse,
+                                          __global float *scratch) {
 #if GROUP > 1
     __local float shared[GROUP];
 #endif
@@ -123,8 +123,7 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
     float16 sums = (float16)(0.0f);
     for (int j0 = 16 * mine; j0 < r.keys; j0 += 16 * GROUP) {
         const float16 s = full_scores(&p, &in, &src, &r, j0);
-        sums += select(exponential16(s - base), (float16)(0.0f),
-                       isequal(s, (float16)(-INFINITY)));
+        sums += select(exponential16(s - base), (float16)(0.0f), isequal(s, (float16)(-INFINITY)));
     }
     float sum = total(sums);
 #if GROUP > 1
@@ -147,17 +146,18 @@ __kernel void attention_lse(const steps_params p, __global const uchar *mask,
 /* ---- weights times values -------------------------------------------------------------------- */
 
 /* (16 columns, query row, sample and head): only allowed keys take part. */
-__kernel void attention_mix(const steps_params p, __global const uchar *mask,
-                            __global const uchar *bias, __global const uchar *key_mask,
-                            __global const uchar *from, __global const float *values,
-                            __global uchar *out, __global float *scratch) {
+__kernel WHOLE_VECTORS void attention_mix(const steps_params p, __global const uchar *mask,
+                                          __global const uchar *bias,
+                                          __global const uchar *key_mask,
+                                          __global const uchar *from, __global const float *values,
+                                          __global uchar *out, __global float *scratch) {
     const int column = 16 * (int)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     if (column >= p.a.E || i >= p.a.L) return;
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, 0, scratch);
     const row_info r = row_make(&in, z / p.a.H, z % p.a.H, i);
     if (p.a.packed && !r.live) return;
-    const i64 at = p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] +
-                   i * p.from_strides[2];
+    const i64 at =
+        p.from_at + r.b * p.from_strides[0] + r.h * p.from_strides[1] + i * p.from_strides[2];
     __global const float *const rows = values + values_of(&in, r.b, r.h / p.a.R) + column;
     float16 sum = (float16)(0.0f);
     for (int j0 = r.first; j0 < r.end; j0 += 64) {

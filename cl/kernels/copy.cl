@@ -47,7 +47,8 @@ static void move(__global const uchar *x, i64 from, __global uchar *out, i64 to,
         move_8(x, from, x_step, out, to, out_step, count);
 }
 
-__kernel void copy(__global const uchar *x, __global uchar *out, const copy_arguments a) {
+__kernel WHOLE_VECTORS void copy(__global const uchar *x, __global uchar *out,
+                                 const copy_arguments a) {
     const i32 begin = (i32)get_global_id(0) * a.chunk, end = min(begin + a.chunk, a.sizes[5]);
     const i64 x_step = a.x_strides[5], out_step = a.out_strides[5];
     if (begin >= end) return;

@@ -24,6 +24,10 @@
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
+/* The larger one, b where a is NaN: one instruction of CPUs, where fmax, which has to look at both
+ * for NaN, takes four. */
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+
 static float load_element(__global const uchar *memory, i64 at, int type) {
     if (type == TYPE_F32) return ((__global const float *)memory)[at];
     if (type == TYPE_F16) return vload_half(at, (__global const half *)memory);

@@ -13,8 +13,9 @@ static i64 entry_of(__global const uchar *ids, const embed_arguments *a, i32 row
     return load_index(ids, at, a->ids_type);
 }
 
-__kernel void embed(__global const uchar *table, __global const uchar *ids, __global const uchar *x,
-                    __global uchar *out, const embed_arguments a) {
+__kernel WHOLE_VECTORS void embed(__global const uchar *table, __global const uchar *ids,
+                                  __global const uchar *x, __global uchar *out,
+                                  const embed_arguments a) {
     const i32 begin = (i32)get_global_id(0) * a.chunk, end = min(begin + a.chunk, a.columns);
     for (i32 row = (i32)get_global_id(1); row < a.rows; row += (i32)get_global_size(1)) {
         const i64 entry = clamp(entry_of(ids, &a, row), (i64)0, (i64)a.entries - 1);

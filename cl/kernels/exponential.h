@@ -15,7 +15,7 @@
     static real name(real x) {                                                                     \
         const real y = x * 1.44269504f;                                                            \
         const real low = (real)(-126.0f), shift = (real)(12582912.0f + 127.0f);                    \
-        const real sum = fmax(y, low) + shift;                                                     \
+        const real sum = LARGER(y, low) + shift;                                                   \
         const real f = y - (sum - shift);                                                          \
         real p = (real)(1.326469937e-3f);                                                          \
         p = FMA(p, f, (real)(9.671533480e-3f));                                                    \

@@ -6,14 +6,14 @@
 #include "stage_arguments.h"
 
 /* (16 columns, query row, sample and head) */
-__kernel void merge(__global const uchar *parts, __global const float *part_lse,
-                    __global const float *sinks, __global uchar *out, __global float *lse,
-                    const merge_arguments a) {
+__kernel WHOLE_VECTORS void merge(__global const uchar *parts, __global const float *part_lse,
+                                  __global const float *sinks, __global uchar *out,
+                                  __global float *lse, const merge_arguments a) {
     const i32 column = 16 * (i32)get_global_id(0), i = get_global_id(1), z = get_global_id(2);
     const i32 b = z / a.heads, h = z % a.heads;
     if (column >= max(a.columns, 1) || i >= a.rows) return;
-    const i64 from = a.parts_at + b * a.parts_strides[1] + h * a.parts_strides[2] +
-                     i * a.parts_strides[3];
+    const i64 from =
+        a.parts_at + b * a.parts_strides[1] + h * a.parts_strides[2] + i * a.parts_strides[3];
     const i64 weights = a.part_lse_at + b * a.part_lse_strides[1] + h * a.part_lse_strides[2] +
                         i * a.part_lse_strides[3];
     const float sink = sinks ? sinks[a.sink_at + h * a.sink_stride] : -INFINITY;
@@ -35,8 +35,7 @@ __kernel void merge(__global const uchar *parts, __global const float *part_lse,
     if (lse && column == 0)
         lse[a.lse_at + b * a.lse_strides[0] + h * a.lse_strides[1] + i * a.lse_strides[2]] =
             sum == 0.0f ? -INFINITY : top + log(sum);
-    const i64 to =
-        a.out_at + b * a.out_strides[0] + h * a.out_strides[1] + i * a.out_strides[2];
+    const i64 to = a.out_at + b * a.out_strides[0] + h * a.out_strides[1] + i * a.out_strides[2];
     store_part(out, to, a.out_strides[3], column, a.columns, a.out_type,
                sum == 0.0f ? (float16)(0.0f) : values / (float16)(sum));
 }

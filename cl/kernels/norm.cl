@@ -34,9 +34,9 @@ static float2 sum_row(const norm_row *r, i32 columns, float center) {
     return total;
 }
 
-__kernel void norm(__global const uchar *x, __global const uchar *residual,
-                   __global const uchar *weight, __global const uchar *bias, __global uchar *out,
-                   __global uchar *sum, const norm_arguments a) {
+__kernel WHOLE_VECTORS void norm(__global const uchar *x, __global const uchar *residual,
+                                 __global const uchar *weight, __global const uchar *bias,
+                                 __global uchar *out, __global uchar *sum, const norm_arguments a) {
     norm_row r = {x, residual, weight, bias, out, sum, &a, 0, 0, 0, 0};
     for (i32 row = (i32)get_global_id(0); row < a.rows; row += (i32)get_global_size(0)) {
         norm_go(&r, row);

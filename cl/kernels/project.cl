@@ -101,10 +101,10 @@ static void multiply_all(__global const uchar *x, __global const weight *w,
 }
 #endif
 
-__kernel void project(__global const uchar *x, __global const weight *panels,
-                      __global const uchar *bias, __global const uchar *multiplier,
-                      __global const uchar *residual, __global uchar *out,
-                      const project_arguments a) {
+__kernel WHOLE_VECTORS void project(__global const uchar *x, __global const weight *panels,
+                                    __global const uchar *bias, __global const uchar *multiplier,
+                                    __global const uchar *residual, __global uchar *out,
+                                    const project_arguments a) {
     const project_tensors t = {bias, multiplier, residual, out};
     const i32 column = (i32)get_global_id(0) * (16 * VECTORS);
     const i32 first = (i32)get_global_id(1) * a.rows_at_once;

@@ -18,7 +18,8 @@ typedef uint weight;
 typedef ushort weight;
 #endif
 
-__kernel void pack(__global const weight *w, __global weight *panels, const pack_arguments a) {
+__kernel WHOLE_VECTORS void pack(__global const weight *w, __global weight *panels,
+                                 const pack_arguments a) {
     const i32 panel = (i32)get_global_id(1);
     if (panel * (i64)PANEL >= a.columns) return;
 #if PACK_DEPTH == 1

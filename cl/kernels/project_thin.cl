@@ -28,10 +28,10 @@ static void stage_x(__global const uchar *x, const project_arguments *a, const i
                                    : 0.0f;
 }
 
-__kernel void project(__global const uchar *x, __global const weight *panels,
-                      __global const uchar *bias, __global const uchar *multiplier,
-                      __global const uchar *residual, __global uchar *out,
-                      const project_arguments a, __local float *shared) {
+__kernel WHOLE_VECTORS void project(__global const uchar *x, __global const weight *panels,
+                                    __global const uchar *bias, __global const uchar *multiplier,
+                                    __global const uchar *residual, __global uchar *out,
+                                    const project_arguments a, __local float *shared) {
     __local float *const xs = shared, *const parts = shared + THIN_ROWS * STEP;
     const project_tensors t = {bias, multiplier, residual, out};
     const int item = (int)get_local_id(0), part = item / THIN_COLUMNS;

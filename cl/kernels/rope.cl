@@ -11,18 +11,19 @@ static i64 position_of(__global const uchar *ids, __global const uchar *offsets,
     if (a->own_rows) return i;
     i64 position = i + a->position;
     if (a->offsets_type != 0)
-        position += clamp(load_index(offsets, a->offsets_at + b * a->offsets_stride,
-                                     a->offsets_type),
-                          (i64)0, (i64)a->positions);
+        position +=
+            clamp(load_index(offsets, a->offsets_at + b * a->offsets_stride, a->offsets_type),
+                  (i64)0, (i64)a->positions);
     if (a->ids_type != 0)
         position = load_index(ids, a->ids_offset + b * a->ids_strides[0] + i * a->ids_strides[1],
                               a->ids_type);
     return clamp(position, (i64)0, (i64)a->positions - 1);
 }
 
-__kernel void rope(__global const uchar *x, __global const uchar *cosines,
-                   __global const uchar *sines, __global const uchar *ids,
-                   __global const uchar *offsets, __global uchar *out, const rope_arguments a) {
+__kernel WHOLE_VECTORS void rope(__global const uchar *x, __global const uchar *cosines,
+                                 __global const uchar *sines, __global const uchar *ids,
+                                 __global const uchar *offsets, __global uchar *out,
+                                 const rope_arguments a) {
     const i64 apart = a.interleaved ? 1 : a.pairs, every = a.interleaved ? 2 : 1;
     const i32 first = (i32)get_global_id(0) * LANES, next = (i32)get_global_size(0) * LANES;
     for (i32 row = (i32)get_global_id(1); row < a.rows; row += (i32)get_global_size(1)) {

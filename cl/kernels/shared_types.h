@@ -9,6 +9,11 @@
 typedef long i64;
 typedef int i32;
 typedef float f32;
+
+/* For kernels made of whole vectors. A compiler that puts neighbouring work-items into lanes
+ * (Intel's for CPUs) learns that these have none to spare: it would make scalars of vectors, at ten
+ * times the time of compiling. */
+#define WHOLE_VECTORS __attribute__((vec_type_hint(float16)))
 #else
 #include <stdint.h>
 typedef int64_t i64;
