@@ -71,18 +71,32 @@ static void queries_ahead(__global const float *row) {
         PREFETCH((ulong)(row + d));
 }
 
+/* The row after r of the same head. */
+static row_info row_next(const attention_params *p, row_info r) {
+    r.i++;
+    r.row++;
+    r.number++;
+    r.place++;
+    r.mask_at += p->mask_strides[2];
+    r.bias_at += p->bias_strides[2];
+    row_limit(p, &r);
+    return r;
+}
+
 /* Rows first .. first + ROWS - 1 of key/value head z. */
 static void strip_make(strip *t, const inputs *in, __global const float *queries, int z,
                        int first) {
     const attention_params *const p = in->p;
     const int b = z / p->G, g = z % p->G, length = rows_of(in, b), count = p->R * length;
     int begins[ROWS], ends[ROWS];
+    row_info row = row_make(in, b, g * p->R + first / length, first % length);
     t->from = t->all_until = 0x7fffffff;
     t->until = t->all_from = 0;
     for (int r = 0; r < ROWS; r++) {
-        const int row = min(first + r, count - 1);
-        t->rows[r] = row_make(in, b, g * p->R + row / length, row % length);
-        queries_ahead(queries + query_of(in, b, g * p->R + row / length, row % length));
+        if (r > 0 && first + r < count)
+            row = row.i + 1 < length ? row_next(p, row) : row_make(in, b, row.h + 1, 0);
+        t->rows[r] = row;
+        queries_ahead(queries + query_of(in, b, row.h, row.i));
         begins[r] = t->rows[r].first;
         ends[r] = t->rows[r].end;
         t->all_from = max(t->all_from, begins[r]);
@@ -326,6 +340,22 @@ static void finish(strip *t, const attention_params *p, const results *to, place
     }
 }
 
+static void ahead_of_chunk(ahead *next, const source *k, const source *v, int j0, int column) {
+    ahead_make(next, 0, k, j0, 0, DP);
+    ahead_make(next, 1, v, j0, column, EC);
+}
+
+/* The first chunk of the next head, which the same thread often takes next, where samples are
+ * alike: it has the key that this asks for. */
+static void ahead_of_head(ahead *next, const inputs *in, const source *k, const source *v,
+                          int column) {
+    const int z = k->head.b * in->p->G + k->head.h + 1, b = z / in->p->G;
+    source keys = *k, values = *v;
+    keys.head = values.head = (operand_head){0, b, z % in->p->G};
+    if (b >= in->p->B || in->table) keys.end = values.end = 0;
+    ahead_of_chunk(next, &keys, &values, 0, column);
+}
+
 /* (set of strips, piece of the keys, (sample and key/value head) x chunk of columns) */
 __kernel WHOLE_VECTORS void
 attention_lanes(const attention_params p, __global const uchar *mask, __global const uchar *bias,
@@ -358,8 +388,10 @@ attention_lanes(const attention_params p, __global const uchar *mask, __global c
     for (int j0 = keys.begin / CHUNK * CHUNK; j0 < keys.end; j0 += CHUNK) {
         if (p.pieces > 1 && j0 / CHUNK != at.piece) continue;
         block_make(&x, &keys, &values_of_head, j0, at.column);
-        ahead_make(&next, 0, &keys, j0 + CHUNK, 0, DP);
-        ahead_make(&next, 1, &values_of_head, j0 + CHUNK, at.column, EC);
+        if (j0 + CHUNK >= keys.end && set == sets - 1)
+            ahead_of_head(&next, &in, &keys, &values_of_head, at.column);
+        else
+            ahead_of_chunk(&next, &keys, &values_of_head, j0 + CHUNK, at.column);
         for (int n = 0; n < used; n++)
             chunk(&strips[n], &in, &x, j0, dense, &next);
     }

@@ -17,6 +17,7 @@ typedef struct row_info {
     int first, end;
     int begin, keys; /* keys of the key range and the key length */
     int length;      /* the key length */
+    int queries;     /* the query length */
     int b, h, i;
     int live; /* below the query length */
     float slope;
@@ -77,6 +78,20 @@ static i64 values_of(const inputs *in, int b, int g) {
            table_of(in, b, TABLE_KEY_ROW) * p->value_strides[2];
 }
 
+/* What depends on the row's place. */
+static void row_limit(const attention_params *p, row_info *r) {
+    r->live = r->i < r->queries;
+    const i64 keys = r->keys;
+    i64 end = r->live ? keys : 0, first = p->key_begin;
+    if (p->causal && r->place + 1 < end) end = r->place + 1;
+    if (p->window_right >= 0 && p->window_right < end - r->place)
+        end = r->place + p->window_right + 1;
+    if (p->window_left >= 0 && r->place - p->window_left > first) first = r->place - p->window_left;
+    if (first > keys) first = keys;
+    r->first = (int)first;
+    r->end = end < first ? r->first : (int)end;
+}
+
 /* Row i of head h of sample b. */
 static row_info row_make(const inputs *in, int b, int h, int i) {
     const attention_params *const p = in->p;
@@ -96,16 +111,9 @@ static row_info row_make(const inputs *in, int b, int h, int i) {
     r.begin = p->key_begin;
     keys = min(keys, (i64)p->key_end);
     r.keys = (int)keys;
-    r.live = i < queries;
+    r.queries = (int)queries;
     r.place = i + offset;
-    i64 end = r.live ? keys : 0, first = p->key_begin;
-    if (p->causal && r.place + 1 < end) end = r.place + 1;
-    if (p->window_right >= 0 && p->window_right < end - r.place)
-        end = r.place + p->window_right + 1;
-    if (p->window_left >= 0 && r.place - p->window_left > first) first = r.place - p->window_left;
-    if (first > keys) first = keys;
-    r.first = (int)first;
-    r.end = end < first ? r.first : (int)end;
+    row_limit(p, &r);
     r.mask_at = p->mask_at + b * p->mask_strides[0] + h * p->mask_strides[1] +
                 i * p->mask_strides[2];
     r.bias_at = p->bias_at + b * p->bias_strides[0] + h * p->bias_strides[1] +
