@@ -14,6 +14,7 @@ static attend_status plan_create(attend_device *device, attend_operation operati
                                  attend_device_plan **plan) {
     switch ((int)operation) {
     case ATTEND_OP_ATTENTION:
+        return attend__clblast_choose_attention(device, largest, info, plan);
     case ATTEND_OP_SCORES:
     case ATTEND_OP_MIX:
         return attend__clblast_plan_attention(device, operation, largest, info, plan);
@@ -22,6 +23,11 @@ static attend_status plan_create(attend_device *device, attend_operation operati
     default:
         return attend__ocl_plan(device, operation, largest, info, plan);
     }
+}
+
+static attend_status open_device(attend_device *device) {
+    const attend_status status = attend__clblast_check_choice(device);
+    return status == ATTEND_OK ? attend__clblast_tune(device) : status;
 }
 
 /* CLBlast's programs hold references to the context, which has to be what it was. */
@@ -34,7 +40,7 @@ static const ocl_backend backend = {
     .plan_create = plan_create,
     .weights_create = attend__clblast_weights_create,
     .weights_release = attend__clblast_weights_release,
-    .open = attend__clblast_tune,
+    .open = open_device,
     .close = close_device,
 };
 

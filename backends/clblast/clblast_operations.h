@@ -6,7 +6,13 @@
 
 #include "ocl.h"
 
-/* ATTENTION, SCORES and MIX. */
+/* ATTENTION: fused or composed, as ATTEND_CLBLAST_ATTENTION says or else as suits the device. */
+attend_status attend__clblast_choose_attention(attend_device *device,
+                                               const attend_attention *largest,
+                                               attend_plan_info *info, attend_device_plan **plan);
+/* INVALID for an ATTEND_CLBLAST_ATTENTION that is neither fused nor composed. */
+attend_status attend__clblast_check_choice(attend_device *device);
+/* ATTENTION composed, SCORES and MIX. */
 attend_status attend__clblast_plan_attention(attend_device *device, attend_operation operation,
                                              const attend_attention *largest,
                                              attend_plan_info *info, attend_device_plan **plan);

@@ -2,10 +2,12 @@
  *
  * Attention of `clblast` where it goes through several blocks: of planes, of rows, and with parts
  * of the keys that have sums of their own. Results are within the bound of float64, a sample has
- * the same bits alone and in the batch, and a NaN behind a mask changes none. */
+ * the same bits alone and in the batch, and a NaN behind a mask changes none. CTest sets
+ * ATTEND_CLBLAST_ATTENTION=composed. */
 #include "attention_problem.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Blocks hold 4 Mi floats of scores. */
 static const problem_sizes planes = {12, 4, 2, 70, 1500, 16, 24}; /* 24 planes, 19 at a time */
@@ -108,6 +110,17 @@ static void test_equal_terms(void **state) {
     problem_free(&p);
 }
 
+/* Else none of the above saw a block. */
+static void test_composed(void **state) {
+    (void)state;
+    problem p = problem_make((problem_sizes){1, 1, 1, 4, 8, 4, 4}, ATTEND_F32, 2);
+    problem_run(&p);
+    attend_decision decision = {.size = sizeof decision};
+    assert_int_equal(attend_context_decision(problem_context, &decision), ATTEND_OK);
+    assert_non_null(strstr(decision.kernel, "__clblast_"));
+    problem_free(&p);
+}
+
 /* 77 where there is no device, or no loader: CTest shows it as skipped. */
 static bool has_device(void) {
     attend_options options = attend_options_default();
@@ -127,6 +140,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_planes),     cmocka_unit_test(test_rows),
         cmocka_unit_test(test_parts),      cmocka_unit_test(test_many_planes),
         cmocka_unit_test(test_not_finite), cmocka_unit_test(test_equal_terms),
+        cmocka_unit_test(test_composed),
     };
     return cmocka_run_group_tests(tests, problem_open, problem_close);
 }
