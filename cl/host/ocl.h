@@ -58,6 +58,7 @@ typedef struct ocl_facts {
     bool half;            /* cl_khr_fp16 */
     bool subgroups;       /* cl_khr_subgroups or OpenCL 3's feature */
     bool keeps_binaries;  /* the driver has a build cache of its own */
+    bool prefetch;        /* its compiler has clang's __builtin_prefetch, and runs it */
     const char *standard; /* "-cl-std=CL1.2", or the newest that subgroups need */
 } ocl_facts;
 

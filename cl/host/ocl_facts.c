@@ -104,9 +104,12 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     }
     ask_numbers(cl, device, f);
     ask_extensions(cl, device, f);
-    /* PoCL keeps what it compiled, and asking it for binaries compiles every kernel once more for
-     * any work-group size: the one driver whose name is asked, there is no query for this. */
-    f->keeps_binaries = !strcmp(f->suffix, "POCL");
+    /* What no query says is asked by the driver's name. PoCL keeps what it compiled, and asking it
+     * for binaries compiles every kernel once more for any work-group size. Both drivers for CPUs
+     * take clang's prefetch; others accept it when they compile and fail later (Oclgrind). */
+    const bool pocl = !strcmp(f->suffix, "POCL"), intel = !strcmp(f->suffix, "INTEL");
+    f->keeps_binaries = pocl;
+    f->prefetch = f->kind == ATTEND_DEVICE_CPU && (pocl || intel);
     return true;
 }
 

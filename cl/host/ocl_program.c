@@ -87,8 +87,9 @@ attend_status attend__ocl_program(ocl_device *device, const attend_host *host,
                                   cl_program *program) {
     char all[OPTIONS_BYTES];
     const int length =
-        snprintf(all, sizeof all, "%s%s %s", strstr(options, "-cl-std=") ? "" : "-cl-std=CL1.2",
-                 device->facts.fast_fma ? " -DUSE_FMA" : "", options);
+        snprintf(all, sizeof all, "%s%s%s %s", strstr(options, "-cl-std=") ? "" : "-cl-std=CL1.2",
+                 device->facts.fast_fma ? " -DUSE_FMA" : "",
+                 device->facts.prefetch ? " -DUSE_PREFETCH" : "", options);
     if (length < 0 || (size_t)length >= sizeof all)
         return attend__ocl_refuse(host, ATTEND_INTERNAL, "opencl: options of %s are too long",
                                   source->name);

@@ -47,19 +47,16 @@ static void copy_row(const source *o, int j, int column, int columns, float16 *t
 }
 
 /* Lines of the next chunk that are still to be asked for: while this one is computed they come from
- * far. Nothing where the compiler has no such request, and for pages. */
+ * far. Nothing where the driver has no such request, and for pages. */
 typedef struct ahead {
     ulong at[2];         /* keys and values */
     i64 pitch[2];        /* bytes */
     int lines[2], key[2], end[2]; /* of a row; the next one to ask for; where to stop */
 } ahead;
 
-#ifdef __has_builtin
-#if __has_builtin(__builtin_prefetch)
+#ifdef USE_PREFETCH /* ocl_facts.prefetch */
 #define PREFETCH(address) __builtin_prefetch((const void *)(address), 0, 2)
-#endif
-#endif
-#ifndef PREFETCH
+#else
 #define PREFETCH(address) (void)(address)
 #endif
 

@@ -44,7 +44,7 @@ static row_info row_of(__local const row_line *line, i64 key_mask_at) {
     return row;
 }
 
-/* Keys that any row may see by position and length, and those that all may. */
+/* Keys that any row may see by position and length, none: [0, 0), and those that all may. */
 typedef struct key_range {
     int from, until, all_from, all_until;
 } key_range;
@@ -59,6 +59,7 @@ static key_range range_of(__local const row_line *lines) {
         r.from = min(r.from, first);
         r.until = max(r.until, end);
     }
+    if (r.until == 0) r.from = 0;
     return r;
 }
 
