@@ -188,6 +188,8 @@ void *attend__ocl_plan_new(attend_device *device, attend_operation operation, si
 int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
                             const ocl_source *source, const char *options, const char *name,
                             attend_status *status);
+/* Takes the last kernel out again, for a smaller one. */
+void attend__ocl_plan_drop(attend_device *device, attend_device_plan *plan);
 /* Creates kernel objects for a first run, grows the device's scratch memory. */
 attend_status attend__ocl_plan_finish(attend_device *device, attend_device_plan *plan);
 /* Enqueues the plan for one description and waits until it is done: for plans that are used once,

@@ -58,6 +58,10 @@ int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
     return plan->kernel_count++;
 }
 
+void attend__ocl_plan_drop(attend_device *device, attend_device_plan *plan) {
+    (void)device->cl->clReleaseKernel(plan->kernels[--plan->kernel_count]);
+}
+
 /* Memory that commands still use stays until they are done, whoever releases it: OpenCL 1.2,
  * clReleaseMemObject. */
 static attend_status grow_scratch(attend_device *device, size_t bytes) {
