@@ -18,8 +18,6 @@
 #include "attention_finish.h"
 #include "key_source.h"
 
-#define EXCLUDED 0x80000000u /* the bits of -0 */
-
 typedef struct part {
     mass rows[RQ];
     float16 values[RQ][EC / 16];
@@ -185,13 +183,6 @@ static void block_rows(block *x, const inputs *in, __global const float *queries
     }
 }
 
-static void finish_row(const attention_params *p, const row_info *row, const results *to,
-                       int column, mass m, const float16 *values) {
-    const float share = close_row(p, row, to, column == 0, m);
-    for (int e = 0; e < EC && column + e < p->E; e += 16)
-        store_columns(p, out_of(p, row), column + e, to->out, values[e / 16] * share);
-}
-
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */
 __kernel WHOLE_VECTORS void
 attention_few(const attention_params p, __global const uchar *mask, __global const uchar *bias,
@@ -228,6 +219,6 @@ attention_few(const attention_params p, __global const uchar *mask, __global con
             keep_piece(&p, scratch, x.rows[r].number, piece, column, sum.rows[r],
                        (const float *)sum.values[r]);
         else
-            finish_row(&p, &x.rows[r], &to, column, sum.rows[r], sum.values[r]);
+            finish_row(&p, &x.rows[r], &to, column, sum.rows[r], (const float *)sum.values[r]);
     }
 }

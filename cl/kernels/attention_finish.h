@@ -78,4 +78,12 @@ static void store_columns(const attention_params *p, i64 at, int column, __globa
     store_part(out, at, p->out_strides[3], column, p->E, p->out_type, x);
 }
 
+/* The row's EC columns from `column` on. */
+static void finish_row(const attention_params *p, const row_info *row, const results *to,
+                       int column, mass m, const float *values) {
+    const float share = close_row(p, row, to, column == 0, m);
+    for (int e = 0; e < EC && column + e < p->E; e += 16)
+        store_columns(p, out_of(p, row), column + e, to->out, vload16(0, values + e) * share);
+}
+
 #endif

@@ -27,8 +27,6 @@
 #include "attention_finish.h"
 #include "key_block.h"
 
-#define EXCLUDED 0x80000000u /* the bits of -0 */
-
 /* [n][16 VECTORS]: loads and stores of float16 are one instruction where vstore16 of PoCL is four.
  */
 typedef float16 lanes[VECTORS];
@@ -319,7 +317,7 @@ static void finish(strip *t, const attention_params *p, const results *to, place
     const float *const maxima = (const float *)t->maximum, *const sums = (const float *)t->sum;
     for (int r = 0; r < count; r++) {
         const row_info *const row = &t->rows[r];
-        const float16 *const values = rows + r % 16 * (EC / 16);
+        const float *const values = (const float *)(rows + r % 16 * (EC / 16));
         if (r % 16 == 0)
             for (int e = 0; e < EC; e += 16) {
                 float16 x[16];
@@ -330,13 +328,10 @@ static void finish(strip *t, const attention_params *p, const results *to, place
                     rows[(n * EC + e) / 16] = x[n];
             }
         const mass m = {maxima[r], sums[r]};
-        if (p->pieces > 1) {
-            keep_piece(p, to->scratch, row->number, at.piece, at.column, m, (const float *)values);
-            continue;
-        }
-        const float share = close_row(p, row, to, at.column == 0, m);
-        for (int e = 0; e < EC && at.column + e < p->E; e += 16)
-            store_columns(p, out_of(p, row), at.column + e, to->out, values[e / 16] * share);
+        if (p->pieces > 1)
+            keep_piece(p, to->scratch, row->number, at.piece, at.column, m, values);
+        else
+            finish_row(p, row, to, at.column, m, values);
     }
 }
 

@@ -22,8 +22,9 @@
 #endif
 #include "attention_finish.h"
 
-#define CHUNK 128
-#define EXCLUDED 0x80000000u /* the bits of -0 */
+#ifndef CHUNK
+#define CHUNK 128 /* keys that are summed on their own */
+#endif
 
 typedef struct part {
     mass rows[RQ];
@@ -203,13 +204,6 @@ static void chunk(const inputs *in, const block *x, int j0, part *result) {
     for (int r = 0; r < RQ; r++)
         for (int e = 0; e < EC; e += 16)
             add_chosen(scores + r * CHUNK, &values, e, first, last, result->values + r * EC + e);
-}
-
-static void finish_row(const attention_params *p, const row_info *row, const results *to,
-                       int column, mass m, const float *values) {
-    const float share = close_row(p, row, to, column == 0, m);
-    for (int e = 0; e < EC && column + e < p->E; e += 16)
-        store_columns(p, out_of(p, row), column + e, to->out, vload16(0, values + e) * share);
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns) */

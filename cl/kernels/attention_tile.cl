@@ -30,8 +30,9 @@ typedef half narrow;
 typedef float narrow;
 #endif
 
-#define CHUNK 256
-#define EXCLUDED 0x80000000u /* the bits of -0 */
+#ifndef CHUNK
+#define CHUNK 256 /* keys that are summed on their own */
+#endif
 #define MINE 4         /* rows and keys of a work-item */
 #define CN (EC / SIDE) /* columns of a work-item: x, x + 8, .. */
 

@@ -14,7 +14,6 @@
 #ifndef GROUP
 #define GROUP 1 /* work-items that share a row of the softmax */
 #endif
-#define EXCLUDED 0x80000000u /* the bits of -0 */
 
 /* ---- operands -------------------------------------------------------------------------------- */
 

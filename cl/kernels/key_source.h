@@ -8,7 +8,9 @@
 #define DIRECT
 #include "operand.h"
 
-#define CHUNK 128 /* keys that are summed on their own: shapes[] of ocl_attention.c */
+#ifndef CHUNK
+#define CHUNK 128 /* keys that are summed on their own */
+#endif
 
 /* One operand of a key/value head, and the keys that may be read. */
 typedef struct source {

@@ -224,6 +224,8 @@ static float16 masked_keys(const inputs *in, const row_info *r, int j0,
     return select((float16)(-INFINITY), s, allowed);
 }
 
+#define EXCLUDED 0x80000000u /* the bits of -0, the weight of an excluded key */
+
 /* What stands for a maximum in exponents: the maximum, or 0 where there is none. */
 static float anchor(float maximum) {
     return maximum == -INFINITY ? 0.0f : maximum;

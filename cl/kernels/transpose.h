@@ -22,24 +22,17 @@ static float16 zip_high(float16 a, float16 b) {
 static void transpose16(float16 r[16]) {
     float16 t[16];
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = zip_low(r[i], r[i + 8]);
-        t[2 * i + 1] = zip_high(r[i], r[i + 8]);
-    }
+    for (int round = 0; round < 4; round += 2) {
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        r[2 * i] = zip_low(t[i], t[i + 8]);
-        r[2 * i + 1] = zip_high(t[i], t[i + 8]);
-    }
+        for (int i = 0; i < 8; i++) {
+            t[2 * i] = zip_low(r[i], r[i + 8]);
+            t[2 * i + 1] = zip_high(r[i], r[i + 8]);
+        }
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = zip_low(r[i], r[i + 8]);
-        t[2 * i + 1] = zip_high(r[i], r[i + 8]);
-    }
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        r[2 * i] = zip_low(t[i], t[i + 8]);
-        r[2 * i + 1] = zip_high(t[i], t[i + 8]);
+        for (int i = 0; i < 8; i++) {
+            r[2 * i] = zip_low(t[i], t[i + 8]);
+            r[2 * i + 1] = zip_high(t[i], t[i + 8]);
+        }
     }
 }
 

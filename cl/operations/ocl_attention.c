@@ -2,7 +2,7 @@
  *
  * Fused attention, and what was asked for besides, which is computed from the row's log-sum-exp.
  * On GPUs keys and values are packed and one kernel computes all rows; few rows over a cache read
- * it where it lies, with the same bits. On CPUs nothing but what side outputs need is packed:
+ * it where it lies, with the same bits. On CPUs keys are packed for side outputs alone:
  * samples of few rows take attention_few, others attention_lanes, by their own number of rows.
  * Keys are split over work-groups where there are too few rows to keep the device busy; the bits
  * are the same. */
@@ -17,7 +17,7 @@
 enum {
     BUSY_GROUPS = 4, /* work-groups for each compute unit */
     MOST_PARTIAL_BYTES = 64 << 20,
-    FEW_ROWS = 16,          /* of a key/value head that attention_rows takes on CPUs */
+    FEW_ROWS = 16,          /* of a key/value head that attention_few takes on CPUs */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
 };
 
@@ -35,13 +35,17 @@ static const struct {
     [OCL_CLASS_PLAIN] = {2, 64, 32, 128},
 };
 
+/* Whether a sample of all L rows takes attention_lanes on CPUs. */
+static bool are_many(const ocl_attention_sizes *n) {
+    return n->H / n->G * n->L > FEW_ROWS;
+}
+
 static int64_t chunks_of(const attend_device *device, int64_t keys) {
     const int chunk = shapes[device->kernels].chunk;
     return (keys + chunk - 1) / chunk;
 }
 
-/* ---- operands where they lie ------------------------------------------------------------------
- */
+/* ---- operands where they lie ----------------------------------------------------------------- */
 
 static bool wants_sides(const attend_attention *a) {
     return attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean) ||
@@ -176,7 +180,7 @@ static void enqueue_merge(ocl_attention_run *r, cl_mem out) {
 /* Where samples have lengths of their own, each takes the kernel that it would take alone. */
 static void enqueue_in_place(ocl_attention_run *r, const ocl_attention_sizes *n, cl_mem out) {
     const ocl_attention_plan *const plan = r->plan;
-    const bool many = n->H / n->G * n->L > FEW_ROWS;
+    const bool many = are_many(n);
     const bool own = attend__ocl_given(&r->a->query_lengths) || n->packed_queries;
     if (!many || own) {
         r->p.least = 0;
@@ -200,7 +204,7 @@ static void record(ocl_run *run, const void *description) {
     const bool near = in_place(run->device, plan->DP);
     const bool direct =
         near || (plan->direct >= 0 && (plan->fused < 0 || is_direct(run->device, &n, a)));
-    const bool lanes = near && n.H / n.G * n.L > FEW_ROWS;
+    const bool lanes = near && are_many(&n);
     const int rows = lanes ? plan->lane_rows : direct ? plan->direct_rows : plan->fused_rows;
     attend__ocl_pack_queries(&r);
     if (!direct || wants_sides(a)) attend__ocl_pack_keys(&r);
@@ -238,8 +242,7 @@ static const char *mask_text(const attend_attention *a) {
 static void tuned(const attend_device *device, const ocl_source *source,
                   const attend_attention *largest, int values[OCL_TUNED_COUNT]) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
-    const bool many = n.H / n.G * n.L > FEW_ROWS,
-               aside = many && source == &attend__ocl_source_attention_few;
+    const bool many = are_many(&n), aside = many && source == &attend__ocl_source_attention_few;
     const ocl_tuned_shape shape = {
         .type = largest->k.type,
         .mask = mask_text(largest),
@@ -275,8 +278,9 @@ static bool narrow(const attend_device *device, const attend_attention *largest)
 static int make_tile(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
                      bool direct, attend_status *status) {
     char options[80];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d%s%s", p->DP, p->EC,
-                   narrow(device, largest) ? " -DUSE_HALF" : "", direct ? " -DDIRECT" : "");
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DCHUNK=%d%s%s", p->DP, p->EC,
+                   shapes[device->kernels].chunk, narrow(device, largest) ? " -DUSE_HALF" : "",
+                   direct ? " -DDIRECT" : "");
     const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
                                                options, "attention_tile", status);
     attend__ocl_kernel_fits(device, &p->plan, kernel, SIDE * SIDE,
@@ -288,7 +292,8 @@ static int make_tile(attend_device *device, const attend_attention *largest, ocl
 static int make_rows(attend_device *device, ocl_attention_plan *p, bool few, int rows,
                      attend_status *status) {
     char options[80];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC, rows);
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DCHUNK=%d -DRQ=%d", p->DP, p->EC,
+                   shapes[device->kernels].chunk, rows);
     return attend__ocl_plan_kernel(device, &p->plan,
                                    few ? &attend__ocl_source_attention_few
                                        : &attend__ocl_source_attention_rows,
@@ -306,16 +311,16 @@ static int strip_rows(int64_t count, int DP) {
 
 static int make_lanes(attend_device *device, const attend_attention *largest,
                       const ocl_attention_sizes *n, ocl_attention_plan *p, attend_status *status) {
-    const int64_t count = n->H / n->G * n->L;
     int values[OCL_TUNED_COUNT];
-    if (count <= FEW_ROWS) return -1;
+    if (!are_many(n)) return -1;
     tuned(device, &attend__ocl_source_attention_lanes, largest, values);
     p->most_strips = values[OCL_TUNED(attention_lanes, strips)];
     p->lane_rows = 16 * values[OCL_TUNED(attention_lanes, vectors)];
-    if (p->lane_rows == 0) p->lane_rows = strip_rows(count, p->DP);
+    if (p->lane_rows == 0) p->lane_rows = strip_rows(n->H / n->G * n->L, p->DP);
     char options[80];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DVECTORS=%d -DMOST_STRIPS=%d", p->DP,
-                   p->EC, p->lane_rows / 16, p->most_strips);
+    (void)snprintf(options, sizeof options,
+                   "-DDP=%d -DEC=%d -DCHUNK=%d -DVECTORS=%d -DMOST_STRIPS=%d", p->DP, p->EC,
+                   shapes[device->kernels].chunk, p->lane_rows / 16, p->most_strips);
     return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_lanes, options,
                                    "attention_lanes", status);
 }

@@ -4,6 +4,7 @@
  * the file that ATTEND_TEST_CALLS names: the function, and a number, which is the bytes of a buffer
  * that is made, the object whose references change, else 0. A program that calls no function of
  * OpenCL never loads the layer, so there is no file then. */
+#include "layer_info.h"
 #include "opencl_calls.h"
 
 #include <CL/cl_layer.h>
@@ -69,15 +70,8 @@ static void fill(void) {
 
 CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t bytes, void *value,
                                                size_t *needed) {
-    static const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
     static const char name[] = "calls of attend's tests";
-    const void *const answer = what == CL_LAYER_NAME ? (const void *)name : &version;
-    const size_t size = what == CL_LAYER_NAME ? sizeof name : sizeof version;
-    if (what != CL_LAYER_NAME && what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
-    if (value != NULL && bytes < size) return CL_INVALID_VALUE;
-    if (value != NULL) memcpy(value, answer, size);
-    if (needed != NULL) *needed = size;
-    return CL_SUCCESS;
+    return layer_info(name, sizeof name, what, bytes, value, needed);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch *next,

@@ -7,6 +7,7 @@
  *     ATTEND_TEST_CRASH   building it aborts (drivers catch segmentation faults)
  *     ATTEND_TEST_STUCK   building it does not return
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while */
+#include "layer_info.h"
 #include "opencl_calls.h"
 
 #include <CL/cl_layer.h>
@@ -59,15 +60,8 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
 
 CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t bytes, void *value,
                                                size_t *needed) {
-    static const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
     static const char name[] = "candidates of the tuner that fail";
-    const void *const answer = what == CL_LAYER_NAME ? (const void *)name : &version;
-    const size_t size = what == CL_LAYER_NAME ? sizeof name : sizeof version;
-    if (what != CL_LAYER_NAME && what != CL_LAYER_API_VERSION) return CL_INVALID_VALUE;
-    if (value != NULL && bytes < size) return CL_INVALID_VALUE;
-    if (value != NULL) memcpy(value, answer, size);
-    if (needed != NULL) *needed = size;
-    return CL_SUCCESS;
+    return layer_info(name, sizeof name, what, bytes, value, needed);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch *next,
