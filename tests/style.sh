@@ -44,6 +44,9 @@ found=$(printf '%s\n' "${scripts[@]}" | grep -v 'tests/style.sh' |
 twice=$(printf '%s\n' "${code[@]}" | grep -E '\.[ch]$' | xargs -n1 basename | sort | uniq -d)
 [ -z "$twice" ] || fault "file names used twice: $(echo $twice)"
 
+left=$(git ls-files 2>/dev/null | grep -E '\.(orig|rej|bak|swp)$|~$')
+[ -z "$left" ] || fault "left over from a merge or an editor: $(echo $left)"
+
 python3 tests/function_length.py "${code[@]}" || faults=$((faults + 1))
 
 [ "$faults" -eq 0 ] && echo "style: ${#code[@]} files, no fault"
