@@ -19,7 +19,7 @@ typedef struct state {
     attention_case attention;
     attend_weights *weights;
     attend_multihead *layer;
-    attend_attention softmax;
+    attend_attention step; /* of attention: scores, softmax */
     attend_projection projection;
     attend_multihead_args arguments;
     attend_copy copy;
@@ -116,14 +116,32 @@ static attend_status make_project(state *s) {
     return status;
 }
 
+static attend_status call_scores(state *s) {
+    return attend_scores(s->context, &s->step);
+}
+
+static attend_status make_scores(state *s) {
+    const bench_case *const c = &s->c;
+    const int64_t q[] = {c->batch, c->heads, c->queries, c->head_size},
+                  k[] = {c->batch, c->kv_heads, c->keys, c->head_size},
+                  scores[] = {c->batch, c->heads, c->queries, c->keys};
+    s->step = attend_attention_default();
+    s->step.q = view(s->inputs[BENCH_Q], s, 4, q);
+    s->step.k = view(s->inputs[BENCH_K], s, 4, k);
+    s->step.scores = view(s->output, s, 4, scores);
+    s->step.scores_stage = ATTEND_SCORES_SCALED;
+    s->call = call_scores;
+    return ATTEND_OK;
+}
+
 static attend_status call_softmax(state *s) {
-    return attend_softmax(s->context, &s->softmax);
+    return attend_softmax(s->context, &s->step);
 }
 
 static attend_status make_softmax(state *s) {
     const bench_case *const c = &s->c;
     const int64_t sizes[] = {c->batch, c->heads, c->queries, c->keys};
-    attend_attention *const a = &s->softmax;
+    attend_attention *const a = &s->step;
     *a = attend_attention_default();
     a->scores = view(s->inputs[BENCH_Q], s, 4, sizes);
     a->weights = view(s->output, s, 4, sizes);
@@ -190,8 +208,8 @@ worker_verdict attend_case_prepare(attend_inputs *inputs, const bench_case *c, w
                                    char *reason) {
     static attend_status (*const makers[])(state *) = {
         [BENCH_ATTENTION] = make_attention, [BENCH_LAYER] = make_layer,
-        [BENCH_PROJECT] = make_project,     [BENCH_SOFTMAX] = make_softmax,
-        [BENCH_MERGE] = make_merge,
+        [BENCH_PROJECT] = make_project,     [BENCH_SCORES] = make_scores,
+        [BENCH_SOFTMAX] = make_softmax,     [BENCH_MERGE] = make_merge,
     };
     state *const s = calloc(1, sizeof *s);
     if (!s) {

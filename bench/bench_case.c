@@ -16,9 +16,13 @@ typedef struct operation {
 } operation;
 
 static const operation operations[BENCH_OP_COUNT] = {
-    [BENCH_ATTENTION] = {"attention", "BHGLSD", true}, [BENCH_LAYER] = {"layer", "BLMH", true},
-    [BENCH_PROJECT] = {"project", "RNK", false},       [BENCH_SOFTMAX] = {"softmax", "BHLS", true},
-    [BENCH_MERGE] = {"merge", "BHLD", false},          [BENCH_KERNEL] = {"kernel", "", false},
+    [BENCH_ATTENTION] = {"attention", "BHGLSD", true},
+    [BENCH_LAYER] = {"layer", "BLMH", true},
+    [BENCH_PROJECT] = {"project", "RNK", false},
+    [BENCH_SCORES] = {"scores", "BHGLSD", false},
+    [BENCH_SOFTMAX] = {"softmax", "BHLS", true},
+    [BENCH_MERGE] = {"merge", "BHLD", false},
+    [BENCH_KERNEL] = {"kernel", "", false},
 };
 
 typedef struct letter {
@@ -108,7 +112,7 @@ bool bench_case_check(const bench_case *c, char *reason, size_t bytes) {
         snprintf(reason, bytes, "the sizes are too large");
         return false;
     }
-    if (c->op == BENCH_ATTENTION && c->heads % c->kv_heads) {
+    if (c->kv_heads && c->heads % c->kv_heads) {
         snprintf(reason, bytes, "G: %lld heads cannot share %lld", (long long)c->heads,
                  (long long)c->kv_heads);
         return false;

@@ -14,6 +14,7 @@ typedef enum bench_op {
     BENCH_ATTENTION,
     BENCH_LAYER,
     BENCH_PROJECT,
+    BENCH_SCORES,
     BENCH_SOFTMAX,
     BENCH_MERGE,
     BENCH_KERNEL, /* one kernel of a worker of its own, by name */
@@ -91,9 +92,9 @@ json_t *bench_case_sizes(const bench_case *c);
 
 /* Useful operations of a call and its inputs and outputs in bytes, each once; 0 for kernels, which
  * say it themselves. shapes.json gives the formulas: attention 4 B H L S D, half of it when causal;
- * layer 8 B L M M + 4 B L L M; project 2 rows out in. Softmax counts 5 for a key: scale, maximum,
- * exp, sum, product. Where options leave keys out, only those that are kept count: operations for
- * each query with each of its keys, bytes for each key that any query has. */
+ * layer 8 B L M M + 4 B L L M; project 2 rows out in; scores 2 B H L S D. Softmax counts 5 for a
+ * key: scale, maximum, exp, sum, product. Where options leave keys out, only those that are kept
+ * count: operations for each query with each of its keys, bytes for each key that any query has. */
 double bench_case_flops(const bench_case *c);
 double bench_case_bytes(const bench_case *c);
 /* Those of keys and values alone. */

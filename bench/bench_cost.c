@@ -61,6 +61,8 @@ double bench_case_flops(const bench_case *c) {
         return 8 * b * l * m * m + 4 * b * l * l * m * (c->causal ? 0.5 : 1);
     case BENCH_PROJECT:
         return 2 * (double)c->rows * (double)c->out * (double)c->in;
+    case BENCH_SCORES:
+        return 2 * b * h * l * s * d;
     case BENCH_SOFTMAX:
         return 5 * b * h * l * s * (c->causal ? 0.5 : 1);
     default:
@@ -104,6 +106,8 @@ static double elements(const bench_case *c) {
     case BENCH_PROJECT:
         return (double)c->rows * (double)c->in + (double)c->out * (double)c->in +
                (double)c->rows * (double)c->out + (double)c->out;
+    case BENCH_SCORES:
+        return b * (h * l * d + (double)c->kv_heads * s * d + h * l * s);
     case BENCH_SOFTMAX:
         return 2 * b * h * l * s;
     case BENCH_MERGE:
@@ -125,6 +129,7 @@ int64_t bench_case_rows(const bench_case *c) {
     case BENCH_ATTENTION:
         if (c->packed) return c->heads * bench_packed_rows(c);
         return c->batch * c->heads * c->queries;
+    case BENCH_SCORES:
     case BENCH_SOFTMAX:
         return c->batch * c->heads * c->queries;
     case BENCH_LAYER:
@@ -141,6 +146,7 @@ int64_t bench_case_width(const bench_case *c) {
     switch (c->op) {
     case BENCH_ATTENTION:
         return c->head_size + c->lse + (c->weights + c->mean) * c->keys;
+    case BENCH_SCORES:
     case BENCH_SOFTMAX:
         return c->keys;
     case BENCH_LAYER:

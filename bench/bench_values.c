@@ -14,10 +14,15 @@ typedef struct source {
     float amplitude; /* a power of two: the product is exact */
 } source;
 
+static float query_amplitude(bench_op op) {
+    if (op == BENCH_SOFTMAX) return 16.0f;
+    return op == BENCH_ATTENTION || op == BENCH_SCORES ? 4.0f : 1.0f;
+}
+
 static source source_of(const bench_case *c, bench_role role) {
     switch (role) {
     case BENCH_Q:
-        return (source){1, c->op == BENCH_ATTENTION ? 4.0f : c->op == BENCH_SOFTMAX ? 16.0f : 1.0f};
+        return (source){1, query_amplitude(c->op)};
     case BENCH_K:
         return (source){2, 1.0f};
     case BENCH_V:
@@ -57,6 +62,9 @@ int64_t bench_input_count(const bench_case *c, bench_role role) {
     case BENCH_PROJECT:
         if (role == BENCH_Q) return c->rows * c->in;
         return role == BENCH_W ? c->out * c->in : role == BENCH_BIAS ? c->out : 0;
+    case BENCH_SCORES:
+        if (role == BENCH_Q) return c->batch * c->heads * c->queries * c->head_size;
+        return role == BENCH_K ? c->batch * c->kv_heads * c->keys * c->head_size : 0;
     case BENCH_SOFTMAX:
         return role == BENCH_Q ? c->batch * c->heads * c->queries * c->keys : 0;
     case BENCH_MERGE:

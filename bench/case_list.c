@@ -306,7 +306,8 @@ bool case_list_add_matrix(case_list *list, const case_matrix *matrix, char *reas
         bench_op op;
         good =
             (bench_op_find(item, &op) && op != BENCH_KERNEL) ||
-            refuse(reason, "--op: '%s' is not attention, layer, project, softmax or merge", item);
+            refuse(reason, "--op: '%s' is not attention, layer, project, scores, softmax or merge",
+                   item);
         good =
             good && add_combinations(list, op, lists, (size_t)combinations, matrix->types, reason);
     }

@@ -41,7 +41,7 @@ for name in ${names//,/ }; do
     options+=(--peer "$here/peers/${name}_peer.py")
 done
 given=" $* "
-[[ $given == *" --case "* || $given == *" --seq "* || $given == *" --op "* ]] || options+=(--case all)
+[[ $given == *" --case "* || $given == *" --seq "* || $given == *" --op "* ]] || options+=(--case attention,layer,project)
 [[ $given == *" --backend "* ]] || options+=(--backend cpu)
 [[ $given == *" --format "* ]] || options+=(--format duel)
 exec "$program" bench --python "$python" "${options[@]}" "$@"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * oracle_rows.h: attention, layer, projection, softmax and merge on chosen rows, spread over
- * threads. */
+ * oracle_rows.h: attention, layer, projection, scores, softmax and merge on chosen rows, spread
+ * over threads. */
 #include "oracle_rows.h"
 
 #include "oracle_attention.h"
@@ -35,7 +35,25 @@ static void attention_task(void *argument, int32_t index) {
         atomic_store(&w->failed, true);
 }
 
-/* ---- softmax, projection, merge ---- */
+/* ---- scores, softmax, projection, merge ---- */
+
+static void scores_task(void *argument, int32_t index) {
+    work *const w = argument;
+    const bench_case *const c = w->c;
+    const int64_t row = w->o->rows[index], d = c->head_size, head = row / c->queries;
+    const int64_t plane = head / (c->heads / c->kv_heads); /* of keys, over all samples */
+    const double *const q = w->inputs[BENCH_Q] + row * d, scale = 1 / sqrt((double)d);
+    for (int64_t j = 0; j < c->keys; ++j) {
+        const double *const k = w->inputs[BENCH_K] + (plane * c->keys + j) * d;
+        const double s = scale * oracle_dot(q, k, d);
+        const size_t at = (size_t)index * w->o->width + (size_t)j;
+        w->o->want[at] = s;
+        w->o->bound[at] =
+            oracle_unit *
+                ((2 * sqrt((double)d) + 8) * scale * oracle_absolute_dot(q, k, d) + fabs(s)) +
+            oracle_tiny + oracle_half_unit(c->type, s);
+    }
+}
 
 static void softmax_task(void *argument, int32_t index) {
     work *const w = argument;
@@ -233,9 +251,8 @@ static bool make_inputs(oracle_memory *m, const bench_case *c) {
 
 bool oracle_fill(const bench_case *c, oracle_memory *memory, oracle *o) {
     static void (*const tasks[])(void *, int32_t) = {
-        [BENCH_ATTENTION] = attention_task,
-        [BENCH_PROJECT] = project_task,
-        [BENCH_SOFTMAX] = softmax_task,
+        [BENCH_ATTENTION] = attention_task, [BENCH_PROJECT] = project_task,
+        [BENCH_SCORES] = scores_task,       [BENCH_SOFTMAX] = softmax_task,
         [BENCH_MERGE] = merge_task,
     };
     work w = {.c = c, .o = o, .inputs = memory->values};

@@ -23,6 +23,7 @@ static void texts_come_back(void **state) {
         "layer B1 L10 M512 H8 f32 causal",
         "project R10 N512 K256 f16",
         "softmax B1 H2 L3 S4 f32 causal",
+        "scores B1 H4 G2 L3 S5 D8 bf16",
         "merge B1 H2 L3 D4 f32",
         "B2 H8 G2 L9 S9 D16 f32 causal end packed len=3-9 window=4:2 mask=pad:5 bias alibi "
         "softcap=12.5 weights mean lse fast threads=2",
@@ -161,7 +162,7 @@ static void named_shapes(void **state) {
     case_list list = {NULL, 0};
     (void)state;
     assert_true(case_list_add_named(&list, "all", NULL, reason));
-    assert_int_equal(list.count, 21);
+    assert_int_equal(list.count, 23);
     case_list_release(&list);
     assert_true(case_list_add_named(&list, "bert-512,B1 H1 G1 L2 S2 D2 f16", "f32,bf16", reason));
     assert_int_equal(list.count, 3); /* the text names its own type */
@@ -187,6 +188,11 @@ static void costs(void **state) {
     assert_true(bench_case_parse("project R10 N512 K256 bf16", &c, reason, sizeof reason));
     assert_true(bench_case_flops(&c) == 2.0 * 10 * 512 * 256);
     assert_true(bench_case_bytes(&c) == 2.0 * (10 * 256 + 512 * 256 + 10 * 512 + 512));
+    assert_true(bench_case_parse("scores B2 H6 G3 L5 S7 D4 f32", &c, reason, sizeof reason));
+    assert_true(bench_case_flops(&c) == 2.0 * 2 * 6 * 5 * 7 * 4);
+    assert_true(bench_case_bytes(&c) == 4.0 * 2 * (6 * 5 * 4 + 3 * 7 * 4 + 6 * 5 * 7));
+    c.kv_heads = 4;
+    assert_false(bench_case_check(&c, reason, sizeof reason));
 }
 
 /* worker.values(1, 4, ..) and worker.values(3, 1, ..) of bench/peers/worker.py */

@@ -305,14 +305,15 @@ static int run(const cli_call *call) {
 #define TEXT(name, value, help, field)                                                             \
     { name, value, help, offsetof(settings, field), false }
 static const cli_option options[] = {
-    TEXT("case", "NAMES", "shapes by name, or texts of sizes; all, attention, layer, project",
-         cases),
+    TEXT("case", "NAMES",
+         "shapes by name, or texts of sizes; all, attention, layer, project, scores", cases),
     TEXT("set", "NAMES",
          "figures of bench/goals.json: shares (all), peak, masks, options, outputs, "
          "rows, decode, layers, tiny",
          set),
     TEXT("list", NULL, "print the shapes and measure nothing", list),
-    TEXT("op", "NAMES", "a matrix of attention, layer, project, softmax, merge; or kernel", ops),
+    TEXT("op", "NAMES", "a matrix of attention, layer, project, scores, softmax, merge; or kernel",
+         ops),
     TEXT("batch", "NUMBERS", "batch sizes (1)", batch),
     TEXT("heads", "NUMBERS", "query heads (12)", heads),
     TEXT("kv-heads", "NUMBERS", "key/value heads (as heads)", kv_heads),
@@ -321,7 +322,9 @@ static const cli_option options[] = {
     TEXT("dim", "NUMBERS", "head sizes (64)", dim),
     TEXT("causal", "NUMBERS", "0, 1 or both (0)", causal),
     TEXT("dtype", "TYPES", "f32, f16, bf16 (f32)", types),
-    TEXT("backend", "NAMES", "backends; all, or none for peers alone (ATTEND_BACKEND, all)",
+    TEXT("backend", "NAMES",
+         "backends, and clblast:defaults (CLBlast's own parameters); all, or none for peers alone "
+         "(ATTEND_BACKEND, all)",
          backend),
     TEXT("device", "NAMES", "ids, parts of names, cpu, gpu (ATTEND_DEVICE, all)", device),
     TEXT("threads", "NUMBERS", "threads of each worker (ATTEND_NUM_THREADS, all processors)",

@@ -12,6 +12,15 @@
 
 enum { MOST_WORDS = 8 }; /* of a command, its end included */
 
+/* A backend as another party, in an environment of its own; `all` leaves it out. */
+typedef struct variant {
+    const char *name, *backend, *setting;
+} variant;
+static const variant variants[] = {
+    {"clblast:defaults", "clblast", "ATTEND_CLBLAST_TUNING=off"},
+};
+enum { VARIANT_COUNT = sizeof variants / sizeof variants[0] };
+
 static char *copy(const char *text) {
     char *const memory = cli_allocate(strlen(text) + 1, 1);
     memcpy(memory, text, strlen(text) + 1);
@@ -40,6 +49,8 @@ void bench_targets_release(bench_targets *t) {
         for (char *const *word = t->runners[i].argv; *word; ++word)
             free(*word);
         free((void *)(uintptr_t)t->runners[i].argv);
+        if (t->runners[i].settings) free(t->runners[i].settings[0]);
+        free((void *)(uintptr_t)t->runners[i].settings);
         free(t->runners[i].name);
     }
     free(t->runners);
@@ -69,6 +80,11 @@ static bool is_backend(const char *item, const void *of) {
     if (!strcmp(item, "all") || !strcmp(item, "auto"))
         return strcmp(info->backend, "reference") != 0;
     return !strcmp(item, info->backend);
+}
+
+static bool is_variant(const char *item, const void *of) {
+    const variant *const v = of;
+    return !strcmp(item, v->name);
 }
 
 static bool holds(const char *text, const char *part) {
@@ -102,19 +118,40 @@ static runner *add_device(bench_targets *t, const char *program, const attend_de
     return r;
 }
 
-/* Adds the devices that are wanted; returns how many there are. *host is the processor's. */
+static void add_variant(bench_targets *t, const char *program, const attend_device_info *info,
+                        const variant *v, int64_t threads) {
+    runner *const r = add_device(t, program, info, threads);
+    char **const settings = cli_allocate(2, sizeof *settings);
+    settings[0] = copy(v->setting);
+    r->settings = settings;
+    free(r->name);
+    r->name = copy(v->name);
+}
+
+/* A variant before its backend: the ratio in the table then says what the backend gains. */
+static size_t add_parties(const target_choice *choice, bench_targets *t, const char *program,
+                          const attend_device_info *info) {
+    const size_t before = t->count;
+    for (size_t i = 0; i < VARIANT_COUNT; ++i)
+        for (size_t k = 0; k < choice->thread_count; ++k)
+            if (!strcmp(variants[i].backend, info->backend) &&
+                any_item(choice->backends, is_variant, &variants[i]))
+                add_variant(t, program, info, &variants[i], choice->threads[k]);
+    for (size_t k = 0; k < choice->thread_count; ++k)
+        if (any_item(choice->backends, is_backend, info))
+            add_device(t, program, info, choice->threads[k]);
+    return t->count - before;
+}
+
+/* Adds the devices that are wanted; returns how many parties there are. */
 static size_t add_devices(const target_choice *choice, bench_targets *t, const char *program,
                           const attend_device_list *list) {
     size_t found = 0;
     for (size_t i = 0; i < attend_device_list_count(list); ++i) {
         attend_device_info info = {.size = sizeof info};
         if (attend_device_list_get(list, i, &info) || info.reason) continue;
-        if (!any_item(choice->backends, is_backend, &info) ||
-            !any_item(choice->devices, is_device, &info))
-            continue;
-        ++found;
-        for (size_t k = 0; k < choice->thread_count; ++k)
-            add_device(t, program, &info, choice->threads[k]);
+        if (any_item(choice->devices, is_device, &info))
+            found += add_parties(choice, t, program, &info);
     }
     return found;
 }

@@ -148,16 +148,23 @@ def softmax(c, t, rows):
     return soft(scores, [r % c["L"] for r in rows], c["causal"])
 
 
+def scores(c, t, rows):
+    b, h, g, l, s, d = (c[x] for x in "BHGLSD")
+    q, k = t(1, 4, (b * h * l, d)), t(2, 1, (b * g, s, d))
+    return np.stack([k[r // l // (h // g)] @ q[r] / np.sqrt(d) for r in rows])
+
+
 def merge(c, t, rows):
     x = t(1, 1, tuple(c[x] for x in "BHLD"))
     return x.transpose(0, 2, 1, 3).reshape(c["B"] * c["L"], -1)[rows]
 
 
-TRUTH = {"attention": attention, "layer": layer, "project": project, "softmax": softmax, "merge": merge}
+TRUTH = {"attention": attention, "layer": layer, "project": project, "scores": scores, "softmax": softmax, "merge": merge}
 COUNT = {
     "attention": lambda c: c["B"] * c["H"] * c["L"],
     "layer": lambda c: c["B"] * c["L"],
     "project": lambda c: c["rows"],
+    "scores": lambda c: c["B"] * c["H"] * c["L"],
     "softmax": lambda c: c["B"] * c["H"] * c["L"],
     "merge": lambda c: c["B"] * c["L"],
 }
@@ -191,6 +198,9 @@ def small_cases():
     made += [lay(2, 13, 48, 3, c) for c in (False, True)] + [lay(1, 1, 8, 2, False)]
     for rows, out, width in ((7, 13, 29), (1, 33, 65), (70, 17, 31)):
         made.append(case("project", "project-%d.%d.%d" % (rows, out, width), **{"rows": rows, "out": out, "in": width}))
+    for b, h, g, l, s, d in ((2, 6, 2, 7, 37, 24), (1, 3, 3, 1, 1, 1)):
+        name = "scores-%d.%d.%d.%d.%d.%d" % (b, h, g, l, s, d)
+        made.append(case("scores", name, B=b, H=h, G=g, L=l, S=s, D=d))
     made += [sm(2, 3, 17, 17, c) for c in (False, True)] + [sm(1, 2, 5, 67, False), sm(1, 1, 1, 1, False)]
     made += [case("merge", "merge-2.3.5.7", B=2, H=3, L=5, D=7), case("merge", "merge-1.4.33.16", B=1, H=4, L=33, D=16)]
     return made

@@ -14,7 +14,7 @@ for name in $(python3 -c "import json; d = json.load(open('$source_tree/bench/sh
     says "$out" "$name"
 done
 export ATTEND_VERBOSE=all
-expect 0 bench "${small[@]}" --causal 0,1 --op attention,layer,project,softmax,merge --threads 1,2 --format json \
+expect 0 bench "${small[@]}" --causal 0,1 --op attention,layer,project,scores,softmax,merge --threads 1,2 --format json \
     --out "$work/a.jsonl" --out "$work/a.csv" --out "$work/a.md" --out "$work/a.txt" --out "$work/a.json" \
     --plot "$work/a.svg"
 cp "$out" "$work/shown.json"
