@@ -30,7 +30,10 @@
     X(attention_few, rows, 0, 0, 0, 0, 1, 2, 4, 8)                                                 \
     X(attention_rows, rows, 8, 8, 2, 1, 2, 4, 8)                                                   \
     /* columns of values that a work-group sums, at most */                                        \
-    X(attention_tile, columns, 128, 128, 128, 32, 64, 128)                                         \
+    X(attention_tile, columns, 256, 256, 256, 64, 128, 256)                                        \
+    /* query rows of a work-group and of a work-item, 0: by the head size */                       \
+    X(attention_tile, rows, 0, 0, 0, 0, 32, 64)                                                    \
+    X(attention_tile, own, 0, 0, 0, 0, 4, 8)                                                       \
     /* vectors of 16 columns and rows of a work-item, these at most */                             \
     X(project, vectors, 2, 2, 1, 1, 2)                                                             \
     X(project, rows, 64, 64, 4, 4, 8, 16, 32, 64)

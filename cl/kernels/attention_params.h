@@ -55,6 +55,8 @@ typedef struct attention_params {
     i64 rows;                         /* numbered rows in all */
     i64 row_sums_at;                  /* [rows] of (maximum, sum), -1 = not wanted */
     i64 totals_at;  /* [rows][EP]: running sums of values, where they are in memory */
+    i64 classes_at; /* of blocks, bytes; -1 = none */
+    i64 class_strides[3]; /* of a sample, a head, a block of rows: bytes */
     i64 partial_at; /* split keys: [rows][pieces] of (maximum, sum), then of EP sums */
     i32 B, H, G, L, S, D, E, SP, EP, R;
     i32 key_begin, key_end; /* keys that may take part */

@@ -2,27 +2,42 @@
  *
  * Sizes of a tile, and of the local memory of its work-group, for the kernel and for the host that
  * hands that memory in. (PoCL 3.1 makes a __local array of a kernel that its helper functions are
- * given into one array of the process, which groups on two threads would share.) */
+ * given into one array of the process, which groups on two threads would share.)
+ *
+ * `rows` x `keys`: of a block of scores. `depth`: of the queries that lie there at once, all of the
+ * head size or a slice. In floats: lines of rows, weights, queries, a slice of keys or a band of
+ * values or the maxima, and a word that says whether values are finite. */
 #ifndef ATTEND_CL_ATTENTION_TILE_H
 #define ATTEND_CL_ATTENTION_TILE_H
 
-#define ROWS 32
-#define KEYS 32
-#define SIDE 8   /* work-items in x and y */
-#define SLICE 16 /* of the head size */
-#define BAND 8   /* keys whose values are staged */
-#define Q_PITCH (SLICE + 1)
-#define K_PITCH (KEYS + 1)
-#define P_PITCH (KEYS + 1)
-/* Weights, then queries and keys or values, then maxima; in floats. `columns`: EC. */
-#define P_AT 0
-#define Q_AT (ROWS * P_PITCH)
-#define K_AT (Q_AT + ROWS * Q_PITCH)
-#define V_AT Q_AT
-#define STAGE_FLOATS (ROWS * Q_PITCH + SLICE * K_PITCH)
-#define BAND_FLOATS(columns) (BAND * (columns))
-#define M_AT(columns)                                                                              \
-    (Q_AT + (STAGE_FLOATS > BAND_FLOATS(columns) ? STAGE_FLOATS : BAND_FLOATS(columns)))
-#define LOCAL_FLOATS(columns) (M_AT(columns) + ROWS * SIDE)
+#include "shared_types.h"
+
+#define TILE_CHUNK 256 /* keys that are summed on their own */
+#define TILE_KEYS 4    /* of a work-item */
+#define TILE_SLICE 16  /* of the head size */
+
+/* What the work-group knows of a query row: of row_info. */
+typedef struct row_line {
+    i64 place, mask_at, bias_at, number, query_at;
+    i32 first, end;
+    f32 slope;
+    i32 unused;
+} row_line;
+
+#define LINE_FLOATS 14
+#define SLICE_PITCH(keys) ((keys) + 16) /* of neighbours along d; 16: two of them share no bank */
+#define BAND_FLOATS 1024
+#define SLICE_FLOATS(keys)                                                                         \
+    (TILE_SLICE * SLICE_PITCH(keys) > BAND_FLOATS ? TILE_SLICE * SLICE_PITCH(keys) : BAND_FLOATS)
+#define WEIGHTS_AT(rows) ((rows)*LINE_FLOATS)
+#define QUERIES_AT(rows, keys) (WEIGHTS_AT(rows) + (rows) * (keys))
+#define SLICE_AT(rows, keys, depth) (QUERIES_AT(rows, keys) + (rows) * (depth))
+#define FLAG_AT(rows, keys, depth) (SLICE_AT(rows, keys, depth) + SLICE_FLOATS(keys))
+#define TILE_FLOATS(rows, keys, depth) (FLAG_AT(rows, keys, depth) + 4)
+
+/* Of a block of scores: what there is to do. */
+#define BLOCK_CLOSED 0 /* nobody may see any of its keys */
+#define BLOCK_OPEN 1   /* all see all */
+#define BLOCK_MIXED 2
 
 #endif

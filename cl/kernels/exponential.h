@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * e^x for x <= 0 as the softmax needs it, on one float and on 16, with the same bits: 2^y for
+ * e^x for x <= 0 as the softmax needs it, on one float, on 4 and on 16, with the same bits: 2^y for
  * y = x log2(e), y = n + f with |f| <= 1/2 and 2^f by a polynomial of degree 5 that is 1 at 0
  * (largest relative error 2.8 * 2^-24; the rounding of y adds |y| * 2^-24, which the bound of a
  * score has room for, docs/numerics.md). Drivers' own exp and rint are scalar on some CPUs, so n
@@ -27,6 +27,7 @@
     }
 
 DEFINE_EXPONENTIAL(exponential, float, int, as_int, as_float)
+DEFINE_EXPONENTIAL(exponential4, float4, int4, as_int4, as_float4)
 DEFINE_EXPONENTIAL(exponential16, float16, int16, as_int16, as_float16)
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fused attention, and what was asked for besides, which is computed from the row's log-sum-exp.
- * On GPUs keys and values are packed and one kernel computes all rows; few rows over a cache read
- * it where it lies, with the same bits. On CPUs keys are packed for side outputs alone:
- * samples of few rows take attention_few, others attention_lanes, by their own number of rows.
- * Keys are split over work-groups where there are too few rows to keep the device busy; the bits
- * are the same. */
+ * Samples of few rows take a kernel of their own, by their own number of rows, that reads keys and
+ * values where they lie: attention_decode on GPUs, attention_few on CPUs. Others take
+ * attention_tile on GPUs, with keys and values packed, and attention_lanes on CPUs, where nothing
+ * but what side outputs need is packed. Keys are split over work-groups where there are too few
+ * rows to keep the device busy; the bits are the same. */
 #include "ocl_attention.h"
 
-#include "attention_tile.h"
+#include "attention_decode.h"
+#include "ocl_attention_tile.h"
 #include "ocl_operations.h"
 #include "ocl_tuning.h"
 
@@ -17,7 +18,7 @@
 enum {
     BUSY_GROUPS = 4, /* work-groups for each compute unit */
     MOST_PARTIAL_BYTES = 64 << 20,
-    FEW_ROWS = 16,          /* of a key/value head that attention_few takes on CPUs */
+    FEW_ROWS = 16,          /* of a key/value head that have kernels of their own */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
 };
 
@@ -31,7 +32,7 @@ static const struct {
     int rows, columns, column_step, chunk;
 } shapes[OCL_CLASS_COUNT] = {
     [OCL_CLASS_ROWS] = {8, 256, 32, 128},
-    [OCL_CLASS_TILE] = {ROWS, 128, 16, 256},
+    [OCL_CLASS_TILE] = {64, 256, 16, TILE_CHUNK},
     [OCL_CLASS_PLAIN] = {2, 64, 32, 128},
 };
 
@@ -57,18 +58,9 @@ static bool in_place(const attend_device *device, int DP) {
     return device->kernels == OCL_CLASS_ROWS && DP <= MOST_LANES_DEPTH;
 }
 
-/* Elsewhere packing is worth it where more work-groups than this read the same keys; side outputs
- * are made of packed keys. */
-static bool is_direct(const attend_device *device, const ocl_attention_sizes *n,
-                      const attend_attention *a) {
-    const int64_t few = 2 * (int64_t)shapes[device->kernels].rows;
-    return n->H / n->G * n->L <= few && !wants_sides(a);
-}
-
 /* Rows that a work-item does not have cost as much as those it has. */
 static int rows_that_fit(const attend_device *device, const ocl_attention_sizes *n) {
     const int most = shapes[device->kernels].rows;
-    if (device->kernels == OCL_CLASS_TILE) return most;
     int rows = 1;
     while (rows < most && rows < n->H / n->G * n->L)
         rows *= 2;
@@ -148,15 +140,17 @@ static void enqueue_fused(ocl_attention_run *r, cl_mem out, int kernel, size_t r
     attend__ocl_memory(&launch, out);
     attend__ocl_memory(&launch, r->lse);
     attend__ocl_memory(&launch, run->scratch);
+    const bool direct = kernel == r->plan->direct;
     if (run->device->kernels == OCL_CLASS_TILE)
-        attend__ocl_local(&launch, LOCAL_FLOATS((size_t)r->plan->EC) * sizeof(float));
+        attend__ocl_local(&launch, direct ? r->plan->direct_bytes : r->plan->fused_bytes);
     if (kernel != r->plan->fused) push_direct(r, &launch);
     const ocl_class class = run->device->kernels;
     const size_t count = (size_t)r->p.R * (size_t)r->p.L;
     const size_t blocks = (count + rows - 1) / rows;
     const size_t planes = (size_t)r->p.B * (size_t)r->p.G * (size_t)(r->plan->EP / r->plan->EC);
+    const size_t items = direct ? DECODE_ITEMS : r->plan->fused_items;
     const size_t locals[OCL_CLASS_COUNT][3] = {[OCL_CLASS_ROWS] = {1, 1, 1},
-                                               [OCL_CLASS_TILE] = {SIDE, SIDE, 1},
+                                               [OCL_CLASS_TILE] = {items, 1, 1},
                                                [OCL_CLASS_PLAIN] = {64, 1, 1}};
     const size_t groups[3] = {class == OCL_CLASS_PLAIN ? (blocks + 63) / 64 : blocks,
                               (size_t)r->p.pieces, planes};
@@ -178,7 +172,7 @@ static void enqueue_merge(ocl_attention_run *r, cl_mem out) {
 }
 
 /* Where samples have lengths of their own, each takes the kernel that it would take alone. */
-static void enqueue_in_place(ocl_attention_run *r, const ocl_attention_sizes *n, cl_mem out) {
+static void enqueue_by_rows(ocl_attention_run *r, const ocl_attention_sizes *n, cl_mem out) {
     const ocl_attention_plan *const plan = r->plan;
     const bool many = are_many(n);
     const bool own = attend__ocl_given(&r->a->query_lengths) || n->packed_queries;
@@ -187,12 +181,15 @@ static void enqueue_in_place(ocl_attention_run *r, const ocl_attention_sizes *n,
         r->p.most = FEW_ROWS;
         enqueue_fused(r, out, plan->direct, (size_t)plan->direct_rows);
     }
-    if (many) {
-        r->p.strips = strips_of(r->run, plan, n);
-        r->p.least = FEW_ROWS + 1;
-        r->p.most = INT32_MAX;
-        enqueue_fused(r, out, plan->lanes, (size_t)plan->lane_rows * (size_t)r->p.strips);
+    if (!many) return;
+    r->p.least = FEW_ROWS + 1;
+    r->p.most = INT32_MAX;
+    if (plan->lanes < 0) {
+        enqueue_fused(r, out, plan->fused, (size_t)plan->fused_rows);
+        return;
     }
+    r->p.strips = strips_of(r->run, plan, n);
+    enqueue_fused(r, out, plan->lanes, (size_t)plan->lane_rows * (size_t)r->p.strips);
 }
 
 static void record(ocl_run *run, const void *description) {
@@ -201,14 +198,12 @@ static void record(ocl_run *run, const void *description) {
     ocl_attention_run r;
     attend__ocl_attention_start(&r, run, a);
     const ocl_attention_plan *const plan = r.plan;
-    const bool near = in_place(run->device, plan->DP);
-    const bool direct =
-        near || (plan->direct >= 0 && (plan->fused < 0 || is_direct(run->device, &n, a)));
-    const bool lanes = near && are_many(&n);
-    const int rows = lanes ? plan->lane_rows : direct ? plan->direct_rows : plan->fused_rows;
+    const bool many = plan->direct < 0 || are_many(&n);
+    const bool packs = many && plan->lanes < 0; /* keys and values, for `fused` */
+    const int rows = !many ? plan->direct_rows : packs ? plan->fused_rows : plan->lane_rows;
     attend__ocl_pack_queries(&r);
-    if (!direct || wants_sides(a)) attend__ocl_pack_keys(&r);
-    if (!direct) attend__ocl_pack_values(&r);
+    if (packs || wants_sides(a)) attend__ocl_pack_keys(&r);
+    if (packs) attend__ocl_pack_values(&r);
     const cl_mem out = attend__ocl_attention_out(run, &a->out, &r.p);
     if (attend__ocl_given(&a->weights) || attend__ocl_given(&a->weights_mean))
         r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
@@ -218,10 +213,11 @@ static void record(ocl_run *run, const void *description) {
         r.p.partial_at = attend__ocl_scratch(run, partial_bytes(run->device, &n, plan->EP)) / 4;
     else if (run->device->kernels == OCL_CLASS_TILE && chunks_of(run->device, n.S) > 1)
         r.p.totals_at = attend__ocl_scratch(run, attend__ocl_queries_bytes(&n, plan->EP)) / 4;
-    if (near)
-        enqueue_in_place(&r, &n, out);
+    if (packs) attend__ocl_tile_classes(&r, &n);
+    if (plan->direct >= 0)
+        enqueue_by_rows(&r, &n, out);
     else
-        enqueue_fused(&r, out, direct ? plan->direct : plan->fused, (size_t)rows);
+        enqueue_fused(&r, out, plan->fused, (size_t)rows);
     if (r.p.pieces > 1) enqueue_merge(&r, out);
     if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
     if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
@@ -239,8 +235,8 @@ static const char *mask_text(const attend_attention *a) {
 }
 
 /* Values of a kernel's parameters for the plan; attention_few is for few rows in any plan. */
-static void tuned(const attend_device *device, const ocl_source *source,
-                  const attend_attention *largest, int values[OCL_TUNED_COUNT]) {
+void attend__ocl_attention_tuned(const attend_device *device, const ocl_source *source,
+                                 const attend_attention *largest, int *values) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
     const bool many = are_many(&n), aside = many && source == &attend__ocl_source_attention_few;
     const ocl_tuned_shape shape = {
@@ -257,35 +253,12 @@ static void tuned(const attend_device *device, const ocl_source *source,
 static void choose_padding(const attend_device *device, const attend_attention *largest,
                            const ocl_attention_sizes *n, ocl_attention_plan *p) {
     const int step = shapes[device->kernels].column_step;
-    int most = shapes[device->kernels].columns, values[OCL_TUNED_COUNT];
-    if (device->kernels == OCL_CLASS_TILE) {
-        tuned(device, &attend__ocl_source_attention_tile, largest, values);
-        most = values[OCL_TUNED(attention_tile, columns)];
-    }
+    int most = shapes[device->kernels].columns;
+    if (device->kernels == OCL_CLASS_TILE) most = attend__ocl_tile_choose(device, largest, p);
     p->DP = n->D > 0 ? padded(n->D, 16) : 16;
-    p->EC = n->E < most ? padded(n->E > 0 ? n->E : 1, step) : most;
-    p->EP = padded(n->E > 0 ? n->E : 1, p->EC);
-}
-
-/* FAST lets the weights be rounded to the type of the values: worth it where half is a type of the
- * device. */
-static bool narrow(const attend_device *device, const attend_attention *largest) {
-    return device->kernels == OCL_CLASS_TILE && device->shared->facts.half &&
-           largest->precision == ATTEND_PRECISION_FAST && largest->v.type == ATTEND_F16;
-}
-
-/* `direct`: reads keys and values where they lie. */
-static int make_tile(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
-                     bool direct, attend_status *status) {
-    char options[80];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DCHUNK=%d%s%s", p->DP, p->EC,
-                   shapes[device->kernels].chunk, narrow(device, largest) ? " -DUSE_HALF" : "",
-                   direct ? " -DDIRECT" : "");
-    const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
-                                               options, "attention_tile", status);
-    attend__ocl_kernel_fits(device, &p->plan, kernel, SIDE * SIDE,
-                            LOCAL_FLOATS((size_t)p->EC) * sizeof(float), status);
-    return kernel;
+    const int64_t columns = n->E > 0 ? n->E : 1, groups = (columns + most - 1) / most;
+    p->EC = padded((columns + groups - 1) / groups, step);
+    p->EP = padded(columns, p->EC);
 }
 
 /* attention_rows, or attention_few, which reads keys and values where they lie. */
@@ -313,7 +286,7 @@ static int make_lanes(attend_device *device, const attend_attention *largest,
                       const ocl_attention_sizes *n, ocl_attention_plan *p, attend_status *status) {
     int values[OCL_TUNED_COUNT];
     if (!are_many(n)) return -1;
-    tuned(device, &attend__ocl_source_attention_lanes, largest, values);
+    attend__ocl_attention_tuned(device, &attend__ocl_source_attention_lanes, largest, values);
     p->most_strips = values[OCL_TUNED(attention_lanes, strips)];
     p->lane_rows = 16 * values[OCL_TUNED(attention_lanes, vectors)];
     if (p->lane_rows == 0) p->lane_rows = strip_rows(n->H / n->G * n->L, p->DP);
@@ -328,28 +301,26 @@ static int make_lanes(attend_device *device, const attend_attention *largest,
 static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_status *status) {
-    const bool near = in_place(device, p->DP), tile = device->kernels == OCL_CLASS_TILE;
-    const bool pages = tile && attend__ocl_given(&largest->page_table);
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
     int values[OCL_TUNED_COUNT];
-    p->direct = p->lanes = p->fused = -1;
+    p->direct = p->lanes = p->fused = p->classes = -1;
     p->direct_rows = rows_that_fit(device, n);
     p->fused_rows = shapes[device->kernels].rows;
-    if (near) {
-        tuned(device, &attend__ocl_source_attention_few, largest, values);
+    if (device->kernels == OCL_CLASS_TILE) {
+        attend__ocl_decode_make(device, largest, p, status);
+        if (are_many(n)) attend__ocl_tile_make(device, largest, p, status);
+    } else if (in_place(device, p->DP)) {
+        attend__ocl_attention_tuned(device, &attend__ocl_source_attention_few, largest, values);
         const int rows = values[OCL_TUNED(attention_few, rows)];
         if (rows > 0) p->direct_rows = rows;
         p->direct = make_rows(device, p, true, p->direct_rows, status);
         p->lanes = make_lanes(device, largest, n, p, status);
-    } else if (!tile) {
-        tuned(device, &attend__ocl_source_attention_rows, largest, values);
+    } else {
+        attend__ocl_attention_tuned(device, &attend__ocl_source_attention_rows, largest, values);
         p->fused_rows = values[OCL_TUNED(attention_rows, rows)];
+        p->fused = make_rows(device, p, false, p->fused_rows, status);
     }
-    if (pages) p->direct = make_tile(device, largest, p, true, status);
-    if (!near && !(pages && is_direct(device, n, largest)))
-        p->fused = tile ? make_tile(device, largest, p, false, status)
-                        : make_rows(device, p, false, p->fused_rows, status);
     p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
                                        "attention_merge", status);
 }
@@ -360,6 +331,7 @@ static size_t scratch_bytes(const attend_device *device, const ocl_attention_pla
                    attend__ocl_sums_bytes(n);
     if (p->fused >= 0 || wants_sides(largest)) bytes += attend__ocl_keys_bytes(n, p->DP);
     if (p->fused >= 0) bytes += attend__ocl_values_bytes(n, p->EP);
+    bytes += attend__ocl_classes_bytes(p, n);
     const bool runs_on = device->kernels == OCL_CLASS_TILE && chunks_of(device, n->S) > 1;
     const size_t totals = runs_on ? attend__ocl_queries_bytes(n, p->EP) : 0;
     return bytes + (totals > p->partial_bytes ? totals : p->partial_bytes);
@@ -384,7 +356,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     }
     info->workspace_bytes = p->plan.scratch_bytes;
     (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
-                   narrow(device, largest) ? "f16" : "f32",
+                   attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
                    p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
                    p->lanes >= 0 ? "lanes" : attend__ocl_class_text(device->kernels));
     *plan = &p->plan;

@@ -15,6 +15,13 @@ typedef struct ocl_attention_sizes {
     bool packed_queries, packed_keys;
 } ocl_attention_sizes;
 
+/* A tile of attention_tile: query rows and keys of a work-group, rows of a work-item, whether the
+ * queries stay in local memory. */
+typedef struct ocl_tile {
+    int rows, keys, own;
+    bool staged;
+} ocl_tile;
+
 /* Kernels of a plan by their number, -1 = not used. DP, EC, EP: see attention_params.h. */
 typedef struct ocl_attention_plan {
     attend_device_plan plan;
@@ -25,6 +32,9 @@ typedef struct ocl_attention_plan {
     int lane_rows;   /* of a strip */
     int most_strips; /* of a work-item */
     int fused_rows;  /* of a work-item of `fused`, or of its group */
+    int classes;     /* of blocks under masks */
+    ocl_tile tile;
+    size_t fused_items, fused_bytes, direct_bytes; /* of a work-group; bytes of local memory */
     int DP, EC, EP;
     int64_t query_rows,
         key_rows;         /* of a head, that scratch memory is for; 0: any that are planned */

@@ -77,7 +77,7 @@ static void fill_sizes(ocl_attention_run *r) {
     p->scale = (f32)between(a->scale, -(double)FLT_MAX, (double)FLT_MAX);
     /* 0 is "off"; a cap below 1e-37 moves scores by less than the bound's smallest term. */
     p->softcap = a->softcap > 0.0 ? (f32)between(a->softcap, 1e-37, (double)FLT_MAX) : 0.0f;
-    p->table_at = p->row_sums_at = -1;
+    p->table_at = p->row_sums_at = p->classes_at = -1;
 }
 
 /* ---- the table of samples -------------------------------------------------------------------- */

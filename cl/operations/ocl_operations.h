@@ -47,6 +47,8 @@ void attend__ocl_weights_release(attend_device *device, attend_device_weights *w
 
 /* Kernel files, embedded by cl/CMakeLists.txt. */
 extern const ocl_source attend__ocl_source_attention_pack;
+extern const ocl_source attend__ocl_source_attention_classes;
+extern const ocl_source attend__ocl_source_attention_decode;
 extern const ocl_source attend__ocl_source_attention_few;
 extern const ocl_source attend__ocl_source_attention_lanes;
 extern const ocl_source attend__ocl_source_attention_rows;

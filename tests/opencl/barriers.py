@@ -3,7 +3,9 @@
 """barriers.py FOLDER: what a reader of cl/kernels can check about barriers, since a work-group of which some items miss
 one hangs or computes garbage, on some drivers alone: no return before one, none under an if or a loop that asks for a
 work-item's own number, none in a function that is called so. Conditions without such a name are taken to be the same for
-the whole group, as they are written to be. Exits 1 if there was a fault; --self-test shows that it finds them."""
+the whole group, as they are written to be. Nor may a loop in a function with barriers have two ends: PoCL 3.1 took
+`r < 8 && first + r < count` to be the same for all work-items and let those without rows write over others'. Exits 1
+if there was a fault; --self-test shows that it finds them."""
 import glob
 import re
 import sys
@@ -47,6 +49,8 @@ def check(name, body, waiting, fault):
             for condition in conditions:
                 if OWN.search(condition):
                     fault(line, f"{name}: a barrier under: {condition}")
+        if re.match(r"for \(\w+ (\w+) =[^;]*;[^;]*\b\1\b[^;]*&&[^;]*\b\1\b", text):
+            fault(line, f"{name}: has barriers, and a loop with two ends: {text}")
         if re.search(r"\breturn\b", text):
             seen_return = line
         if re.match(r"(\} )?(else )?(if|for|while)\b", text):
@@ -76,6 +80,7 @@ BAD = [
     "static void f(int n) {\n    if (n == 0) return;\n    barrier(1);\n}\n",
     "static void f(int item) {\n    if (item == 0) barrier(1);\n}\n",
     "static void f(int item) {\n    for (int n = item; n < 4; n++) {\n        barrier(1);\n    }\n}\n",
+    "static void f(int n) {\n    barrier(1);\n    for (int k = 0; k < 8 && k < n; k++)\n        g(k);\n}\n",
     GOOD + "__kernel void g(int n) {\n    if (get_local_id(0) == 0)\n        f(n);\n}\n",
 ]
 

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fused attention for GPUs where query rows are few, which reading keys and values bounds: a
+ * work-group of 64 takes RQ rows of one key/value head, all heads of a group where they fit, and
+ * reads each key and value once for all, where the caller has it. 8 work-items share a key, then
+ * each has 4 columns of every n-th value. What they sum is added in a fixed order.
+ *
+ * Chunks of 256 keys are summed on their own and joined in the order of the keys, so that rows have
+ * the same bits with and without split keys, and whatever RQ is. Excluded keys weigh -0, and are
+ * left out where a sum over values is not finite.
+ *
+ *   RQ  DP   local bytes   registers, estimated
+ *   8   128  21952         70: sums 32
+ *   4   256  13024         50: sums 16 */
+#ifndef DP
+#define DP 64 /* head size, padded */
+#endif
+#ifndef EC
+#define EC 64 /* columns of values that a work-group sums, at most 256 */
+#endif
+#ifndef RQ
+#define RQ 4 /* query rows of a work-group */
+#endif
+#define DIRECT
+#define BQ RQ
+#include "attention_decode.h"
+#include "attention_finish.h"
+#include "operand.h"
+#include "tile_rows.h"
+
+#define CHUNK DECODE_CHUNK
+#define ITEMS DECODE_ITEMS
+#define LANES_OF_KEY 8
+#define KEYS 32 /* at once: 4 of a work-item */
+#define SHARES 16
+#define QUADS (EC / 4)
+#define BANDS (ITEMS / QUADS) /* of keys, one after the other: BANDS apart */
+
+/* Local memory, in floats. */
+#define QUERIES(work) (work)
+#define WEIGHTS(work) ((work) + RQ * DP)
+#define SUMS(work) (WEIGHTS(work) + RQ * CHUNK)
+#define SHARES_OF(work) (SUMS(work) + RQ * DECODE_SUMS)
+#define LINES(work) ((__local row_line *)(SHARES_OF(work) + RQ * 2 * SHARES))
+
+/* The rows of a group and the operands of their head. */
+typedef struct few {
+    operand_source k, v;
+    operand_memory k_memory, v_memory;
+    operand_head head;
+    int z, first, count; /* plane, first row, rows in all */
+    int column, item;
+    int from, until; /* keys that any of the rows may see */
+    i64 key_mask_at;
+} few;
+
+/* 4 neighbours of a row, 0 beyond its end. */
+static float4 quad_at(const operand_source *x, const operand_memory *m, const operand_row *row,
+                      int from) {
+    if (x->strides[3] != 1 || from + 4 > x->size) {
+        float4 v = (float4)(0.0f);
+        if (from < x->size) v.x = operand_element(x, m, row, from);
+        if (from + 1 < x->size) v.y = operand_element(x, m, row, from + 1);
+        if (from + 2 < x->size) v.z = operand_element(x, m, row, from + 2);
+        if (from + 3 < x->size) v.w = operand_element(x, m, row, from + 3);
+        return v;
+    }
+    const i64 at = row->at + from;
+    if (x->type == TYPE_F32) return vload4(0, (__global const float *)m->rows + at);
+    if (x->type == TYPE_F16) return vload_half4(0, (__global const half *)m->rows + at);
+    if (x->type == TYPE_BF16)
+        return as_float4(convert_uint4(vload4(0, (__global const ushort *)m->rows + at)) << 16);
+    return convert_float4(vload4(0, (__global const char *)m->rows + at)) * row->scale;
+}
+
+/* ---- one chunk ------------------------------------------------------------------------------- */
+
+/* A work-item's share of the products of all rows with 4 keys from j on, KEYS / 4 apart. Neighbours
+ * share a key, or where elements of keys are neighbours each has its own. */
+static void share_products(const few *t, __local float *work, int j) {
+    const int together = keys_lie_together(&t->k), across = KEYS / 4;
+    const int key = together ? t->item % across : t->item / LANES_OF_KEY;
+    const int lane = together ? t->item / across : t->item % LANES_OF_KEY;
+    for (int n = key; n < KEYS; n += across) {
+        float sum[RQ];
+        for (int r = 0; r < RQ; r++)
+            sum[r] = 0.0f;
+        if (j + n >= t->from && j + n < t->until) {
+            const operand_row row = operand_find(&t->k, &t->k_memory, &t->head, j + n);
+            for (int d = 4 * lane; d < DP; d += 4 * LANES_OF_KEY) {
+                const float4 x = quad_at(&t->k, &t->k_memory, &row, d);
+#pragma unroll
+                for (int r = 0; r < RQ; r++) {
+                    const float4 q = *(__local const float4 *)(QUERIES(work) + r * DP + d);
+                    sum[r] = FMA(q.w, x.w, FMA(q.z, x.z, FMA(q.y, x.y, FMA(q.x, x.x, sum[r]))));
+                }
+            }
+        }
+        for (int r = 0; r < RQ; r++)
+            SUMS(work)[(r * LANES_OF_KEY + lane) * KEYS + n] = sum[r];
+    }
+}
+
+/* Masked scores of the chunk at key j0, [RQ][CHUNK]. */
+static void scores(const inputs *in, const few *t, __local float *work, int j0) {
+    for (int k = 0; k < CHUNK; k += KEYS) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        share_products(t, work, j0 + k);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int n = t->item; n < RQ * KEYS; n += ITEMS) {
+            const int r = n / KEYS, key = n % KEYS, j = j0 + k + key;
+            const row_info row = row_of(LINES(work) + r, t->key_mask_at);
+            float s = 0.0f;
+            for (int lane = 0; lane < LANES_OF_KEY; lane++)
+                s += SUMS(work)[(r * LANES_OF_KEY + lane) * KEYS + key];
+            WEIGHTS(work)[r * CHUNK + k + key] =
+                allowed_key(in, &row, j) ? advance_key(in, &row, j, s, STAGE_RAW, STAGE_MASKED)
+                                         : -INFINITY;
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
+
+/* Scores become weights; maxima and sums of the rows, by 16 shares of each: share i has the keys i,
+ * i + 16, .. */
+static void weigh(const few *t, __local float *work, mass m[RQ]) {
+    __local float *const maxima = SHARES_OF(work), *const sums = maxima + RQ * SHARES;
+    for (int n = t->item; n < RQ * SHARES; n += ITEMS) {
+        __local const float *const s = WEIGHTS(work) + n / SHARES * CHUNK + n % SHARES;
+        float top = -INFINITY;
+        for (int k = 0; k < CHUNK; k += SHARES)
+            top = fmax(top, s[k]);
+        maxima[n] = top;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int r = 0; r < RQ; r++) {
+        m[r].maximum = maxima[r * SHARES];
+        for (int n = 1; n < SHARES; n++)
+            m[r].maximum = fmax(m[r].maximum, maxima[r * SHARES + n]);
+    }
+    for (int n = t->item; n < RQ * SHARES; n += ITEMS) {
+        __local float *const s = WEIGHTS(work) + n / SHARES * CHUNK + n % SHARES;
+        float top = maxima[n / SHARES * SHARES], sum = 0.0f;
+        for (int i = 1; i < SHARES; i++)
+            top = fmax(top, maxima[n / SHARES * SHARES + i]);
+        const float base = anchor(top);
+        for (int k = 0; k < CHUNK; k += SHARES) {
+            s[k] = s[k] == -INFINITY ? -0.0f : exponential(s[k] - base);
+            sum += s[k];
+        }
+        sums[n] = sum;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int r = 0; r < RQ; r++) {
+        m[r].sum = 0.0f;
+        for (int n = 0; n < SHARES; n++)
+            m[r].sum += sums[r * SHARES + n];
+    }
+}
+
+static float4 value_at(const few *t, int j, int column) {
+    const operand_row row = operand_find(&t->v, &t->v_memory, &t->head, j);
+    return quad_at(&t->v, &t->v_memory, &row, t->column + column);
+}
+
+/* Weights times values of every BANDS-th key, 4 columns of all rows; then those of the bands lie in
+ * local memory, [RQ][BANDS][EC]. */
+static void share_values(const few *t, __local float *work, int j0) {
+    const int quad = t->item % QUADS, band = t->item / QUADS;
+    const int first = max(t->from - j0, 0), end = min(t->until - j0, CHUNK);
+    float4 a[RQ];
+    if (band >= BANDS) return;
+    for (int r = 0; r < RQ; r++)
+        a[r] = (float4)(0.0f);
+    for (int k = band; k < end; k += BANDS) {
+        if (k < first) continue;
+        const float4 v = value_at(t, j0 + k, 4 * quad);
+#pragma unroll
+        for (int r = 0; r < RQ; r++)
+            a[r] = FMA((float4)(WEIGHTS(work)[r * CHUNK + k]), v, a[r]);
+    }
+    for (int r = 0; r < RQ; r++) {
+        if (!all(isfinite(a[r]))) {
+            a[r] = (float4)(0.0f);
+            for (int k = band; k < end; k += BANDS) {
+                const float w = WEIGHTS(work)[r * CHUNK + k];
+                if (k >= first && as_uint(w) != EXCLUDED)
+                    a[r] = FMA((float4)(w), value_at(t, j0 + k, 4 * quad), a[r]);
+            }
+        }
+        vstore4(a[r], (r * BANDS + band) * QUADS + quad, SUMS(work));
+    }
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Elements n of [RQ][QUADS] of what the bands summed. */
+static float4 sum_of_bands(__local float *work, int n) {
+    float4 sum = (float4)(0.0f);
+    for (int band = 0; band < BANDS; band++)
+        sum += vload4((n / QUADS * BANDS + band) * QUADS + n % QUADS, SUMS(work));
+    return sum;
+}
+
+/* Joins this chunk to the totals of earlier ones in memory; the work-item that does it for an
+ * element does it for all chunks. */
+static void join(const inputs *in, const few *t, __local float *work, __global float *totals,
+                 const mass *m, const mass *added, int alone) {
+    for (int n = t->item; n < RQ * QUADS; n += ITEMS) {
+        const int r = n / QUADS;
+        if (t->first + r >= t->count) continue;
+        __global float *const to =
+            totals + LINES(work)[r].number * in->p->EP + t->column + n % QUADS * 4;
+        const float base = anchor(fmax(m[r].maximum, added[r].maximum));
+        const float old = exponential(m[r].maximum - base),
+                    new = exponential(added[r].maximum - base);
+        const float4 sum = sum_of_bands(work, n);
+        vstore4(alone ? sum : FMA(vload4(0, to), (float4)(old), sum * new), 0, to);
+    }
+}
+
+static mass join_mass(mass m, mass added) {
+    const float top = fmax(m.maximum, added.maximum), base = anchor(top);
+    const float old = exponential(m.maximum - base), new = exponential(added.maximum - base);
+    return (mass){top, FMA(m.sum, old, added.sum * new)};
+}
+
+/* 4 columns of row r: to its piece, or to the caller. */
+static void finish(const inputs *in, const few *t, const results *to, int r, int quad, mass m,
+                   float4 sum) {
+    const attention_params *const p = in->p;
+    const row_info row = row_at(in, t->z, t->first + r);
+    const int column = t->column + 4 * quad, piece = get_group_id(1);
+    if (p->pieces > 1) {
+        if (column == 0) {
+            piece_head(p, to->scratch, row.number, piece)[0] = m.maximum;
+            piece_head(p, to->scratch, row.number, piece)[1] = m.sum;
+        }
+        vstore4(sum, 0, piece_values(p, to->scratch, row.number, piece) + column);
+        return;
+    }
+    const float share = close_row(p, &row, to, column == 0, m);
+    const i64 at = out_of(p, &row) + column * p->out_strides[3], step = p->out_strides[3];
+    if (column < p->E) store_element(to->out, at, p->out_type, sum.x * share);
+    if (column + 1 < p->E) store_element(to->out, at + step, p->out_type, sum.y * share);
+    if (column + 2 < p->E) store_element(to->out, at + 2 * step, p->out_type, sum.z * share);
+    if (column + 3 < p->E) store_element(to->out, at + 3 * step, p->out_type, sum.w * share);
+}
+
+/* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns), in groups
+ * of 64 x 1 x 1 */
+__kernel void attention_decode(const attention_params p, __global const uchar *mask,
+                               __global const uchar *bias, __global const uchar *key_mask,
+                               __global const float *slopes, __global const float *queries,
+                               __global const float *values, __global const float *sinks,
+                               __global uchar *out, __global float *lse, __global float *scratch,
+                               __local float4 *local_memory DIRECT_ARGUMENTS) {
+    const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
+    const results to = {sinks, out, lse, scratch};
+    const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;
+    const int piece = get_group_id(1);
+    __local float *const work = (__local float *)local_memory;
+    few t = {.k = d.k, .v = d.v, .z = z, .item = get_local_id(0)};
+    t.k_memory = (operand_memory){k, k_scales, pages};
+    t.v_memory = (operand_memory){v, v_scales, pages};
+    t.head = (operand_head){sample_of(&in, b), b, z % p.G};
+    t.column = (int)get_global_id(2) % chunks * EC;
+    t.first = RQ * (int)get_group_id(0);
+    t.count = is_mine(&in, b) ? p.R * rows_of(&in, b) : 0;
+    t.key_mask_at = p.key_mask_at + b * p.key_mask_strides[0];
+    lines_make(&in, z, t.first, t.item, ITEMS, LINES(work));
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const key_range range = range_of(LINES(work));
+    t.from = range.from;
+    t.until = t.count > 0 ? range.until : 0;
+    for (int n = t.item; n < RQ * DP; n += ITEMS)
+        if (t.until > 0) QUERIES(work)[n] = queries[LINES(work)[n / DP].query_at + n % DP];
+    mass m[RQ], one[RQ];
+    for (int r = 0; r < RQ; r++)
+        m[r] = one[r] = (mass){-INFINITY, 0.0f};
+    const int start = t.from / CHUNK * CHUNK;
+    int found = 0;
+    for (int j0 = start; j0 < t.until; j0 += CHUNK) {
+        if (p.pieces > 1 && j0 / CHUNK != piece) continue;
+        scores(&in, &t, work, j0);
+        weigh(&t, work, one);
+        share_values(&t, work, j0);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const int alone = p.pieces > 1 || j0 == start;
+        if (p.pieces == 1 && t.until > start + CHUNK)
+            join(&in, &t, work, scratch + p.totals_at, m, one, alone);
+        for (int r = 0; r < RQ; r++)
+            m[r] = alone ? one[r] : join_mass(m[r], one[r]);
+        found = 1;
+    }
+    const int in_memory = p.pieces == 1 && t.until > start + CHUNK;
+    for (int n = t.item; n < RQ * QUADS; n += ITEMS) {
+        const int r = n / QUADS;
+        if (t.first + r >= t.count) continue;
+        float4 sum = found ? sum_of_bands(work, n) : (float4)(0.0f);
+        if (in_memory)
+            sum = vload4(n % QUADS,
+                         scratch + p.totals_at + LINES(work)[r].number * p.EP + t.column);
+        finish(&in, &t, &to, r, n % QUADS, m[r], sum);
+    }
+}
