@@ -103,7 +103,7 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
     p->fused = build(device, largest, p, status);
     if (*status != ATTEND_OK && items_of(&p->tile) > items_of(&last)) {
         if (p->fused >= 0) attend__ocl_plan_drop(device, &p->plan);
-        device->host->log(device->host->self, ATTEND_LOG_INFO, "kernels",
+        device->host->log(device->host->self, ATTEND_LOG_INFO, "build",
                           "opencl: a tile that the driver does not run; one of fewer work-items");
         p->tile = last;
         *status = ATTEND_OK;

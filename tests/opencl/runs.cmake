@@ -95,6 +95,10 @@ if(TARGET example-opencl-sharing)
   opencl_run(example-opencl-sharing pocl "" opencl $<TARGET_FILE:example-opencl-sharing>)
 endif()
 
+# Tiles of devices that have groups of 64 work-items at most.
+opencl_run(gate-tile-small pocl "ATTEND_KERNELS=tile;POCL_MAX_WORK_GROUP_SIZE=64" opencl $<TARGET_FILE:attend-gate>
+           --backend opencl --cases 30 --seed 14 --plans 4 --length 400 --head-size 80)
+
 # ---- other drivers -----------------------------------------------------------------------------------
 foreach(kernels rows tile)
   set(environment "ATTEND_KERNELS=${kernels};ATTEND_CACHE=off")

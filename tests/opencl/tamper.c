@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An OpenCL layer (OPENCL_LAYERS of the loader, CL/cl_layer.h) that makes candidates of the tuner
- * bad: each variable names a part of the options that a program is built with.
+ * An OpenCL layer (OPENCL_LAYERS of the loader, CL/cl_layer.h) that makes kernels worse than they
+ * are. Candidates of the tuner, each variable names a part of the options that a program is built
+ * with:
  *     ATTEND_TEST_WRONG   its kernel named ATTEND_TEST_KERNEL runs in one work-group only: most of
  *                         the result is missing, and nothing is faster
  *     ATTEND_TEST_CRASH   building it aborts (drivers catch segmentation faults)
  *     ATTEND_TEST_STUCK   building it does not return
- *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while */
+ *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
+ * And any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most,
+ * as where a driver's compiler needs many registers. */
 #include "layer_info.h"
 #include "opencl_calls.h"
 
@@ -17,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GOOD_CALLS = 10 };
+enum { GOOD_CALLS = 10, NARROW_ITEMS = 64 };
 
 static const cl_icd_dispatch *target;
 static cl_icd_dispatch mine;
@@ -58,9 +61,21 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
                                           local, n, waits, event);
 }
 
+static cl_int CL_API_CALL group_info(cl_kernel k, cl_device_id d, cl_kernel_work_group_info what,
+                                     size_t bytes, void *value, size_t *needed) {
+    char name[64] = "";
+    const char *const narrow = getenv("ATTEND_TEST_NARROW");
+    (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
+    const cl_int error = target->clGetKernelWorkGroupInfo(k, d, what, bytes, value, needed);
+    if (error == CL_SUCCESS && value && what == CL_KERNEL_WORK_GROUP_SIZE && narrow &&
+        !strcmp(name, narrow))
+        *(size_t *)value = NARROW_ITEMS;
+    return error;
+}
+
 CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t bytes, void *value,
                                                size_t *needed) {
-    static const char name[] = "candidates of the tuner that fail";
+    static const char name[] = "kernels that fail";
     return layer_info(name, sizeof name, what, bytes, value, needed);
 }
 
@@ -71,6 +86,7 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     mine = *target;
     mine.clBuildProgram = build;
     mine.clEnqueueNDRangeKernel = enqueue;
+    mine.clGetKernelWorkGroupInfo = group_info;
     *table = &mine;
     *mine_count = (cl_uint)(sizeof mine / sizeof(void *));
     return CL_SUCCESS;
