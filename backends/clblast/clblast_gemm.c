@@ -31,25 +31,30 @@ static bool all_fit(const clblast_product *p) {
            fits(&p->b, p->transposed ? p->n : p->k, p->transposed ? p->k : p->n, count);
 }
 
+/* Rows of ours are columns of CLBlast's kernels: asked for c^T = b^T a^T in column-major order, it
+ * transposes at most a and b, and writes c where it belongs. In row-major order it would transpose
+ * c, too, by way of a copy. */
+static CLBlastTranspose of_b(const clblast_product *p) {
+    return p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo;
+}
+
 static CLBlastStatusCode one(cl_command_queue queue, const clblast_product *p, size_t i,
                              cl_event *event) {
     return CLBlastSgemm(
-        CLBlastLayoutRowMajor, CLBlastTransposeNo,
-        p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
-        (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset + i * (size_t)p->a.stride,
-        (size_t)p->a.pitch, p->b.memory, (size_t)p->b.offset + i * (size_t)p->b.stride,
-        (size_t)p->b.pitch, p->add ? 1.0f : 0.0f, p->c.memory,
+        CLBlastLayoutColMajor, of_b(p), CLBlastTransposeNo, (size_t)p->n, (size_t)p->m,
+        (size_t)p->k, 1.0f, p->b.memory, (size_t)p->b.offset + i * (size_t)p->b.stride,
+        (size_t)p->b.pitch, p->a.memory, (size_t)p->a.offset + i * (size_t)p->a.stride,
+        (size_t)p->a.pitch, p->add ? 1.0f : 0.0f, p->c.memory,
         (size_t)p->c.offset + i * (size_t)p->c.stride, (size_t)p->c.pitch, &queue, event);
 }
 
 static CLBlastStatusCode several(cl_command_queue queue, const clblast_product *p,
                                  cl_event *event) {
     return CLBlastSgemmStridedBatched(
-        CLBlastLayoutRowMajor, CLBlastTransposeNo,
-        p->transposed ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)p->m, (size_t)p->n,
-        (size_t)p->k, 1.0f, p->a.memory, (size_t)p->a.offset, (size_t)p->a.pitch,
-        (size_t)p->a.stride, p->b.memory, (size_t)p->b.offset, (size_t)p->b.pitch,
-        (size_t)p->b.stride, p->add ? 1.0f : 0.0f, p->c.memory, (size_t)p->c.offset,
+        CLBlastLayoutColMajor, of_b(p), CLBlastTransposeNo, (size_t)p->n, (size_t)p->m,
+        (size_t)p->k, 1.0f, p->b.memory, (size_t)p->b.offset, (size_t)p->b.pitch,
+        (size_t)p->b.stride, p->a.memory, (size_t)p->a.offset, (size_t)p->a.pitch,
+        (size_t)p->a.stride, p->add ? 1.0f : 0.0f, p->c.memory, (size_t)p->c.offset,
         (size_t)p->c.pitch, (size_t)p->c.stride, (size_t)p->count, &queue, event);
 }
 

@@ -35,16 +35,37 @@ enum { MOST_DEVICES = 32, MEASURED_WIDTH = 16 };
     X(STRN, 0)                                                                                     \
     X(VWM, 16)                                                                                     \
     X(VWN, 1)
+#define TURN_LIST(X)                                                                               \
+    X(PADTRA_PAD, 0)                                                                               \
+    X(PADTRA_TILE, 1)                                                                              \
+    X(PADTRA_WPT, 8)
 #define ROUTINE_LIST(X) X(XGEMM_MIN_INDIRECT_SIZE, 1)
+
+/* A kernel of CLBlast's database, with its parameters. */
+typedef struct kernel_parameters {
+    const char *kernel;
+    size_t count;
+    const char **names;
+    const size_t *values;
+} kernel_parameters;
 
 #define ATTEND_X(name, value) #name,
 static const char *gemm_names[] = {GEMM_LIST(ATTEND_X)};
+static const char *turn_names[] = {TURN_LIST(ATTEND_X)};
 static const char *routine_names[] = {ROUTINE_LIST(ATTEND_X)};
 #undef ATTEND_X
 #define ATTEND_X(name, value) value,
 static const size_t gemm_values[] = {GEMM_LIST(ATTEND_X)};
+static const size_t turn_values[] = {TURN_LIST(ATTEND_X)};
 static const size_t routine_values[] = {ROUTINE_LIST(ATTEND_X)};
 #undef ATTEND_X
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+static const kernel_parameters pocl[] = {
+    {"Xgemm", COUNT(gemm_values), gemm_names, gemm_values},
+    {"Padtranspose", COUNT(turn_values), turn_names, turn_values},
+    {"GemmRoutine", COUNT(routine_values), routine_names, routine_values},
+};
 
 static bool measured(const attend_device *device) {
     const ocl_facts *const facts = &device->shared->facts;
@@ -67,13 +88,11 @@ static bool first_time(cl_device_id id) {
 }
 
 static int override(cl_device_id id) {
-    const int code = CLBlastOverrideParameters(id, "Xgemm", CLBlastPrecisionSingle,
-                                               sizeof gemm_values / sizeof *gemm_values, gemm_names,
-                                               gemm_values);
-    if (code != CLBlastSuccess) return code;
-    return CLBlastOverrideParameters(id, "GemmRoutine", CLBlastPrecisionSingle,
-                                     sizeof routine_values / sizeof *routine_values, routine_names,
-                                     routine_values);
+    int code = CLBlastSuccess;
+    for (size_t i = 0; i < COUNT(pocl) && code == CLBlastSuccess; i++)
+        code = CLBlastOverrideParameters(id, pocl[i].kernel, CLBlastPrecisionSingle, pocl[i].count,
+                                         pocl[i].names, pocl[i].values);
+    return code;
 }
 
 attend_status attend__clblast_tune(attend_device *device) {
