@@ -43,6 +43,24 @@ typedef enum ocl_class {
         OCL_CLASS_COUNT
 } ocl_class;
 
+/* Units that multiply matrices (ocl_matrix.h). Name; as texts have it; what cl/kernels/matrix.h
+ * wants; work-items of a sub-group; rows and columns of a product; words that its emulation
+ * exchanges for each work-item. */
+#define OCL_MATRIX_LIST(X)                                                                         \
+    X(NVIDIA, "nvidia", "-DMATRIX_NVIDIA", 32, 16, 8, 6)                                           \
+    X(INTEL16, "intel16", "-DMATRIX_INTEL=16", 16, 8, 16, 16)                                      \
+    X(INTEL8, "intel8", "-DMATRIX_INTEL=8", 8, 8, 8, 16)
+typedef enum ocl_matrix_unit {
+#define ATTEND_X(name, ...) OCL_MATRIX_##name,
+    OCL_MATRIX_LIST(ATTEND_X)
+#undef ATTEND_X
+        OCL_MATRIX_COUNT, /* stands for none, too */
+} ocl_matrix_unit;
+typedef struct ocl_matrix_verdict {
+    bool known, good;
+    char reason[200]; /* where it is not good */
+} ocl_matrix_verdict;
+
 /* What was asked of a device once. Strings live as long as the process. */
 typedef struct ocl_facts {
     const char *name, *vendor, *version, *driver;     /* of the device */
@@ -53,13 +71,14 @@ typedef struct ocl_facts {
     size_t most_work_items; /* in a work-group */
     uint64_t memory_bytes, largest_buffer_bytes, local_bytes;
     cl_uint base_align_bits;
-    bool unified;         /* shares its memory with the host */
-    bool fast_fma;        /* CL_FP_FMA: fma is an instruction */
-    bool half;            /* cl_khr_fp16 */
-    bool subgroups;       /* cl_khr_subgroups or OpenCL 3's feature */
-    bool keeps_binaries;  /* the driver has a build cache of its own */
-    bool prefetch;        /* its compiler has clang's __builtin_prefetch, and runs it */
-    const char *standard; /* "-cl-std=CL1.2", or the newest that subgroups need */
+    bool unified;           /* shares its memory with the host */
+    bool fast_fma;          /* CL_FP_FMA: fma is an instruction */
+    bool half;              /* cl_khr_fp16 */
+    bool subgroups;         /* cl_khr_subgroups or OpenCL 3's feature */
+    bool keeps_binaries;    /* the driver has a build cache of its own */
+    bool prefetch;          /* its compiler has clang's __builtin_prefetch, and runs it */
+    ocl_matrix_unit matrix; /* that its extensions promise */
+    const char *standard;   /* "-cl-std=CL1.2", or the newest that subgroups need */
 } ocl_facts;
 
 typedef struct ocl_program ocl_program;
@@ -77,6 +96,7 @@ typedef struct ocl_device {
     ocl_facts facts;
     attend__mutex build_lock;
     ocl_program *programs;
+    ocl_matrix_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
 } ocl_device;
 
 /* Device `index` over all platforms, counted from 0; platforms without a device and those that
@@ -139,7 +159,9 @@ struct attend_device {
     cl_command_queue queue;
     bool chained; /* it is out of order: each command waits for the one before */
     bool lost;
-    ocl_class kernels;         /* of the device, or what ATTEND_KERNELS asks */
+    ocl_class kernels;      /* of the device, or what ATTEND_KERNELS asks */
+    ocl_matrix_unit matrix; /* that plans may take, if it computes what it should */
+    bool matrix_emulated;
     struct ocl_tuning *tuning; /* what is known of kernels' parameters, ocl_tuning.c */
     attend__mutex lock;        /* of everything below, and of the order of commands */
     attend__condition changed; /* events behind gates */

@@ -4,6 +4,7 @@
  * that `opencl` and `clblast` share. */
 #include "ocl_buffer.h"
 #include "ocl_event.h"
+#include "ocl_matrix.h"
 #include "ocl_run.h"
 #include "ocl_tuning.h"
 
@@ -158,6 +159,7 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
         return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a device");
     }
     attend_status status = choose_kernels(d);
+    if (status == ATTEND_OK) status = attend__ocl_matrix_open(d);
     if (status == ATTEND_OK) status = attend__ocl_tuning_open(d);
     if (status == ATTEND_OK) status = queue ? adopt_queue(d, queue) : make_queue(d);
     if (status == ATTEND_OK && backend->open) status = backend->open(d);

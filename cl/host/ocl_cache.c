@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BINARY_BYTES = 64 << 20, NAME_BYTES = 40 };
+enum { MOST_BINARY_BYTES = 64 << 20, NAME_BYTES = 40, VERDICT_BYTES = 64 << 10 };
 
 typedef struct place {
     char *folder, *key;
@@ -32,7 +32,7 @@ static bool wanted(const ocl_device *d, const attend_host *host) {
 }
 
 static bool find_place(const ocl_device *d, const attend_host *host, const ocl_source *source,
-                       const char *options, place *p) {
+                       const char *options, const char *what, place *p) {
     *p = (place){0};
     if (!wanted(d, host)) return false;
     const ocl_facts *const f = &d->facts;
@@ -53,7 +53,7 @@ static bool find_place(const ocl_device *d, const attend_host *host, const ocl_s
     char *end = p->key;
     for (int i = 0; i < PARTS; i++)
         end += snprintf(end, bytes - (size_t)(end - p->key), "%s\n", parts[i]);
-    (void)snprintf(p->name, sizeof p->name, "program-%016" PRIx64,
+    (void)snprintf(p->name, sizeof p->name, "%s-%016" PRIx64, what,
                    attend__hash(ATTEND__HASH_START, p->key, (size_t)(end - p->key)));
     return true;
 }
@@ -94,7 +94,7 @@ static cl_program from_binary(const ocl_device *d, const char *options, const vo
 cl_program attend__ocl_cache_load(const ocl_device *device, const attend_host *host,
                                   const ocl_source *source, const char *options) {
     place p;
-    if (!find_place(device, host, source, options, &p)) return NULL;
+    if (!find_place(device, host, source, options, "program", &p)) return NULL;
     void *data = NULL;
     size_t bytes = 0;
     cl_program program = NULL;
@@ -138,10 +138,37 @@ static unsigned char *binary_of(const ocl_device *d, cl_program program, size_t 
 void attend__ocl_cache_store(const ocl_device *device, const attend_host *host,
                              const ocl_source *source, const char *options, cl_program program) {
     place p;
-    if (!find_place(device, host, source, options, &p)) return;
+    if (!find_place(device, host, source, options, "program", &p)) return;
     size_t bytes = 0;
     unsigned char *const binary = binary_of(device, program, &bytes);
     if (binary) (void)attend__cache_store(p.folder, p.name, p.key, binary, bytes);
     free(binary);
+    release(&p);
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+bool attend__ocl_cache_load_verdict(const ocl_device *device, const attend_host *host,
+                                    const ocl_source *source, const char *options, char *text,
+                                    size_t bytes) {
+    place p;
+    if (!find_place(device, host, source, options, "verdict", &p)) return false;
+    void *data = NULL;
+    size_t length = 0;
+    const bool found = attend__cache_load(p.folder, p.name, p.key, VERDICT_BYTES, &data, &length) ==
+                           ATTEND__CACHE_FOUND &&
+                       length < bytes;
+    if (found) memcpy(text, data, length + 1);
+    free(data);
+    release(&p);
+    return found;
+}
+
+void attend__ocl_cache_store_verdict(const ocl_device *device, const attend_host *host,
+                                     const ocl_source *source, const char *options,
+                                     const char *text) {
+    place p;
+    if (!find_place(device, host, source, options, "verdict", &p)) return;
+    (void)attend__cache_store(p.folder, p.name, p.key, text, strlen(text));
     release(&p);
 }

@@ -14,4 +14,12 @@ cl_program attend__ocl_cache_load(const ocl_device *device, const attend_host *h
 void attend__ocl_cache_store(const ocl_device *device, const attend_host *host,
                              const ocl_source *source, const char *options, cl_program program);
 
+/* What was found out about the device by running `source`, in at most `bytes` with its end. */
+bool attend__ocl_cache_load_verdict(const ocl_device *device, const attend_host *host,
+                                    const ocl_source *source, const char *options, char *text,
+                                    size_t bytes);
+void attend__ocl_cache_store_verdict(const ocl_device *device, const attend_host *host,
+                                     const ocl_source *source, const char *options,
+                                     const char *text);
+
 #endif

@@ -12,7 +12,12 @@
 enum { LEAST_LOCAL_BYTES = 16 * 1024, TILE_WORK_ITEMS = 64 };
 
 /* Names of later versions; their values are part of the ABI of OpenCL. */
-enum { DEVICE_OPENCL_C_FEATURES = 0x106F, PLATFORM_ICD_SUFFIX = 0x0920 };
+enum {
+    DEVICE_OPENCL_C_FEATURES = 0x106F,
+    DEVICE_COMPUTE_CAPABILITY_MAJOR = 0x4000, /* cl_nv_device_attribute_query */
+    DEVICE_SUB_GROUP_SIZES = 0x4108,          /* cl_intel_required_subgroup_size */
+    PLATFORM_ICD_SUFFIX = 0x0920
+};
 
 static uint64_t number(const ocl_api *cl, cl_device_id device, cl_device_info what, size_t bytes) {
     uint64_t value = 0;
@@ -70,9 +75,27 @@ static void ask_numbers(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
         f, (cl_device_local_mem_type)number(cl, device, CL_DEVICE_LOCAL_MEM_TYPE, sizeof(cl_uint)));
 }
 
+/* What is worth a self-test; that a driver's compiler takes PTX, no query says. Intel's functions
+ * are those of the smallest sub-groups that a device has. */
+static ocl_matrix_unit matrix_of(const ocl_api *cl, cl_device_id device, const char *extensions) {
+    if (attend__ocl_has_word(extensions, "cl_nv_device_attribute_query"))
+        return number(cl, device, DEVICE_COMPUTE_CAPABILITY_MAJOR, sizeof(cl_uint)) >= 8
+                   ? OCL_MATRIX_NVIDIA
+                   : OCL_MATRIX_COUNT;
+    size_t sizes[16], bytes = 0, least = SIZE_MAX;
+    if (!attend__ocl_has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate") ||
+        cl->clGetDeviceInfo(device, DEVICE_SUB_GROUP_SIZES, sizeof sizes, sizes, &bytes) !=
+            CL_SUCCESS)
+        return OCL_MATRIX_COUNT;
+    for (size_t i = 0; i < bytes / sizeof *sizes; i++)
+        least = sizes[i] < least ? sizes[i] : least;
+    return least == 16 ? OCL_MATRIX_INTEL16 : least == 8 ? OCL_MATRIX_INTEL8 : OCL_MATRIX_COUNT;
+}
+
 static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
     char *const list = attend__ocl_device_text(cl, device, CL_DEVICE_EXTENSIONS);
     if (list == NULL) return;
+    f->matrix = matrix_of(cl, device, list);
     f->half = attend__ocl_has_word(list, "cl_khr_fp16");
     const bool feature = has_feature(cl, device, "__opencl_c_subgroups");
     f->subgroups = feature || attend__ocl_has_word(list, "cl_khr_subgroups");
@@ -97,6 +120,7 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     f->platform_version = attend__ocl_platform_text(cl, platform, CL_PLATFORM_VERSION);
     f->suffix = attend__ocl_platform_text(cl, platform, PLATFORM_ICD_SUFFIX);
     f->standard = "-cl-std=CL1.2";
+    f->matrix = OCL_MATRIX_COUNT;
     if (!f->name || !f->vendor || !f->version || !f->driver || !f->platform ||
         !f->platform_version || !f->suffix) {
         attend__ocl_facts_release(f);

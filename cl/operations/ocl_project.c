@@ -2,6 +2,7 @@
  *
  * out = activation(x W^T + bias) * multiplier + residual. Heads are split and merged by the strides
  * of x and out. Rows give the same bits however many there are: project.h says how. */
+#include "ocl_matrix.h"
 #include "ocl_operations.h"
 #include "ocl_rows.h"
 #include "ocl_tuning.h"
@@ -10,7 +11,8 @@
 #include <stdio.h>
 
 extern const ocl_source attend__ocl_source_project, attend__ocl_source_project_tile,
-    attend__ocl_source_project_thin;
+    attend__ocl_source_project_thin, attend__ocl_source_project_matrix,
+    attend__ocl_source_project_matrix_thin;
 
 /* Of the kernels, see there. THIN_MOST: beyond, a product is not bound by reading the weights. */
 enum {
@@ -21,6 +23,10 @@ enum {
     THIN_ROWS = 4,
     THIN_MOST = 8,
     GROUP = 64,
+    MATRIX_TILE = 64,
+    MATRIX_THIN_ROWS = 16,
+    MATRIX_WORDS = 2 * (64 * 20 + 16 * 72), /* of local memory; without the emulation's */
+    MATRIX_THIN_WORDS = 16 * 132 + 128 * 40,
     GROUPS_PER_UNIT = 4 /* work-groups of a CPU's processors: late ones leave some to the others */
 };
 
@@ -30,6 +36,7 @@ typedef struct project_plan {
     attend_type x_type, weights_type;
     int vectors, most_rows; /* of a work-item: 16 columns each; at most */
     int tile_columns;       /* of a work-group of project_tile, half as many as its work-items */
+    ocl_matrix_use matrix;  /* the unit that does it, whatever the number of rows */
 } project_plan;
 
 static int64_t parts(int64_t size, int64_t part) {
@@ -52,8 +59,16 @@ static i32 rows_at_once(const attend_device *device, const project_plan *p,
     return rows;
 }
 
+static bool is_thin(const attend_device *device, const project_plan *p, i32 rows) {
+    if (device->kernels != OCL_CLASS_TILE) return false;
+    return rows <= (p->matrix.shape ? MATRIX_THIN_ROWS : THIN_MOST);
+}
+
 /* Local memory of the kernels, as they say. */
 static size_t local_bytes(const project_plan *p, bool thin) {
+    if (p->matrix.shape)
+        return (thin ? MATRIX_THIN_WORDS : MATRIX_WORDS) * sizeof(cl_uint) +
+               p->matrix.exchange_bytes;
     const int64_t step = GROUP / thin_columns(p->weights_type) * PARTIAL;
     const int64_t floats =
         thin ? THIN_ROWS * (step + GROUP) : 2 * TILE_SLICE * (TILE_ROWS + p->tile_columns);
@@ -65,7 +80,12 @@ static ocl_grid grid_of(const attend_device *device, const project_plan *p,
     if (device->kernels != OCL_CLASS_TILE)
         return attend__ocl_item_grid(device, parts(a->columns, 16 * p->vectors),
                                      parts(a->rows, a->rows_at_once));
-    const bool thin = a->rows <= THIN_MOST;
+    const bool thin = is_thin(device, p, a->rows);
+    if (p->matrix.shape)
+        return (ocl_grid){{(size_t)parts(a->columns, thin ? PANEL : MATRIX_TILE),
+                           (size_t)parts(a->rows, thin ? MATRIX_THIN_ROWS : MATRIX_TILE), 1},
+                          {OCL_MATRIX_ITEMS, 1, 1},
+                          1};
     const int64_t columns = thin ? thin_columns(p->weights_type) : p->tile_columns;
     const int64_t rows = thin ? THIN_ROWS : TILE_ROWS;
     const size_t items = thin ? GROUP : 2 * (size_t)p->tile_columns;
@@ -98,7 +118,7 @@ static void record(ocl_run *run, const void *description) {
     a.rows_at_once = rows_at_once(run->device, p, &a);
     attend__ocl_row_sizes(&d->out, a.sizes);
     const cl_mem panels = weights_of(run, p, d, &a.panels_offset);
-    const bool thin = run->device->kernels == OCL_CLASS_TILE && a.rows <= THIN_MOST;
+    const bool thin = is_thin(run->device, p, a.rows);
     ocl_launch launch = attend__ocl_begin(run, thin ? p->thin : p->product);
     attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->x, &a.x));
     attend__ocl_memory(&launch, panels);
@@ -145,10 +165,39 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
     attend__ocl_kernel_fits(device, &p->plan, p->thin, GROUP, local_bytes(p, true), status);
 }
 
-static attend_status add_kernels(attend_device *device, project_plan *p) {
+/* By the device's matrix unit where x and the weights are of one 16-bit type: by types alone, so
+ * that the bits of a row depend on nothing else. False: nothing was added, `note` may say why. */
+static bool add_matrix(attend_device *device, project_plan *p, attend_plan_info *info) {
+    if (p->x_type != p->weights_type) return false;
+    p->matrix = attend__ocl_matrix(device, p->x_type, info->note, sizeof info->note);
+    if (p->matrix.shape == NULL) return false;
+    attend_status status = ATTEND_OK;
+    char options[128];
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d %s", (int)p->weights_type,
+             p->matrix.options);
+    p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix,
+                                         options, "project", &status);
+    attend__ocl_kernel_fits(device, &p->plan, p->product, OCL_MATRIX_ITEMS, local_bytes(p, false),
+                            &status);
+    p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix_thin,
+                                      options, "project", &status);
+    attend__ocl_kernel_fits(device, &p->plan, p->thin, OCL_MATRIX_ITEMS, local_bytes(p, true),
+                            &status);
+    if (status == ATTEND_OK) return true;
+    snprintf(info->note, sizeof info->note,
+             "%s is not used: a projection does not build, or is "
+             "more than the device runs",
+             p->matrix.name);
+    while (p->plan.kernel_count > 0)
+        attend__ocl_plan_drop(device, &p->plan);
+    p->matrix.shape = NULL;
+    return false;
+}
+
+static attend_status add_kernels(attend_device *device, project_plan *p, attend_plan_info *info) {
     attend_status status = ATTEND_OK;
     if (device->kernels == OCL_CLASS_TILE) {
-        add_tile(device, p, &status);
+        if (!add_matrix(device, p, info)) add_tile(device, p, &status);
         return status;
     }
     char options[96];
@@ -193,10 +242,11 @@ attend_status attend__ocl_plan_project(attend_device *device, const attend_proje
     p->plan.record = record;
     p->x_type = largest->x.type;
     p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
-    snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
-             prepared != NULL ? "prepared" : "plain", classes[device->kernels]);
     if (device->kernels != OCL_CLASS_TILE) tune(device, largest, p);
-    status = add_kernels(device, p);
+    status = add_kernels(device, p, info);
+    snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
+             prepared != NULL ? "prepared" : "plain",
+             p->matrix.shape ? p->matrix.name : classes[device->kernels]);
     if (prepared == NULL) {
         size_t bytes = 0;
         p->pack = attend__ocl_pack_kernel(device, &p->plan, p->weights_type, &status);

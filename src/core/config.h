@@ -16,6 +16,7 @@
     X(NUM_THREADS)                                                                                 \
     X(ISA)                                                                                         \
     X(KERNELS)                                                                                     \
+    X(MATRIX)                                                                                      \
     X(CLBLAST_ATTENTION)                                                                           \
     X(CLBLAST_TUNING)                                                                              \
     X(VERBOSE)                                                                                     \

@@ -39,6 +39,16 @@ foreach(side ${sides})
   endif()
 endforeach()
 
+# Matrix units, emulated.
+if(CMOCKA_FOUND)
+  foreach(unit nvidia intel16 intel8)
+    foreach(test projection_gate layers)
+      opencl_run(test_${test}-${unit} pocl "ATTEND_BACKEND=opencl;ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-${unit}" opencl
+                 $<TARGET_FILE:test_${test}>)
+    endforeach()
+  endforeach()
+endif()
+
 # What does not depend on the kernels.
 if(CMOCKA_FOUND)
   foreach(backend opencl clblast)

@@ -8,14 +8,17 @@
  *     ATTEND_TEST_CRASH   building it aborts (drivers catch segmentation faults)
  *     ATTEND_TEST_STUCK   building it does not return
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
- * And any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most,
- * as where a driver's compiler needs many registers. */
+ * Any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most, as
+ * where a driver's compiler needs many registers. And of any program's text
+ *     ATTEND_TEST_FROM    the first such part
+ *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
 #include "opencl_calls.h"
 
 #include <CL/cl_layer.h>
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +38,21 @@ static bool named(const char *variable, const char *options) {
 static void sleep_for_ever(void) {
     for (;;)
         (void)pause();
+}
+
+static cl_program CL_API_CALL create(cl_context context, cl_uint count, const char **texts,
+                                     const size_t *lengths, cl_int *error) {
+    const char *const from = getenv("ATTEND_TEST_FROM"), *const to = getenv("ATTEND_TEST_TO");
+    const char *const at = from && to && count == 1 ? strstr(texts[0], from) : NULL;
+    const size_t room = at ? strlen(texts[0]) + strlen(to) + 1 : 0;
+    char *const text = at ? malloc(room) : NULL;
+    if (text == NULL)
+        return target->clCreateProgramWithSource(context, count, texts, lengths, error);
+    (void)snprintf(text, room, "%.*s%s%s", (int)(at - texts[0]), texts[0], to, at + strlen(from));
+    const char *only = text;
+    const cl_program made = target->clCreateProgramWithSource(context, 1, &only, NULL, error);
+    free(text);
+    return made;
 }
 
 static cl_int CL_API_CALL build(cl_program p, cl_uint n, const cl_device_id *d, const char *options,
@@ -84,6 +102,7 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     if (next == NULL || count < sizeof mine / sizeof(void *)) return CL_INVALID_VALUE;
     target = next;
     mine = *target;
+    mine.clCreateProgramWithSource = create;
     mine.clBuildProgram = build;
     mine.clEnqueueNDRangeKernel = enqueue;
     mine.clGetKernelWorkGroupInfo = group_info;

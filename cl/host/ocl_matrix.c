@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ocl_matrix.h: the choice of a unit, and what is known of it. */
+#include "ocl_matrix.h"
+
+#include "ocl_cache.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const ocl_source attend__ocl_source_matrix_check;
+
+const ocl_matrix_shape attend__ocl_matrix_shapes[OCL_MATRIX_COUNT] = {
+#define ATTEND_X(name, ...) {__VA_ARGS__},
+    OCL_MATRIX_LIST(ATTEND_X)
+#undef ATTEND_X
+};
+
+attend_status attend__ocl_matrix_open(attend_device *device) {
+    static const char emulated[] = "emulated-";
+    const attend_host *const host = device->host;
+    const char *const asked = host->config(host->self, "MATRIX");
+    device->matrix = device->shared->facts.matrix;
+    if (asked == NULL) return ATTEND_OK;
+    device->matrix = OCL_MATRIX_COUNT;
+    if (!strcmp(asked, "off")) return ATTEND_OK;
+    device->matrix_emulated = !strncmp(asked, emulated, sizeof emulated - 1);
+    for (int i = 0; i < OCL_MATRIX_COUNT && device->matrix_emulated; i++)
+        if (!strcmp(asked + sizeof emulated - 1, attend__ocl_matrix_shapes[i].name)) {
+            device->matrix = (ocl_matrix_unit)i;
+            return ATTEND_OK;
+        }
+    return attend__ocl_refuse(host, ATTEND_INVALID,
+                              "ATTEND_MATRIX: \"%.40s\" is none of off, emulated-nvidia, "
+                              "emulated-intel16, emulated-intel8",
+                              asked);
+}
+
+static ocl_matrix_use use_of(const attend_device *device, attend_type type) {
+    ocl_matrix_use use = {.shape = &attend__ocl_matrix_shapes[device->matrix]};
+    const bool emulated = device->matrix_emulated;
+    const bool subgroups = !emulated && device->matrix != OCL_MATRIX_NVIDIA;
+    if (emulated)
+        use.exchange_bytes = (size_t)use.shape->exchanged * OCL_MATRIX_ITEMS * sizeof(cl_uint);
+    (void)snprintf(use.options, sizeof use.options, "%s%s -DMATRIX_TYPE=%d%s%s", use.shape->options,
+                   emulated ? " -DMATRIX_EMULATED" : "", (int)type, subgroups ? " " : "",
+                   subgroups ? device->shared->facts.standard : "");
+    (void)snprintf(use.name, sizeof use.name, "matrix_%s%s", use.shape->name,
+                   emulated ? "_emulated" : "");
+    return use;
+}
+
+/* What this process knows, else the build cache, else the self-test. Under the build's lock, so
+ * that two threads do not test at once. */
+static void judge(attend_device *device, const ocl_matrix_use *use, attend_type type,
+                  ocl_matrix_verdict *v) {
+    static const char agrees[] = "agrees";
+    const ocl_source *const source = &attend__ocl_source_matrix_check;
+    ocl_device *const shared = device->shared;
+    char text[OCL_MATRIX_TEXT] = "", line[OCL_MATRIX_TEXT + 80];
+    const char *from = "the build cache";
+    bool again = false;
+    if (!attend__ocl_cache_load_verdict(shared, device->host, source, use->options, text,
+                                        sizeof text)) {
+        from = "its self-test";
+        if (attend__ocl_matrix_check(shared, use, type, text, &again))
+            memcpy(text, agrees, sizeof agrees);
+        if (!again)
+            attend__ocl_cache_store_verdict(shared, device->host, source, use->options, text);
+    }
+    v->known = true;
+    v->good = !strcmp(text, agrees);
+    if (!v->good)
+        (void)snprintf(v->reason, sizeof v->reason, "%s is not used: %s", use->name, text);
+    (void)snprintf(line, sizeof line, "%s, %s: %s, says %s", use->name,
+                   type == ATTEND_F16 ? "f16" : "bf16", text, from);
+    device->host->log(device->host->self, ATTEND_LOG_INFO, "select", line);
+}
+
+ocl_matrix_use attend__ocl_matrix(attend_device *device, attend_type type, char *note,
+                                  size_t bytes) {
+    const ocl_matrix_use none = {.shape = NULL};
+    if (device->matrix == OCL_MATRIX_COUNT || (type != ATTEND_F16 && type != ATTEND_BF16))
+        return none;
+    const ocl_matrix_use use = use_of(device, type);
+    ocl_device *const shared = device->shared;
+    attend__mutex_lock(&shared->build_lock);
+    ocl_matrix_verdict *const v =
+        &shared->matrix[device->matrix][device->matrix_emulated][type == ATTEND_BF16];
+    if (!v->known) judge(device, &use, type, v);
+    if (!v->good) (void)snprintf(note, bytes, "%s", v->reason);
+    const bool good = v->good;
+    attend__mutex_unlock(&shared->build_lock);
+    return good ? use : none;
+}

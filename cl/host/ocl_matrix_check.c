@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ocl_matrix.h: the self-test of a matrix unit, against sums in double precision. */
+#include "ocl_matrix.h"
+
+#include "base/half.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const ocl_source attend__ocl_source_matrix_check;
+
+enum {
+    DEPTH = OCL_MATRIX_DEPTH,
+    MOST_A = 16 * DEPTH,
+    MOST_B = OCL_MATRIX_ITEMS * DEPTH, /* sub-groups times columns: at most one a work-item */
+    MOST_C = 16 * OCL_MATRIX_ITEMS
+};
+
+/* What each trial would show. */
+typedef enum trial_kind {
+    INTEGERS, /* elements in another place; sums of less than float32 */
+    SMALL,    /* elements, or products, that are taken to be 0 */
+    RANDOM,   /* rounding beyond the bound of docs/numerics.md */
+    ALIKE,    /* sums that depend on where in a fragment they are */
+    SPECIAL,  /* NaN and infinity that get lost, or reach others */
+    TRIALS
+} trial_kind;
+
+typedef struct trial {
+    const ocl_matrix_shape *shape;
+    attend_type type;
+    int groups;
+    uint32_t state;     /* of the random numbers */
+    uint16_t a[MOST_A]; /* [rows][DEPTH] */
+    uint16_t b[MOST_B]; /* [groups][DEPTH][columns] */
+    float c[MOST_C];    /* [groups][rows][columns] */
+} trial;
+
+/* ---- elements -------------------------------------------------------------------------------- */
+
+static uint16_t element_of(const trial *t, float x) {
+    return t->type == ATTEND_F16 ? attend__f32_to_f16(x) : attend__f32_to_bf16(x);
+}
+
+static double value_of(const trial *t, uint16_t x) {
+    return t->type == ATTEND_F16 ? attend__f16_to_f32(x) : attend__bf16_to_f32(x);
+}
+
+/* In [-1, 1); Knuth's linear congruence, upper bits. */
+static float random_of(trial *t) {
+    t->state = t->state * 1664525u + 1013904223u;
+    return (float)(t->state >> 8) * 0x1p-23f - 1.0f;
+}
+
+/* One of -100 .. 100: sums of 64 products stay below 2^24, so float32 has them exactly, while they
+ * are more than 16-bit types hold. */
+static float integer_of(trial *t) {
+    return floorf(random_of(t) * 100.0f);
+}
+
+/* SMALL: subnormal numbers of f16; of bf16 the smallest whose products with integers are normal. */
+static float draw(trial *t, trial_kind kind, bool left) {
+    if (kind == RANDOM || kind == ALIKE) return random_of(t);
+    const float scale = t->type == ATTEND_F16 ? 0x1p-24f : 0x1p-126f;
+    return integer_of(t) * (kind == SMALL && left ? scale : 1.0f);
+}
+
+static void fill(trial *t, trial_kind kind) {
+    const int rows = t->shape->rows, columns = t->shape->columns;
+    for (int i = 0; i < rows * DEPTH; i++)
+        t->a[i] = element_of(t, draw(t, kind, true));
+    for (int i = 0; i < t->groups * DEPTH * columns; i++)
+        t->b[i] = element_of(t, draw(t, kind, false));
+    if (kind == ALIKE) {
+        for (int i = DEPTH; i < rows * DEPTH; i++)
+            t->a[i] = t->a[i - DEPTH];
+        for (int i = 0; i < t->groups * DEPTH * columns; i++)
+            t->b[i] = t->b[i / columns % DEPTH * columns];
+    }
+    if (kind == SPECIAL) {
+        t->a[(rows - 3) * DEPTH + 21] = element_of(t, NAN);
+        t->b[(DEPTH - 5) * columns + 2] = element_of(t, INFINITY); /* of sub-group 0 */
+    }
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* A finite sum: exact but for RANDOM and ALIKE. */
+static bool close_to(double got, double want, double size, bool rounded) {
+    return rounded ? fabs(got - want) <= 0x1p-24 * (2 * sqrt(DEPTH) + 8) * size + 1e-37
+                   : got == want;
+}
+
+static bool agrees(const trial *t, trial_kind kind, int group, int row, int column) {
+    const int columns = t->shape->columns;
+    const float got = t->c[(group * t->shape->rows + row) * columns + column];
+    if (kind == ALIKE && memcmp(&got, t->c, sizeof got) != 0) return false;
+    double want = 0, size = 0;
+    for (int k = 0; k < DEPTH; k++) {
+        const double term = value_of(t, t->a[row * DEPTH + k]) *
+                            value_of(t, t->b[(group * DEPTH + k) * columns + column]);
+        want += term;
+        size += fabs(term);
+    }
+    if (isnan(want)) return isnan(got);
+    if (isinf(want)) return isinf(got) && (got > 0) == (want > 0);
+    return close_to((double)got, want, size, kind == RANDOM || kind == ALIKE);
+}
+
+static bool judge(const trial *t, trial_kind kind, char text[OCL_MATRIX_TEXT]) {
+    static const char *const names[TRIALS] = {"integers", "small numbers", "random numbers",
+                                              "equal rows and columns", "NaN and infinity"};
+    for (int group = 0; group < t->groups; group++)
+        for (int row = 0; row < t->shape->rows; row++)
+            for (int column = 0; column < t->shape->columns; column++) {
+                if (agrees(t, kind, group, row, column)) continue;
+                (void)snprintf(text, OCL_MATRIX_TEXT,
+                               "its self-test gives a wrong sum of %s (sub-group %d, row %d, "
+                               "column %d)",
+                               names[kind], group, row, column);
+                return false;
+            }
+    return true;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+typedef struct bench {
+    const ocl_api *cl;
+    cl_context context;
+    cl_command_queue queue;
+    cl_program program;
+    cl_kernel kernel;
+    cl_mem memory[3]; /* a, b, c */
+    cl_int error;     /* the first failure; what follows does nothing */
+    const char *call;
+} bench;
+
+static bool failed(bench *r, cl_int error, const char *call) {
+    if (r->error == CL_SUCCESS && error != CL_SUCCESS) {
+        r->error = error;
+        r->call = call;
+    }
+    return r->error != CL_SUCCESS;
+}
+
+static bool build(bench *r, const ocl_device *d, const ocl_matrix_use *use) {
+    char options[160];
+    const char *text = attend__ocl_source_matrix_check.text;
+    cl_int error = CL_SUCCESS;
+    (void)snprintf(options, sizeof options, "%s%s %s",
+                   strstr(use->options, "-cl-std=") ? "" : "-cl-std=CL1.2",
+                   d->facts.fast_fma ? " -DUSE_FMA" : "", use->options);
+    r->program = r->cl->clCreateProgramWithSource(r->context, 1, &text, NULL, &error);
+    if (failed(r, error, "clCreateProgramWithSource") ||
+        failed(r, r->cl->clBuildProgram(r->program, 1, &d->id, options, NULL, NULL),
+               "clBuildProgram"))
+        return false;
+    r->kernel = r->cl->clCreateKernel(r->program, "check", &error);
+    return !failed(r, error, "clCreateKernel");
+}
+
+static bool set_up(bench *r, const ocl_device *d, const ocl_matrix_use *use, const trial *t) {
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
+                                                (cl_context_properties)d->platform, 0};
+    const size_t sizes[3] = {sizeof t->a, sizeof t->b, sizeof t->c};
+    cl_int error = CL_SUCCESS;
+    r->context = r->cl->clCreateContext(properties, 1, &d->id, NULL, NULL, &error);
+    if (failed(r, error, "clCreateContext") || !build(r, d, use)) return false;
+    r->queue = r->cl->clCreateCommandQueue(r->context, d->id, 0, &error);
+    if (failed(r, error, "clCreateCommandQueue")) return false;
+    for (cl_uint i = 0; i < 3; i++) {
+        r->memory[i] = r->cl->clCreateBuffer(r->context, CL_MEM_READ_WRITE, sizes[i], NULL, &error);
+        if (failed(r, error, "clCreateBuffer") ||
+            failed(r, r->cl->clSetKernelArg(r->kernel, i, sizeof(cl_mem), &r->memory[i]),
+                   "clSetKernelArg"))
+            return false;
+    }
+    const ocl_matrix_shape *const s = use->shape;
+    const size_t words = (size_t)(s->rows + t->groups * s->columns) * DEPTH / 2;
+    return !failed(
+        r, r->cl->clSetKernelArg(r->kernel, 3, words * sizeof(cl_uint) + use->exchange_bytes, NULL),
+        "clSetKernelArg");
+}
+
+static bool run(bench *r, trial *t) {
+    const size_t items = OCL_MATRIX_ITEMS;
+    const ocl_api *const cl = r->cl;
+    return !failed(r,
+                   cl->clEnqueueWriteBuffer(r->queue, r->memory[0], CL_TRUE, 0, sizeof t->a, t->a,
+                                            0, NULL, NULL),
+                   "clEnqueueWriteBuffer") &&
+           !failed(r,
+                   cl->clEnqueueWriteBuffer(r->queue, r->memory[1], CL_TRUE, 0, sizeof t->b, t->b,
+                                            0, NULL, NULL),
+                   "clEnqueueWriteBuffer") &&
+           !failed(r,
+                   cl->clEnqueueWriteBuffer(r->queue, r->memory[2], CL_TRUE, 0, sizeof t->c, t->c,
+                                            0, NULL, NULL),
+                   "clEnqueueWriteBuffer") &&
+           !failed(r,
+                   cl->clEnqueueNDRangeKernel(r->queue, r->kernel, 1, NULL, &items, &items, 0, NULL,
+                                              NULL),
+                   "clEnqueueNDRangeKernel") &&
+           !failed(r,
+                   cl->clEnqueueReadBuffer(r->queue, r->memory[2], CL_TRUE, 0, sizeof t->c, t->c, 0,
+                                           NULL, NULL),
+                   "clEnqueueReadBuffer");
+}
+
+static void tear_down(bench *r) {
+    for (int i = 0; i < 3; i++)
+        if (r->memory[i]) (void)r->cl->clReleaseMemObject(r->memory[i]);
+    if (r->kernel) (void)r->cl->clReleaseKernel(r->kernel);
+    if (r->program) (void)r->cl->clReleaseProgram(r->program);
+    if (r->queue) (void)r->cl->clReleaseCommandQueue(r->queue);
+    if (r->context) (void)r->cl->clReleaseContext(r->context);
+}
+
+bool attend__ocl_matrix_check(const ocl_device *device, const ocl_matrix_use *use, attend_type type,
+                              char text[OCL_MATRIX_TEXT], bool *again) {
+    bench r = {.cl = device->cl};
+    trial *const t = calloc(1, sizeof *t);
+    bool good = t != NULL;
+    *again = t == NULL;
+    if (t == NULL) {
+        (void)snprintf(text, OCL_MATRIX_TEXT, "no memory for its self-test");
+        return false;
+    }
+    t->shape = use->shape;
+    t->type = type;
+    t->groups = OCL_MATRIX_ITEMS / use->shape->lanes;
+    good = set_up(&r, device, use, t);
+    for (int kind = 0; kind < TRIALS && good; kind++) {
+        fill(t, (trial_kind)kind);
+        memset(t->c, 0xff, sizeof t->c); /* NaN: what is not written is wrong */
+        good = run(&r, t) && judge(t, (trial_kind)kind, text);
+    }
+    if (r.error != CL_SUCCESS) {
+        (void)snprintf(text, OCL_MATRIX_TEXT, "its self-test fails, %s: %s", r.call,
+                       attend__ocl_error_name(r.error));
+        *again = r.error != CL_BUILD_PROGRAM_FAILURE;
+    }
+    tear_down(&r);
+    free(t);
+    return good;
+}
