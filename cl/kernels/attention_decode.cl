@@ -258,7 +258,6 @@ __kernel void attention_decode(const attention_params p, __global const uchar *m
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;
-    const int piece = get_group_id(1);
     __local float *const work = (__local float *)local_memory;
     few t = {.k = d.k, .v = d.v, .z = z, .item = get_local_id(0)};
     t.k_memory = (operand_memory){k, k_scales, pages};
@@ -278,26 +277,22 @@ __kernel void attention_decode(const attention_params p, __global const uchar *m
     mass m[RQ], one[RQ];
     for (int r = 0; r < RQ; r++)
         m[r] = one[r] = (mass){-INFINITY, 0.0f};
-    const int start = t.from / CHUNK * CHUNK;
-    int found = 0;
-    for (int j0 = start; j0 < t.until; j0 += CHUNK) {
-        if (p.pieces > 1 && j0 / CHUNK != piece) continue;
+    const chunk_range keys = chunks_of(&p, t.from, t.until);
+    const int in_memory = keys.last > keys.first + CHUNK;
+    for (int j0 = keys.first; j0 < keys.last; j0 += CHUNK) {
         scores(&in, &t, work, j0);
         weigh(&t, work, one);
         share_values(&t, work, j0);
         barrier(CLK_LOCAL_MEM_FENCE);
-        const int alone = p.pieces > 1 || j0 == start;
-        if (p.pieces == 1 && t.until > start + CHUNK)
-            join(&in, &t, work, scratch + p.totals_at, m, one, alone);
+        const int alone = j0 == keys.first;
+        if (in_memory) join(&in, &t, work, scratch + p.totals_at, m, one, alone);
         for (int r = 0; r < RQ; r++)
             m[r] = alone ? one[r] : join_mass(m[r], one[r]);
-        found = 1;
     }
-    const int in_memory = p.pieces == 1 && t.until > start + CHUNK;
     for (int n = t.item; n < RQ * QUADS; n += ITEMS) {
         const int r = n / QUADS;
         if (t.first + r >= t.count) continue;
-        float4 sum = found ? sum_of_bands(work, n) : (float4)(0.0f);
+        float4 sum = keys.first < keys.last ? sum_of_bands(work, n) : (float4)(0.0f);
         if (in_memory)
             sum = vload4(n % QUADS,
                          scratch + p.totals_at + LINES(work)[r].number * p.EP + t.column);

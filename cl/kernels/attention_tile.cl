@@ -68,11 +68,10 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
             o[r][c] = (columns)(0.0f);
     }
     const int end = min(j0 + CHUNK, t->range.until);
-    for (int j = max(j0, t->range.from / BK * BK); j < end; j += BK) {
-        const int kind = class_of(t, j);
-        if (kind == BLOCK_CLOSED) continue;
+    for (int j = next_block(t, max(j0, t->range.from / BK * BK), end); j < end;
+         j = next_block(t, j + BK, end)) {
         products(t, work, j, s);
-        if (kind == BLOCK_OPEN)
+        if (class_of(t, j) == BLOCK_OPEN)
             score_open(in, t, work, j + t->x * TILE_KEYS, s);
         else
             scores_mixed(in, t, work, j + t->x * TILE_KEYS, s);
@@ -160,13 +159,13 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
                              __local float4 *local_memory) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
-    const int column = (int)get_global_id(2) % (p.EP / EC) * EC, piece = get_group_id(1);
+    const int column = (int)get_global_id(2) % (p.EP / EC) * EC;
     __local float *const work = (__local float *)local_memory;
     const tile t = tile_make(&in, work, column, queries, values, scratch);
-    const int b = t.z / p.G, here = t.first + t.y * MQ, start = t.range.from / CHUNK * CHUNK;
+    const int b = t.z / p.G, here = t.first + t.y * MQ;
     const int count = is_mine(&in, b) ? p.R * rows_of(&in, b) : 0;
-    const int until = count > 0 ? t.range.until : 0;
-    if (STAGED && until > 0) stage_queries(&t, work, 0);
+    const chunk_range keys = chunks_of(&p, t.range.from, count > 0 ? t.range.until : 0);
+    if (STAGED && keys.first < keys.last) stage_queries(&t, work, 0);
     columns o[MQ][VECTORS];
     mass m[MQ], one[MQ];
     for (int r = 0; r < MQ; r++) {
@@ -174,16 +173,14 @@ __kernel void attention_tile(const attention_params p, __global const uchar *mas
         for (int c = 0; c < VECTORS; c++)
             o[r][c] = (columns)(0.0f);
     }
-    for (int j0 = start; j0 < until; j0 += CHUNK) {
-        if (p.pieces > 1 && j0 / CHUNK != piece) continue;
+    for (int j0 = keys.first; j0 < keys.last; j0 += CHUNK) {
         chunk(&in, &t, work, j0, one, o);
-        const int alone = p.pieces > 1 || j0 == start;
-        const int keep = p.pieces == 1 && j0 + CHUNK < until;
+        const int keep = j0 + CHUNK < keys.last;
         for (int r = 0; r < MQ; r++) {
             if (here + r >= count) continue;
             __global float *const total =
                 scratch + p.totals_at + LINES[t.y * MQ + r].number * p.EP + column;
-            if (!alone) {
+            if (j0 > keys.first) {
                 join(&t, total, &m[r], one[r], o[r], keep);
                 continue;
             }

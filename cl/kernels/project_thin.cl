@@ -59,8 +59,7 @@ __kernel WHOLE_VECTORS void project(__global const uchar *x, __global const weig
         for (int r = 0; r < THIN_ROWS; r++)
             parts[r * 64 + item] = sum[r];
         barrier(CLK_LOCAL_MEM_FENCE);
-        const int parts_here = min((a.depth - step + PARTIAL - 1) / PARTIAL, PARTS);
-        for (int p = 0; p < parts_here; p++)
+        for (int p = 0; p < PARTS && step + p * PARTIAL < a.depth; p++)
             for (int r = 0; r < THIN_ROWS; r++)
                 total[r] += parts[r * 64 + p * THIN_COLUMNS + item % THIN_COLUMNS];
         barrier(CLK_LOCAL_MEM_FENCE);

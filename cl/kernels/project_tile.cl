@@ -170,8 +170,7 @@ __kernel void project(__global const uchar *x, __global const weight *panels,
         barrier(CLK_LOCAL_MEM_FENCE);
     }
     const i32 column = across * 4, end = min(o.columns - column, 4);
-    for (int r = 0; r < 8; r++) {
-        if (down * 8 + r >= o.count) continue;
+    for (int r = 0; r < 8 && down * 8 + r < o.count; r++) {
         const i32 at = a.columns - o.columns + column;
         const project_place place = place_of(&a, o.first + down * 8 + r, at);
         float own[4];

@@ -80,6 +80,13 @@ static int class_of(const tile *t, int j) {
     return j >= t->range.all_from && j + BK <= t->range.all_until ? BLOCK_OPEN : BLOCK_MIXED;
 }
 
+/* The first block from key j on that some row may see. */
+static int next_block(const tile *t, int j, int end) {
+    while (j < end && class_of(t, j) == BLOCK_CLOSED)
+        j += BK;
+    return j;
+}
+
 /* ---- one block ------------------------------------------------------------------------------- */
 
 /* Elements d0 .. d0 + DEPTH - 1 of the rows, [DEPTH][BQ]. */

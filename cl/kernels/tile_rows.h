@@ -63,4 +63,17 @@ static key_range range_of(__local const row_line *lines) {
     return r;
 }
 
+/* The keys of the chunks that a work-group sums: of split keys the one of its piece. A bound, for
+ * PoCL 3.1 runs other loops wrongly where a `continue` passes over a barrier. */
+typedef struct chunk_range {
+    int first, last; /* where the first one begins; the end of the keys */
+} chunk_range;
+
+static chunk_range chunks_of(const attention_params *p, int from, int until) {
+    const int start = from / TILE_CHUNK * TILE_CHUNK;
+    const int piece = TILE_CHUNK * (int)get_group_id(1);
+    if (p->pieces == 1) return (chunk_range){start, until};
+    return (chunk_range){max(start, piece), min(until, piece + TILE_CHUNK)};
+}
+
 #endif

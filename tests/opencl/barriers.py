@@ -3,9 +3,9 @@
 """barriers.py FOLDER: what a reader of cl/kernels can check about barriers, since a work-group of which some items miss
 one hangs or computes garbage, on some drivers alone: no return before one, none under an if or a loop that asks for a
 work-item's own number, none in a function that is called so. Conditions without such a name are taken to be the same for
-the whole group, as they are written to be. Nor may a loop in a function with barriers have two ends: PoCL 3.1 took
-`r < 8 && first + r < count` to be the same for all work-items and let those without rows write over others'. Exits 1
-if there was a fault; --self-test shows that it finds them."""
+the whole group, as they are written to be. Nor may a `continue` pass over a barrier, even where all do: PoCL 3.1 then
+runs a loop behind the barrier for work-items that should not, which overwrote other rows' sums. Exits 1 if there was a
+fault; --self-test shows that it finds them."""
 import glob
 import re
 import sys
@@ -36,7 +36,7 @@ def statements(body):
 
 def check(name, body, waiting, fault):
     waits = re.compile(r"\b(%s)\(" % "|".join(sorted(waiting)))
-    under, seen_return = [], None
+    under, seen_return, passed = [], None, set()
     for indent, text, line in statements(body):
         under = [u for u in under if u[0] < indent]
         if waits.search(text):
@@ -49,12 +49,15 @@ def check(name, body, waiting, fault):
             for condition in conditions:
                 if OWN.search(condition):
                     fault(line, f"{name}: a barrier under: {condition}")
-        if re.match(r"for \(\w+ (\w+) =[^;]*;[^;]*\b\1\b[^;]*&&[^;]*\b\1\b", text):
-            fault(line, f"{name}: has barriers, and a loop with two ends: {text}")
+            for loop in passed.intersection(under):
+                fault(line, f"{name}: a barrier that a continue passes over in: {loop[1]}")
+        loops = [u for u in under if re.match(r"for|while", u[1])]
+        if re.search(r"\bcontinue;", text) and loops:
+            passed.add(loops[-1])
         if re.search(r"\breturn\b", text):
             seen_return = line
         if re.match(r"(\} )?(else )?(if|for|while)\b", text):
-            under.append((indent, text))
+            under.append((indent, text, line))
 
 
 def faults_of(sources):
@@ -80,7 +83,7 @@ BAD = [
     "static void f(int n) {\n    if (n == 0) return;\n    barrier(1);\n}\n",
     "static void f(int item) {\n    if (item == 0) barrier(1);\n}\n",
     "static void f(int item) {\n    for (int n = item; n < 4; n++) {\n        barrier(1);\n    }\n}\n",
-    "static void f(int n) {\n    barrier(1);\n    for (int k = 0; k < 8 && k < n; k++)\n        g(k);\n}\n",
+    "static void f(int n) {\n    for (int k = 0; k < n; k++) {\n        if (k == 3) continue;\n        barrier(1);\n    }\n}\n",
     GOOD + "__kernel void g(int n) {\n    if (get_local_id(0) == 0)\n        f(n);\n}\n",
 ]
 
