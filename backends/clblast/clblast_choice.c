@@ -38,6 +38,7 @@ static bool fused(const attend_device *device, const attend_attention *a) {
 attend_status attend__clblast_choose_attention(attend_device *device,
                                                const attend_attention *largest,
                                                attend_plan_info *info, attend_device_plan **plan) {
-    if (fused(device, largest)) return attend__ocl_plan_attention(device, largest, info, plan);
+    if (fused(device, largest))
+        return attend__ocl_plan(device, ATTEND_OP_ATTENTION, largest, info, plan);
     return attend__clblast_plan_attention(device, ATTEND_OP_ATTENTION, largest, info, plan);
 }

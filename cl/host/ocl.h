@@ -76,6 +76,7 @@ typedef struct ocl_facts {
     bool half;              /* cl_khr_fp16 */
     bool subgroups;         /* cl_khr_subgroups or OpenCL 3's feature */
     bool keeps_binaries;    /* the driver has a build cache of its own */
+    bool compiles_late;     /* kernels when they are first launched, not when they are built */
     bool prefetch;          /* its compiler has clang's __builtin_prefetch, and runs it */
     ocl_matrix_unit matrix; /* that its extensions promise */
     const char *standard;   /* "-cl-std=CL1.2", or the newest that subgroups need */
@@ -97,6 +98,7 @@ typedef struct ocl_device {
     attend__mutex build_lock;
     ocl_program *programs;
     ocl_matrix_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
+    cl_command_queue rehearsals;                       /* ocl_rehearse.c; NULL until it is needed */
 } ocl_device;
 
 /* Device `index` over all platforms, counted from 0; platforms without a device and those that
@@ -200,6 +202,7 @@ struct attend_device_plan {
      * with its arguments is never shared between threads. */
     int kernel_count;
     cl_kernel kernels[OCL_MOST_KERNELS];
+    unsigned wide; /* bits of kernels whose largest grid is one of the wide ones, ocl_rehearse.c */
     ocl_staging *stagings;
 };
 
@@ -218,13 +221,25 @@ attend_status attend__ocl_plan_finish(attend_device *device, attend_device_plan 
  * so that their work takes its place in the order of the queue. */
 attend_status attend__ocl_plan_once(attend_device *device, attend_device_plan *plan,
                                     const void *description);
+/* Where the driver compiles late: has every kernel that the plan may launch compiled on return.
+ * Not on objects of an application: nothing but its work is enqueued there. */
+attend_status attend__ocl_rehearse(attend_device *device, attend_device_plan *plan,
+                                   const void *largest);
 void attend__ocl_plan_release(attend_device *device, attend_device_plan *plan);
 
 /* ---- runs ----------------------------------------------------------------------------------- */
 
+typedef enum ocl_purpose {
+    OCL_WORK,
+    OCL_SIZES, /* nothing is called; how large the grids are is noted in the plan */
+    OCL_IDLE   /* each kernel is launched with one work-group, which has nothing to do */
+} ocl_purpose;
+
 struct ocl_run {
     attend_device *device;
     attend_device_plan *plan;
+    cl_command_queue queue; /* of its kernels */
+    ocl_purpose purpose;
     ocl_staging *staging;
     attend_status status; /* the first failure; what follows does nothing */
     cl_uint wait_count;   /* of the first command */
@@ -273,6 +288,7 @@ void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *senten
 typedef struct ocl_launch {
     ocl_run *run;
     cl_kernel kernel;
+    int number;   /* of the kernel in the plan */
     cl_uint next; /* argument */
 } ocl_launch;
 ocl_launch attend__ocl_begin(ocl_run *run, int kernel);

@@ -27,6 +27,7 @@ static attend_status create(const attend_host *host, ocl_device **device) {
 }
 
 static void destroy(ocl_device *d) {
+    if (d->rehearsals) (void)d->cl->clReleaseCommandQueue(d->rehearsals);
     attend__ocl_programs_release(d);
     if (d->context) (void)d->cl->clReleaseContext(d->context);
     attend__ocl_facts_release(&d->facts);

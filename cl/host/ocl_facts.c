@@ -129,10 +129,11 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     ask_numbers(cl, device, f);
     ask_extensions(cl, device, f);
     /* What no query says is asked by the driver's name. PoCL keeps what it compiled, and asking it
-     * for binaries compiles every kernel once more for any work-group size. Both drivers for CPUs
-     * take clang's prefetch; others accept it when they compile and fail later (Oclgrind). */
+     * for binaries compiles every kernel once more for any work-group size; otherwise it compiles
+     * kernels as they are launched. Both drivers for CPUs take clang's prefetch; others accept it
+     * when they compile and fail later (Oclgrind). */
     const bool pocl = !strcmp(f->suffix, "POCL"), intel = !strcmp(f->suffix, "INTEL");
-    f->keeps_binaries = pocl;
+    f->keeps_binaries = f->compiles_late = pocl;
     f->prefetch = f->kind == ATTEND_DEVICE_CPU && (pocl || intel);
     return true;
 }

@@ -4,6 +4,8 @@
  * sticks and makes the rest do nothing, so that operations read as a list of what they enqueue. */
 #include "ocl_run.h"
 
+#include "ocl_rehearse.h"
+
 #include <string.h>
 
 void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *sentence) {
@@ -202,11 +204,11 @@ void attend__ocl_small_flush(ocl_run *run) {
 ocl_launch attend__ocl_begin(ocl_run *run, int kernel) {
     const bool known = kernel >= 0 && kernel < run->plan->kernel_count;
     if (!known) attend__ocl_run_fail(run, ATTEND_INTERNAL, "a kernel its plan does not have");
-    return (ocl_launch){run, known ? run->plan->kernels[kernel] : NULL, 0};
+    return (ocl_launch){run, known ? run->plan->kernels[kernel] : NULL, kernel, 0};
 }
 
 static void set(ocl_launch *launch, size_t bytes, const void *value) {
-    if (launch->run->status != ATTEND_OK) return;
+    if (launch->run->status != ATTEND_OK || launch->run->purpose == OCL_SIZES) return;
     (void)failed(
         launch->run,
         launch->run->device->cl->clSetKernelArg(launch->kernel, launch->next++, bytes, value),
@@ -225,25 +227,38 @@ void attend__ocl_local(ocl_launch *launch, size_t bytes) {
     set(launch, bytes, NULL);
 }
 
-/* Planes, dimension 2, of one command: some drivers stop at 65535 groups. */
+void attend__ocl_command(ocl_launch *launch, const size_t offset[3], const size_t global[3],
+                         const size_t local[3]) {
+    ocl_run *const run = launch->run;
+    if (run->status != ATTEND_OK) return;
+    const cl_event *waits;
+    const cl_uint count = next_waits(run, &waits);
+    cl_event event = NULL;
+    if (!failed(run,
+                run->device->cl->clEnqueueNDRangeKernel(run->queue, launch->kernel, 3, offset,
+                                                        global, local, count, waits, &event),
+                "clEnqueueNDRangeKernel"))
+        take_event(run, event);
+}
+
+/* Planes, dimension 2, of one command: some drivers of GPUs stop at 65535 groups. On CPUs a second
+ * command, whose offset is not 0, might be compiled anew. */
 enum { MOST_PLANES = 32768 };
 
 void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]) {
-    ocl_run *const run = launch->run;
+    const ocl_run *const run = launch->run;
+    if (run->purpose != OCL_WORK) {
+        attend__ocl_rehearse_launch(launch, groups, local);
+        return;
+    }
     if (!groups[0] || !groups[1]) return;
-    for (size_t done = 0; done < groups[2] && run->status == ATTEND_OK; done += MOST_PLANES) {
-        const size_t left = groups[2] - done, planes = left < MOST_PLANES ? left : MOST_PLANES;
+    const bool cut = run->device->kernels != OCL_CLASS_ROWS;
+    const size_t most = cut ? (size_t)MOST_PLANES : groups[2];
+    for (size_t done = 0; done < groups[2]; done += most) {
+        const size_t left = groups[2] - done, planes = left < most ? left : most;
         const size_t offset[3] = {0, 0, done * local[2]};
         const size_t global[3] = {groups[0] * local[0], groups[1] * local[1], planes * local[2]};
-        const cl_event *waits;
-        const cl_uint count = next_waits(run, &waits);
-        cl_event event = NULL;
-        if (!failed(run,
-                    run->device->cl->clEnqueueNDRangeKernel(run->device->queue, launch->kernel, 3,
-                                                            done ? offset : NULL, global, local,
-                                                            count, waits, &event),
-                    "clEnqueueNDRangeKernel"))
-            take_event(run, event);
+        attend__ocl_command(launch, done ? offset : NULL, global, local);
     }
 }
 
@@ -299,7 +314,11 @@ static void choose_scratch(ocl_run *run, const void *description) {
 attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan,
                                  const void *description, cl_uint wait_count, const cl_event *waits,
                                  cl_event *last) {
-    ocl_run run = {.device = device, .plan = plan, .wait_count = wait_count, .waits = waits};
+    ocl_run run = {.device = device,
+                   .plan = plan,
+                   .queue = device->queue,
+                   .wait_count = wait_count,
+                   .waits = waits};
     choose_scratch(&run, description);
     plan->record(&run, description);
     if (run.last == NULL && run.status == ATTEND_OK) /* nothing to do, in its place in the order */

@@ -12,7 +12,7 @@ __kernel WHOLE_VECTORS void attention_merge(const attention_params p, __global c
     const int column = 16 * (int)get_global_id(0), row = get_global_id(1), z = get_global_id(2);
     const inputs in = inputs_make(&p, 0, 0, 0, 0, scratch);
     const int b = z / p.G, length = rows_of(&in, b);
-    if (column >= p.EP || row >= p.R * length) return;
+    if (column >= p.EP || row >= p.R * length || b >= p.B) return;
     const results to = {sinks, out, lse, scratch};
     const row_info info = row_make(&in, b, z % p.G * p.R + row / length, row % length);
     mass m = {-INFINITY, 0.0f};

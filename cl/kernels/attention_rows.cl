@@ -218,7 +218,7 @@ attention_rows(const attention_params p, __global const uchar *mask, __global co
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks;
     const int column = (int)get_global_id(2) % chunks * EC, piece = get_global_id(1);
     const int count = p.R * rows_of(&in, z / p.G), first = RQ * (int)get_global_id(0);
-    if (first >= count) return;
+    if (first >= count || z / p.G >= p.B) return;
     block x = block_make(&in, queries, z, first);
     x.keys = scratch + panels_of(&in, z / p.G, z % p.G);
     x.values = values + values_of(&in, z / p.G, z % p.G) + column;

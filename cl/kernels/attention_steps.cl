@@ -68,6 +68,7 @@ attention_side(const steps_params p, __global const uchar *mask, __global const 
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
     const sources src = {from, queries, scratch};
     const int heads = p.mean ? p.a.H : 1, b = p.mean ? z : z / p.a.H;
+    if (b >= p.a.B) return;
     float16 sum = (float16)(0.0f);
     for (int n = 0; n < heads; n++) {
         const int h = p.mean ? n : z % p.a.H;

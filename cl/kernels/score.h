@@ -53,12 +53,12 @@ static int rows_of(const inputs *in, int b) {
     return in->p->packed ? (int)table_of(in, b, TABLE_QUERIES) : in->p->L;
 }
 
-/* Whether the kernel takes sample b: by its own number of rows, so that a sample has the same bits
- * alone and beside others. */
+/* Whether there is a sample b, and the kernel takes it: by its own number of rows, so that a sample
+ * has the same bits alone and beside others. */
 static int is_mine(const inputs *in, int b) {
     const attention_params *const p = in->p;
     const int rows = p->R * (in->table ? (int)table_of(in, b, TABLE_QUERIES) : p->L);
-    return rows >= p->least && rows <= p->most;
+    return b < p->B && rows >= p->least && rows <= p->most;
 }
 
 /* Where query i of head h, the panels and the values of head g of sample b begin. */

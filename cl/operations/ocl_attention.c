@@ -11,6 +11,7 @@
 #include "attention_decode.h"
 #include "ocl_attention_tile.h"
 #include "ocl_operations.h"
+#include "ocl_rows.h"
 #include "ocl_tuning.h"
 
 #include <stdio.h>
@@ -171,6 +172,11 @@ static void enqueue_merge(ocl_attention_run *r, cl_mem out) {
     attend__ocl_enqueue(&launch, groups, local);
 }
 
+/* Whether a run of few rows takes the kernel for one token's. */
+static bool is_token(const ocl_attention_plan *plan, const ocl_attention_sizes *n) {
+    return plan->token >= 0 && n->H / n->G * n->L <= plan->token_rows;
+}
+
 /* Where samples have lengths of their own, each takes the kernel that it would take alone. */
 static void enqueue_by_rows(ocl_attention_run *r, const ocl_attention_sizes *n, cl_mem out) {
     const ocl_attention_plan *const plan = r->plan;
@@ -179,7 +185,9 @@ static void enqueue_by_rows(ocl_attention_run *r, const ocl_attention_sizes *n, 
     if (!many || own) {
         r->p.least = 0;
         r->p.most = FEW_ROWS;
-        enqueue_fused(r, out, plan->direct, (size_t)plan->direct_rows);
+        const bool token = is_token(plan, n);
+        enqueue_fused(r, out, token ? plan->token : plan->direct,
+                      (size_t)(token ? plan->token_rows : plan->direct_rows));
     }
     if (!many) return;
     r->p.least = FEW_ROWS + 1;
@@ -200,7 +208,8 @@ static void record(ocl_run *run, const void *description) {
     const ocl_attention_plan *const plan = r.plan;
     const bool many = plan->direct < 0 || are_many(&n);
     const bool packs = many && plan->lanes < 0; /* keys and values, for `fused` */
-    const int rows = !many ? plan->direct_rows : packs ? plan->fused_rows : plan->lane_rows;
+    const int few = is_token(plan, &n) ? plan->token_rows : plan->direct_rows;
+    const int rows = !many ? few : packs ? plan->fused_rows : plan->lane_rows;
     attend__ocl_pack_queries(&r);
     if (packs || wants_sides(a)) attend__ocl_pack_keys(&r);
     if (packs) attend__ocl_pack_values(&r);
@@ -298,23 +307,36 @@ static int make_lanes(attend_device *device, const attend_attention *largest,
                                    "attention_lanes", status);
 }
 
+/* attention_few, and where the plan may serve single tokens one for their rows alone. */
+static void make_few(attend_device *device, const attend_attention *largest,
+                     const ocl_attention_sizes *n, ocl_attention_plan *p, attend_status *status) {
+    int values[OCL_TUNED_COUNT];
+    attend__ocl_attention_tuned(device, &attend__ocl_source_attention_few, largest, values);
+    const int asked = values[OCL_TUNED(attention_few, rows)]; /* one token's, if rows are many */
+    ocl_attention_sizes one = *n;
+    one.L = 1;
+    p->token_rows = asked > 0 && are_many(n) ? asked : rows_that_fit(device, &one);
+    if (asked > 0 && !are_many(n)) p->direct_rows = asked;
+    p->direct = make_rows(device, p, true, p->direct_rows, status);
+    const bool serves = largest->causal || attend__ocl_given(&largest->page_table) || n->S > n->L;
+    if (serves && p->token_rows < p->direct_rows)
+        p->token = make_rows(device, p, true, p->token_rows, status);
+}
+
 static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_status *status) {
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
     int values[OCL_TUNED_COUNT];
-    p->direct = p->lanes = p->fused = p->classes = -1;
+    p->direct = p->token = p->lanes = p->fused = p->classes = -1;
     p->direct_rows = rows_that_fit(device, n);
     p->fused_rows = shapes[device->kernels].rows;
     if (device->kernels == OCL_CLASS_TILE) {
         attend__ocl_decode_make(device, largest, p, status);
         if (are_many(n)) attend__ocl_tile_make(device, largest, p, status);
     } else if (in_place(device, p->DP)) {
-        attend__ocl_attention_tuned(device, &attend__ocl_source_attention_few, largest, values);
-        const int rows = values[OCL_TUNED(attention_few, rows)];
-        if (rows > 0) p->direct_rows = rows;
-        p->direct = make_rows(device, p, true, p->direct_rows, status);
+        make_few(device, largest, n, p, status);
         p->lanes = make_lanes(device, largest, n, p, status);
     } else {
         attend__ocl_attention_tuned(device, &attend__ocl_source_attention_rows, largest, values);
@@ -349,16 +371,10 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = scratch_bytes(device, p, &n, largest);
-    if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
-    if (status != ATTEND_OK) {
-        attend__ocl_plan_release(device, &p->plan);
-        return status;
-    }
     info->workspace_bytes = p->plan.scratch_bytes;
     (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
                    attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
                    p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
                    p->lanes >= 0 ? "lanes" : attend__ocl_class_text(device->kernels));
-    *plan = &p->plan;
-    return ATTEND_OK;
+    return attend__ocl_plan_made(device, &p->plan, status, plan);
 }

@@ -28,6 +28,8 @@ typedef struct ocl_attention_plan {
     int table, pack_rows, pack_panels, fused, merge, side, lse, mix;
     int direct;      /* reads keys and values where they lie; `fused` may be missing then */
     int direct_rows; /* of one of its work-groups */
+    int token;       /* as `direct`, for runs that have no more rows than its work-items */
+    int token_rows;  /* of a work-item */
     int lanes;       /* reads them where they lie, too, for many rows */
     int lane_rows;   /* of a strip */
     int most_strips; /* of a work-item */

@@ -66,6 +66,7 @@ static void enqueue_pack(ocl_attention_run *r, int kernel, const ocl_operand *o,
     const bool rows = r->run->device->kernels == OCL_CLASS_ROWS;
     const size_t local[3] = {rows ? 1 : 4, 16, 1};
     p->x = o->x;
+    if (r->run->purpose == OCL_IDLE) p->begin = p->end = 0;
     ocl_launch launch = attend__ocl_begin(r->run, kernel);
     attend__ocl_value(&launch, p, sizeof *p);
     attend__ocl_push_operand(&launch, o);

@@ -153,6 +153,7 @@ static void make_table(ocl_attention_run *r) {
     attend__ocl_memory(&launch, r->run->scratch);
     const size_t groups[3] = {((size_t)r->p.B + 15) / 16, 1, 1}, local[3] = {16, 1, 1};
     attend__ocl_enqueue(&launch, groups, local);
+    if (r->run->purpose == OCL_IDLE) r->p.table_at = -1; /* it was not made */
 }
 
 /* A plan of a packed batch has no room for the padding of one that is not. */

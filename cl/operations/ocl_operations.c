@@ -3,9 +3,8 @@
  * From an operation's number to its plan. */
 #include "ocl_operations.h"
 
-attend_status attend__ocl_plan(attend_device *device, attend_operation operation,
-                               const void *largest, attend_plan_info *info,
-                               attend_device_plan **plan) {
+static attend_status make(attend_device *device, attend_operation operation, const void *largest,
+                          attend_plan_info *info, attend_device_plan **plan) {
     switch ((int)operation) {
     case ATTEND_OP_ATTENTION:
         return attend__ocl_plan_attention(device, largest, info, plan);
@@ -33,4 +32,17 @@ attend_status attend__ocl_plan(attend_device *device, attend_operation operation
         return attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                                   "opencl: an operation this version does not know");
     }
+}
+
+attend_status attend__ocl_plan(attend_device *device, attend_operation operation,
+                               const void *largest, attend_plan_info *info,
+                               attend_device_plan **plan) {
+    attend_device_plan *made = NULL;
+    attend_status status = make(device, operation, largest, info, &made);
+    if (status == ATTEND_OK) status = attend__ocl_rehearse(device, made, largest);
+    if (status == ATTEND_OK)
+        *plan = made;
+    else
+        attend__ocl_plan_release(device, made);
+    return status;
 }

@@ -102,7 +102,7 @@ static cl_mem weights_of(ocl_run *run, const project_plan *p, const attend_proje
     size_t bytes;
     if (!attend__ocl_panels_bytes(d->w.sizes[0], d->w.sizes[1], d->w.type, &bytes))
         attend__ocl_run_fail(run, ATTEND_OVERFLOW, "w: its size does not fit in memory");
-    if (run->status != ATTEND_OK || bytes == 0) return NULL;
+    if (run->status != ATTEND_OK) return NULL;
     *offset = attend__ocl_scratch(run, bytes) / (int64_t)attend__ocl_element_bytes(d->w.type);
     attend__ocl_pack_record(run, p->pack, &d->w, run->scratch, *offset);
     return run->scratch;

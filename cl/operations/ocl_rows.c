@@ -102,7 +102,8 @@ ocl_grid attend__ocl_row_grid(const attend_device *device, int64_t columns, int6
     ocl_grid grid = attend__ocl_item_grid(device, (int64_t)parts(columns, chunk), rows);
     grid.chunk = (i32)chunk;
     if (alone) {
-        const int64_t together = columns < CPU_ELEMENTS ? CPU_ELEMENTS / columns : 1;
+        const int64_t few = columns > 0 ? columns : 1;
+        const int64_t together = few < CPU_ELEMENTS ? CPU_ELEMENTS / few : 1;
         grid.groups[1] = parts(rows, together);
     }
     grid.groups[1] = least(grid.groups[1], MOST_GROUPS);
