@@ -23,8 +23,8 @@
 /* Kernel (its file), parameter, defaults of the classes rows, tile and plain, values to be tried. A
  * kernel's parameters stand together. */
 #define OCL_TUNING_LIST(X)                                                                         \
-    /* vectors of 16 rows in a strip, 0: as many as waste least; strips of a work-item, at most */ \
-    X(attention_lanes, vectors, 0, 0, 0, 0, 1, 2, 3)                                               \
+    /* vectors of 16 rows in a strip, and strips of a work-item, at most */                        \
+    X(attention_lanes, vectors, 3, 3, 3, 1, 2, 3)                                                  \
     X(attention_lanes, strips, 6, 6, 6, 1, 2, 3, 4, 6, 8)                                          \
     /* query rows of a work-item, 0: as many as waste least */                                     \
     X(attention_few, rows, 0, 0, 0, 0, 1, 2, 4, 8)                                                 \

@@ -40,7 +40,7 @@ static void products(const block *x, int j, ahead *next, float16 sum[RQ]) {
         together = operand_keys_find(x->k.x, &x->k.memory, &x->k.head, j, x->k.begin, x->k.end);
     else
         for (int n = 0; n < 16; n++) {
-            look_ahead(next, 0);
+            look_ahead_row(next, 0);
             copy_row(&x->k, j + n, 0, DP, rows[n]);
         }
 #pragma unroll
@@ -88,7 +88,7 @@ static void add_values(const block *x, float16 s[RQ][CHUNK / 16], int j0, int fr
     for (int j = from; j < until; j += 4) {
         float16 rows[4][EC / 16];
         for (int n = 0; n < 4; n++) {
-            look_ahead(next, 1);
+            look_ahead_row(next, 1);
             copy_row(&x->v, j0 + j + n, x->column, EC, rows[n]);
         }
         for (int r = 0; r < RQ; r++) {

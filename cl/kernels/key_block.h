@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One chunk of the keys and values of a head for attention_lanes.cl: where the caller has them as
- * far as that can be read as it lies, else copies as float32 that serve all strips. DP, EC and
- * AT_ONCE are the kernel's. */
+ * far as that can be read as it lies, else copies as float32 that serve all strips. DP and EC
+ * are the kernel's. */
 #ifndef ATTEND_CL_KEY_BLOCK_H
 #define ATTEND_CL_KEY_BLOCK_H
 
@@ -40,9 +40,10 @@ static void copy_together(const source *o, int j0, int from, int until, float16 
     }
 }
 
-/* Float rows are read in place as far as whole passes of AT_ONCE keys go. */
-static rows_of_chunk rows_make(const source *o, int j0, int from, int until, int column,
+/* Float rows are read in place, as far as whole passes of `step` keys go. */
+static rows_of_chunk rows_make(const block *b, const source *o, int j0, int step, int column,
                                int columns, float16 *copy) {
+    const int from = b->from, until = b->until;
     rows_of_chunk r = {0, 0, until, until, (const float *)copy};
     const operand_source *const x = o->x;
     if (x->type == TYPE_F32 && x->strides[3] == 1 && x->page_size == 0 &&
@@ -50,8 +51,8 @@ static rows_of_chunk rows_make(const source *o, int j0, int from, int until, int
         const operand_row row = operand_find(x, &o->memory, &o->head, j0);
         r.there = (__global const float *)o->memory.rows + row.at + column;
         r.pitch = x->strides[2];
-        r.direct = (max(o->begin - j0, from) + AT_ONCE - 1) / AT_ONCE * AT_ONCE;
-        r.direct_until = max(min(o->end - j0, until) / AT_ONCE * AT_ONCE, r.direct);
+        r.direct = (max(o->begin - j0, from) + step - 1) / step * step;
+        r.direct_until = max(min(o->end - j0, until) / step * step, r.direct);
     }
     for (int j = from; j < min(r.direct, until); j++)
         copy_row(o, j0 + j, column, columns, copy + j * (columns / 16));
@@ -68,9 +69,9 @@ static void block_make(block *x, const source *k, const source *v, int j0, int c
         copy_together(k, j0, x->from, x->until, x->k_copy);
         x->k = (rows_of_chunk){0, 0, x->until, x->until, (const float *)x->k_copy};
     } else {
-        x->k = rows_make(k, j0, x->from, x->until, 0, DP, x->k_copy);
+        x->k = rows_make(x, k, j0, 16, 0, DP, x->k_copy);
     }
-    x->v = rows_make(v, j0, x->from, x->until, column, EC, x->v_copy);
+    x->v = rows_make(x, v, j0, 1, column, EC, x->v_copy);
 }
 
 #endif

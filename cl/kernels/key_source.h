@@ -54,6 +54,7 @@ typedef struct ahead {
     ulong at[2];         /* keys and values */
     i64 pitch[2];        /* bytes */
     int lines[2], key[2], end[2]; /* of a row; the next one to ask for; where to stop */
+    int rows;                     /* of each that are asked for while 8 keys are taken */
 } ahead;
 
 #ifdef USE_PREFETCH /* ocl_facts.prefetch */
@@ -75,11 +76,19 @@ static void ahead_make(ahead *a, int n, const source *o, int j0, int column, int
 }
 
 /* One row of keys (n = 0) or of values (n = 1). */
-static void look_ahead(ahead *a, int n) {
+static void look_ahead_row(ahead *a, int n) {
     if (a->key[n] >= a->end[n]) return;
     const ulong row = a->at[n] + (ulong)(a->key[n]++ * a->pitch[n]);
     for (int i = 0; i < a->lines[n]; i++)
         PREFETCH(row + 64 * (ulong)i);
+}
+
+/* While `keys` keys are taken. */
+static void look_ahead(ahead *a, int keys) {
+    for (int i = 0; i < keys / 8 * a->rows; i++) {
+        look_ahead_row(a, 0);
+        look_ahead_row(a, 1);
+    }
 }
 
 #endif

@@ -21,6 +21,7 @@ enum {
     MOST_PARTIAL_BYTES = 64 << 20,
     FEW_ROWS = 16,          /* of a key/value head that have kernels of their own */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
+    MOST_WIDE_DEPTH = 256,  /* and the rows of strips of more than one vector */
 };
 
 static int padded(int64_t n, int to) {
@@ -282,27 +283,18 @@ static int make_rows(attend_device *device, ocl_attention_plan *p, bool few, int
                                    options, few ? "attention_few" : "attention_rows", status);
 }
 
-/* Rows of a strip, 16 to 48: those that waste least, and the most of them, which read least. Sums
- * of long rows do not stay near for so many. */
-static int strip_rows(int64_t count, int DP) {
-    int best = 16;
-    for (int rows = 32; rows <= 48 && DP <= 256; rows += 16)
-        if (padded(count, rows) * 20 <= padded(count, best) * 21) best = rows;
-    return best;
-}
-
 static int make_lanes(attend_device *device, const attend_attention *largest,
                       const ocl_attention_sizes *n, ocl_attention_plan *p, attend_status *status) {
     int values[OCL_TUNED_COUNT];
     if (!are_many(n)) return -1;
     attend__ocl_attention_tuned(device, &attend__ocl_source_attention_lanes, largest, values);
     p->most_strips = values[OCL_TUNED(attention_lanes, strips)];
-    p->lane_rows = 16 * values[OCL_TUNED(attention_lanes, vectors)];
-    if (p->lane_rows == 0) p->lane_rows = strip_rows(n->H / n->G * n->L, p->DP);
+    const int vectors = p->DP <= MOST_WIDE_DEPTH ? values[OCL_TUNED(attention_lanes, vectors)] : 1;
+    p->lane_rows = 16 * vectors;
     char options[80];
     (void)snprintf(options, sizeof options,
-                   "-DDP=%d -DEC=%d -DCHUNK=%d -DVECTORS=%d -DMOST_STRIPS=%d", p->DP, p->EC,
-                   shapes[device->kernels].chunk, p->lane_rows / 16, p->most_strips);
+                   "-DDP=%d -DEC=%d -DCHUNK=%d -DMOST_VECTORS=%d -DMOST_STRIPS=%d", p->DP, p->EC,
+                   shapes[device->kernels].chunk, vectors, p->most_strips);
     return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_lanes, options,
                                    "attention_lanes", status);
 }

@@ -22,6 +22,7 @@ static const shape shapes[] = {
     {1, 2, 1, 1, 2000, 64, ATTEND_F32},  {3, 4, 2, 75, 1100, 32, ATTEND_F32},
     {2, 8, 8, 40, 300, 48, ATTEND_F32},  {9, 4, 4, 20, 700, 80, ATTEND_F32},
     {2, 4, 1, 33, 900, 64, ATTEND_BF16}, {1, 1, 1, 5, 4097, 16, ATTEND_F32},
+    {1, 1, 1, 197, 197, 64, ATTEND_F32},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
