@@ -25,11 +25,12 @@ static float eps_of(double eps) {
     return eps > 0 && eps < (double)FLT_MIN ? FLT_MIN : (float)eps;
 }
 
+/* All work-items lie in dimension 0: those of another would do a row once more, and in place once
+ * is right and twice is wrong. */
 static ocl_grid grid_of(const attend_device *device, i32 rows) {
-    ocl_grid grid = device->kernels == OCL_CLASS_PLAIN
-                        ? attend__ocl_item_grid(device, rows, 1)
-                        : (ocl_grid){{(size_t)rows, 1, 1}, {1, 1, 1}, 1};
-    if (device->kernels == OCL_CLASS_TILE) grid.local[0] = GROUP;
+    ocl_grid grid = {{(size_t)rows, 1, 1}, {1, 1, 1}, 1};
+    if (device->kernels != OCL_CLASS_ROWS) grid.local[0] = GROUP;
+    if (device->kernels == OCL_CLASS_PLAIN) grid.groups[0] = ((size_t)rows + GROUP - 1) / GROUP;
     if (grid.groups[0] > MOST_GROUPS) grid.groups[0] = MOST_GROUPS;
     return grid;
 }
