@@ -123,16 +123,38 @@ static size_t space_size(const tune_space *s) {
     return size;
 }
 
-static bool add_all(const tune_space *s, tune_queue *q) {
+static int steps_from_default(const tune_space *s, const tune_point *p) {
+    int steps = 0;
+    for (int i = 0; i < s->count; ++i)
+        steps += abs(p->at[i] - s->parameters[i].first);
+    return steps;
+}
+
+static int most_steps(const tune_space *s) {
+    int steps = 0;
+    for (int i = 0; i < s->count; ++i)
+        steps += s->parameters[i].count - 1;
+    return steps;
+}
+
+/* All points that are so many steps from the default. */
+static bool add_all(const tune_space *s, int steps, tune_queue *q) {
     tune_point p;
     memset(&p, 0, sizeof p);
     for (;;) {
         int i = 0;
-        if (!add(s, q, &p)) return false;
+        if (steps_from_default(s, &p) == steps && !add(s, q, &p)) return false;
         while (i < s->count && ++p.at[i] == s->parameters[i].count)
             p.at[i++] = 0;
         if (i == s->count) return true;
     }
+}
+
+/* What is so many steps from `p` in parameter i, if it is. */
+static bool add_step(const tune_space *s, const tune_point *p, int i, int steps, tune_queue *q) {
+    tune_point next = *p;
+    next.at[i] += steps;
+    return next.at[i] < 0 || next.at[i] >= s->parameters[i].count || add(s, q, &next);
 }
 
 bool tune_shortlist(const tune_space *s, tune_queue *q) {
@@ -140,26 +162,22 @@ bool tune_shortlist(const tune_space *s, tune_queue *q) {
     memset(q, 0, sizeof *q);
     if (!add(s, q, &start)) return false;
     q->next = 1; /* the default is what the others are held against */
-    if (space_size(s) <= SMALL_SPACE) return add_all(s, q);
-    /* a value of each parameter in turn: time may end before the last */
-    for (int v = 0; v < TUNE_MOST_VALUES; ++v)
-        for (int i = 0; i < s->count; ++i) {
-            tune_point p = start;
-            if (v >= s->parameters[i].count) continue;
-            p.at[i] = v;
-            if (!add(s, q, &p)) return false;
-        }
+    /* the default was chosen on some device: the better ones are rarely far from it, and time may
+     * end before the last */
+    const bool small = space_size(s) <= SMALL_SPACE;
+    for (int steps = 1; steps <= most_steps(s); ++steps) {
+        if (small && !add_all(s, steps, q)) return false;
+        for (int i = 0; !small && i < s->count; ++i)
+            for (int sign = -1; sign <= 1; sign += 2)
+                if (!add_step(s, &start, i, sign * steps, q)) return false;
+    }
     return true;
 }
 
 bool tune_neighbours(const tune_space *s, const tune_point *p, tune_queue *q) {
     for (int i = 0; i < s->count; ++i)
-        for (int step = -1; step <= 1; step += 2) {
-            tune_point next = *p;
-            next.at[i] += step;
-            if (next.at[i] < 0 || next.at[i] >= s->parameters[i].count) continue;
-            if (!add(s, q, &next)) return false;
-        }
+        for (int step = -1; step <= 1; step += 2)
+            if (!add_step(s, p, i, step, q)) return false;
     return true;
 }
 

@@ -46,7 +46,8 @@ bool tune_same(const tune_space *s, const tune_point *a, const tune_point *b);
 void tune_point_text(const tune_space *s, const tune_point *p, char between, char text[TUNE_TEXT]);
 
 /* Points in the order of their trial, each once. Starts with the shortlist: all of a small space,
- * else the default with one parameter changed. False without memory. */
+ * else the default with one parameter changed; what is near the default comes first. False without
+ * memory. */
 typedef struct tune_queue {
     tune_point *points;
     size_t count, next, room;

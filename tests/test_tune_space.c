@@ -61,6 +61,9 @@ static void a_large_space_starts_with_one_change(void **state) {
     assert_int_equal(q.next, 1); /* the default comes first and is not tried */
     assert_true(q.points[0].at[0] == 0 && q.points[0].at[1] == 1);
     assert_int_equal(q.count, 1 + 3 + 3);
+    static const int order[][2] = {{0, 1}, {1, 1}, {0, 0}, {0, 2}, {2, 1}, {0, 3}, {3, 1}};
+    for (size_t i = 0; i < q.count; ++i) /* steps from the default: 0 1 1 1 2 2 3 */
+        assert_true(q.points[i].at[0] == order[i][0] && q.points[i].at[1] == order[i][1]);
     assert_false(has(&q, 1, 0));
     const tune_point corner = {{3, 3}};
     assert_true(tune_neighbours(&spaces[0], &corner, &q));
@@ -78,6 +81,9 @@ static void a_small_space_is_tried_whole(void **state) {
                      1);
     assert_true(tune_shortlist(&spaces[0], &q));
     assert_int_equal(q.count, 6);
+    for (size_t i = 0; i + 1 < q.count; ++i) /* the default is (0, 1): further and further away */
+        assert_true(q.points[i].at[0] - q.points[i].at[1] <=
+                    q.points[i + 1].at[0] - q.points[i + 1].at[1]);
     for (int a = 0; a < 3; ++a)
         for (int b = 0; b < 2; ++b)
             assert_true(has(&q, a, b));

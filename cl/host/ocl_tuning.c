@@ -174,6 +174,10 @@ void attend__ocl_tuned(const attend_device *device, const ocl_source *source,
     describe(device, source, key, shape->aside, values, from);
 }
 
+bool attend__ocl_tuned_asked(const attend_device *device, ocl_tuned_index index) {
+    return device->tuning->asked_values[index] != OCL_NOT_TUNED;
+}
+
 /* ---- what a device can run ------------------------------------------------------------------- */
 
 void attend__ocl_kernel_fits(const attend_device *device, const attend_device_plan *plan,

@@ -36,7 +36,9 @@
     X(attention_tile, own, 0, 0, 0, 0, 4, 8)                                                       \
     /* vectors of 16 columns and rows of a work-item, these at most */                             \
     X(project, vectors, 2, 2, 1, 1, 2)                                                             \
-    X(project, rows, 64, 64, 4, 4, 8, 16, 32, 64)
+    X(project, rows, 64, 64, 4, 4, 8, 16, 32, 64)                                                  \
+    /* columns of a work-group, half as many as its work-items; at most */                         \
+    X(project_tile, columns, 64, 64, 64, 32, 64)
 
 #define OCL_TUNED(kernel, parameter) OCL_TUNED_##kernel##_##parameter
 typedef enum ocl_tuned_index {
@@ -63,6 +65,10 @@ void attend__ocl_tuning_close(attend_device *device);
 /* Fills values[OCL_TUNED(kernel, ..)] for the parameters of `source`'s kernel. */
 void attend__ocl_tuned(const attend_device *device, const ocl_source *source,
                        const ocl_tuned_shape *shape, int values[OCL_TUNED_COUNT]);
+
+/* Whether ATTEND_TUNING names this value: what it names is refused where the device does not run
+ * it, while a default or a file's value gives way to one that fits. */
+bool attend__ocl_tuned_asked(const attend_device *device, ocl_tuned_index index);
 
 /* Whether the device runs the kernel in groups of so many work-items with so much local memory: a
  * driver may allow a kernel less than the device, and private memory that is no register ends up

@@ -16,10 +16,10 @@ typedef struct ocl_attention_sizes {
 } ocl_attention_sizes;
 
 /* A tile of attention_tile: query rows and keys of a work-group, rows of a work-item, whether the
- * queries stay in local memory. */
+ * queries stay in local memory; whether it is a candidate of the tuner: this one or none. */
 typedef struct ocl_tile {
     int rows, keys, own;
-    bool staged;
+    bool staged, fixed;
 } ocl_tile;
 
 /* Kernels of a plan by their number, -1 = not used. DP, EC, EP: see attention_params.h. */

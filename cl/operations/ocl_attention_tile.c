@@ -57,7 +57,11 @@ int attend__ocl_tile_choose(const attend_device *device, const attend_attention 
         want.rows = values[OCL_TUNED(attention_tile, rows)];
     if (values[OCL_TUNED(attention_tile, own)] > 0)
         want.own = values[OCL_TUNED(attention_tile, own)];
-    p->tile = fits(device, &want, 0) ? want : least;
+    want.fixed = (values[OCL_TUNED(attention_tile, rows)] > 0 &&
+                  attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, rows))) ||
+                 (values[OCL_TUNED(attention_tile, own)] > 0 &&
+                  attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, own)));
+    p->tile = want.fixed || fits(device, &want, 0) ? want : least;
     const int most = values[OCL_TUNED(attention_tile, columns)];
     return least.keys == LEAST_KEYS && most > WIDE_COLUMNS ? WIDE_COLUMNS : most;
 }
@@ -100,8 +104,18 @@ static int make_classes(attend_device *device, ocl_attention_plan *p, attend_sta
 void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
                            ocl_attention_plan *p, attend_status *status) {
     const ocl_tile last = {.rows = 32, .own = 8, .keys = p->tile.keys};
+    const bool fixed = p->tile.fixed;
+    if (fixed && !fits(device, &p->tile, 0)) {
+        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                     "opencl: attention_tile with %d rows, %d of a work-item: %zu "
+                                     "work-items and %zu bytes of local memory are more than "
+                                     "the device has",
+                                     p->tile.rows, p->tile.own, items_of(&p->tile),
+                                     local_bytes(&p->tile, 0));
+        return;
+    }
     p->fused = build(device, largest, p, status);
-    if (*status != ATTEND_OK && items_of(&p->tile) > items_of(&last)) {
+    if (*status != ATTEND_OK && !fixed && items_of(&p->tile) > items_of(&last)) {
         if (p->fused >= 0) attend__ocl_plan_drop(device, &p->plan);
         device->host->log(device->host->self, ATTEND_LOG_INFO, "build",
                           "opencl: a tile that the driver does not run; one of fewer work-items");

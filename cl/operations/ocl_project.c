@@ -36,6 +36,7 @@ typedef struct project_plan {
     attend_type x_type, weights_type;
     int vectors, most_rows; /* of a work-item: 16 columns each; at most */
     int tile_columns;       /* of a work-group of project_tile, half as many as its work-items */
+    bool fixed;             /* tile_columns are a candidate of the tuner: these or none */
     ocl_matrix_use matrix;  /* the unit that does it, whatever the number of rows */
 } project_plan;
 
@@ -138,13 +139,22 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
 }
 
+static bool tile_fits(const attend_device *device, const project_plan *p) {
+    const ocl_facts *const facts = &device->shared->facts;
+    return 2 * (size_t)p->tile_columns <= facts->most_work_items &&
+           2 * local_bytes(p, false) <= facts->local_bytes;
+}
+
 /* project_tile in the largest groups that the device runs, and its driver this kernel in. */
 static void add_tile(attend_device *device, project_plan *p, attend_status *status) {
-    const ocl_facts *const facts = &device->shared->facts;
-    p->tile_columns = TILE_COLUMNS;
-    while (p->tile_columns > TILE_COLUMNS / 2 &&
-           (2 * (size_t)p->tile_columns > facts->most_work_items ||
-            2 * local_bytes(p, false) > facts->local_bytes))
+    if (p->fixed && !tile_fits(device, p)) {
+        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                     "opencl: project_tile with %d columns: %d work-items and %zu "
+                                     "bytes of local memory, twice, are more than the device has",
+                                     p->tile_columns, 2 * p->tile_columns, local_bytes(p, false));
+        return;
+    }
+    while (p->tile_columns > TILE_COLUMNS / 2 && !tile_fits(device, p))
         p->tile_columns /= 2;
     for (;; p->tile_columns /= 2) {
         char options[64];
@@ -154,7 +164,7 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
                                              options, "project", status);
         attend__ocl_kernel_fits(device, &p->plan, p->product, 2 * (size_t)p->tile_columns,
                                 local_bytes(p, false), status);
-        if (*status == ATTEND_OK || p->tile_columns < TILE_COLUMNS) break;
+        if (*status == ATTEND_OK || p->fixed || p->tile_columns < TILE_COLUMNS) break;
         if (p->product >= 0) attend__ocl_plan_drop(device, &p->plan);
         *status = ATTEND_OK;
     }
@@ -194,10 +204,10 @@ static bool add_matrix(attend_device *device, project_plan *p, attend_plan_info 
     return false;
 }
 
-static attend_status add_kernels(attend_device *device, project_plan *p, attend_plan_info *info) {
+static attend_status add_kernels(attend_device *device, project_plan *p) {
     attend_status status = ATTEND_OK;
     if (device->kernels == OCL_CLASS_TILE) {
-        if (!add_matrix(device, p, info)) add_tile(device, p, &status);
+        add_tile(device, p, &status);
         return status;
     }
     char options[96];
@@ -210,13 +220,22 @@ static attend_status add_kernels(attend_device *device, project_plan *p, attend_
 
 static void tune(const attend_device *device, const attend_projection *largest, project_plan *p) {
     int values[OCL_TUNED_COUNT];
-    const ocl_tuned_shape shape = {
-        .type = p->weights_type,
-        .mask = "none",
-        .phase = attend__ocl_row_count(&largest->out) <= THIN_MOST ? "few" : "many",
-        .sizes = {attend__ocl_row_count(&largest->out), attend__ocl_columns(&largest->out),
-                  attend__ocl_columns(&largest->x)}};
-    attend__ocl_tuned(device, &attend__ocl_source_project, &shape, values);
+    const bool tile = device->kernels == OCL_CLASS_TILE;
+    const bool few = attend__ocl_row_count(&largest->out) <= THIN_MOST;
+    const ocl_tuned_shape shape = {.type = p->weights_type,
+                                   .mask = "none",
+                                   .phase = few ? "few" : "many",
+                                   .aside = tile && few,
+                                   .sizes = {attend__ocl_row_count(&largest->out),
+                                             attend__ocl_columns(&largest->out),
+                                             attend__ocl_columns(&largest->x)}};
+    attend__ocl_tuned(device, tile ? &attend__ocl_source_project_tile : &attend__ocl_source_project,
+                      &shape, values);
+    if (tile) {
+        p->tile_columns = values[OCL_TUNED(project_tile, columns)];
+        p->fixed = attend__ocl_tuned_asked(device, OCL_TUNED(project_tile, columns));
+        return;
+    }
     p->vectors = values[OCL_TUNED(project, vectors)];
     p->most_rows = values[OCL_TUNED(project, rows)];
 }
@@ -242,8 +261,10 @@ attend_status attend__ocl_plan_project(attend_device *device, const attend_proje
     p->plan.record = record;
     p->x_type = largest->x.type;
     p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
-    if (device->kernels != OCL_CLASS_TILE) tune(device, largest, p);
-    status = add_kernels(device, p, info);
+    if (device->kernels != OCL_CLASS_TILE || !add_matrix(device, p, info)) {
+        tune(device, largest, p);
+        status = add_kernels(device, p);
+    }
     snprintf(info->kernel, sizeof info->kernel, "project_%s_%s",
              prepared != NULL ? "prepared" : "plain",
              p->matrix.shape ? p->matrix.name : classes[device->kernels]);

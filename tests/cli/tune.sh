@@ -68,6 +68,33 @@ says "$out" "not measured: "
 [ ! -e "$ATTEND_CONFIG_DIR" ] || fault "something was kept of nothing"
 unset OPENCL_LAYERS ATTEND_TEST_KERNEL ATTEND_TEST_WRONG ATTEND_TEST_CRASH
 
+# ---- tiles that do not fit ---------------------------------------------------------------------------
+# A candidate whose groups are too large, by the device or by its compiler, is refused; a default gives way to one that fits.
+many='B1 H2 G2 L70 S70 D16 f32' product='project R70 N70 K40 f32'
+export ATTEND_KERNELS=tile
+expect 0 tune --list --case "$many,$product"
+for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text"; done
+(
+    faults=0
+    export POCL_MAX_WORK_GROUP_SIZE=64
+    expect 0 tune --list --case "$many,$product"
+    ATTEND_TUNING=attention_tile:rows=64,own=4 expect 1 tune --list --case "$many"
+    says "$out" "64 rows, 4 of a work-item: "
+    ATTEND_TUNING=project_tile:columns=64 expect 1 tune --list --case "$product"
+    says "$out" "project_tile with 64 columns: 128 work-items"
+    ATTEND_TUNING=project_tile:columns=32 expect 0 tune --list --case "$product"
+    exit $((faults > 0))
+) || faults=$((faults + 1))
+export OPENCL_LAYERS=$layer ATTEND_TEST_NARROW=attention_tile
+expect 0 tune --list --case "$many"
+ATTEND_TUNING=attention_tile:rows=64,own=4 expect 1 tune --list --case "$many"
+says "$out" "the driver allows it 64"
+tune 20 --case "$many"
+says "$out" "own=4: opencl: a kernel of "
+unset OPENCL_LAYERS ATTEND_TEST_NARROW
+export ATTEND_KERNELS=rows
+rm -r "$ATTEND_CONFIG_DIR" # of a device with other kernels
+
 # ---- the file ----------------------------------------------------------------------------------------
 "$program" tune --time 8 --case "$one" >"$work/first" 2>&1 &
 tune 8 --case "$other"
