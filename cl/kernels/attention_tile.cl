@@ -13,6 +13,8 @@
  *
  * USE_HALF, for 16-bit values under precision FAST where the device has cl_khr_fp16: weights and
  * values pass through local memory as half, which rounds the weights and halves what is read.
+ * MATRIX_TYPE, for queries and keys of that type: products by a matrix unit, see tile_matrix.h; the
+ * tiles of 128 work-items alone.
  *
  *   BQ  BK  MQ  EC   work-items  local bytes       registers, estimated
  *   64  64  8   64   128         29200, or 41488   100: sums 32, scores 32, operands 12
@@ -149,14 +151,18 @@ static tile tile_make(const inputs *in, __local float *work, int column,
     return t;
 }
 
+#ifndef MATRIX_KERNEL
+#define MATRIX_KERNEL
+#endif
+
 /* (block of BQ rows, piece of the keys, (sample and key/value head) x chunk of columns), in groups
  * of ITEMS x 1 x 1 */
-__kernel void attention_tile(const attention_params p, __global const uchar *mask,
-                             __global const uchar *bias, __global const uchar *key_mask,
-                             __global const float *slopes, __global const float *queries,
-                             __global const float *values, __global const float *sinks,
-                             __global uchar *out, __global float *lse, __global float *scratch,
-                             __local float4 *local_memory) {
+__kernel MATRIX_KERNEL void
+attention_tile(const attention_params p, __global const uchar *mask, __global const uchar *bias,
+               __global const uchar *key_mask, __global const float *slopes,
+               __global const float *queries, __global const float *values,
+               __global const float *sinks, __global uchar *out, __global float *lse,
+               __global float *scratch, __local float4 *local_memory) {
     const inputs in = inputs_make(&p, mask, bias, key_mask, slopes, scratch);
     const results to = {sinks, out, lse, scratch};
     const int column = (int)get_global_id(2) % (p.EP / EC) * EC;

@@ -4,9 +4,9 @@
  * hands that memory in. (PoCL 3.1 makes a __local array of a kernel that its helper functions are
  * given into one array of the process, which groups on two threads would share.)
  *
- * `rows` x `keys`: of a block of scores. `depth`: of the queries that lie there at once, all of the
- * head size or a slice. In floats: lines of rows, weights, queries, a slice of keys or a band of
- * values or the maxima, and a word that says whether values are finite. */
+ * `rows` x `keys`: of a block of scores. `depth`: floats of a query that lie there at once, all of
+ * the head size or a slice. In floats: lines of rows, weights, queries, a slice of keys or a band
+ * of values or the maxima, and a word that says whether values are finite. */
 #ifndef ATTEND_CL_ATTENTION_TILE_H
 #define ATTEND_CL_ATTENTION_TILE_H
 
@@ -15,6 +15,9 @@
 #define TILE_CHUNK 256 /* keys that are summed on their own */
 #define TILE_KEYS 4    /* of a work-item */
 #define TILE_SLICE 16  /* of the head size */
+/* By a matrix unit, of a padded head size; floats of a query of so many 16-bit elements. */
+#define MATRIX_SLICE(depth) ((depth) % 32 == 0 ? 32 : 16)
+#define MATRIX_QUERY(depth) ((depth) / 2 + 4)
 
 /* What the work-group knows of a query row: of row_info. */
 typedef struct row_line {

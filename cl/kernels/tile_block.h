@@ -22,7 +22,13 @@ typedef float4 narrow4;
 #endif
 
 #define CHUNK TILE_CHUNK
+#ifdef MATRIX_TYPE /* queries and keys are elements of it, two in a word */
+#define SLICE MATRIX_SLICE(DP)
+#define QUERY_FLOATS MATRIX_QUERY(DEPTH)
+#else
 #define SLICE TILE_SLICE
+#define QUERY_FLOATS DEPTH
+#endif
 #define PARTIAL 64         /* of the head size, summed on its own */
 #define X (BK / TILE_KEYS) /* work-items beside each other */
 #define ITEMS (X * (BQ / MQ))
@@ -57,8 +63,8 @@ typedef float columns;
  * that neighbours who write a key each meet different banks. */
 #define LINES ((__local row_line *)work)
 #define QUERIES(work) ((work) + QUERIES_AT(BQ, BK))
-#define SLICES(work) ((work) + SLICE_AT(BQ, BK, DEPTH))
-#define FLAG(work) ((volatile __local int *)((work) + FLAG_AT(BQ, BK, DEPTH)))
+#define SLICES(work) ((work) + SLICE_AT(BQ, BK, QUERY_FLOATS))
+#define FLAG(work) ((volatile __local int *)((work) + FLAG_AT(BQ, BK, QUERY_FLOATS)))
 #define WEIGHTS(work) ((__local narrow4 *)((work) + WEIGHTS_AT(BQ)))
 #define QUAD(key, quad) ((key) * (BQ / 4) + ((quad) ^ ((key) / 4 & 7)))
 
@@ -89,6 +95,9 @@ static int next_block(const tile *t, int j, int end) {
 
 /* ---- one block ------------------------------------------------------------------------------- */
 
+#ifdef MATRIX_TYPE
+#include "tile_matrix.h"
+#else
 /* Elements d0 .. d0 + DEPTH - 1 of the rows, [DEPTH][BQ]. */
 static void stage_queries(const tile *t, __local float *work, int d0) {
     for (int n = t->item; n < BQ * (DEPTH / 4); n += ITEMS) {
@@ -161,6 +170,7 @@ static void products(const tile *t, __local float *work, int j, float4 s[MQ]) {
     }
 #undef part
 }
+#endif
 
 /* Products become scores, of keys that all rows may see. */
 static void score_open(const inputs *in, const tile *t, __local float *work, int j, float4 s[MQ]) {

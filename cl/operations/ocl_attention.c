@@ -317,7 +317,7 @@ static void make_few(attend_device *device, const attend_attention *largest,
 
 static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
-                         attend_status *status) {
+                         attend_plan_info *info, attend_status *status) {
     attend__ocl_attention_kernels(device, p, n, largest, status);
     attend__ocl_side_kernels(device, p, status);
     int values[OCL_TUNED_COUNT];
@@ -326,7 +326,7 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
     p->fused_rows = shapes[device->kernels].rows;
     if (device->kernels == OCL_CLASS_TILE) {
         attend__ocl_decode_make(device, largest, p, status);
-        if (are_many(n)) attend__ocl_tile_make(device, largest, p, status);
+        if (are_many(n)) attend__ocl_tile_make(device, largest, p, info, status);
     } else if (in_place(device, p->DP)) {
         make_few(device, largest, n, p, status);
         p->lanes = make_lanes(device, largest, n, p, status);
@@ -359,7 +359,7 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     ocl_attention_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_ATTENTION, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     choose_padding(device, largest, &n, p);
-    make_kernels(device, largest, &n, p, &status);
+    make_kernels(device, largest, &n, p, info, &status);
     p->plan.record = record;
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = scratch_bytes(device, p, &n, largest);
@@ -367,6 +367,8 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
                    attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
                    p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
-                   p->lanes >= 0 ? "lanes" : attend__ocl_class_text(device->kernels));
+                   p->lanes >= 0     ? "lanes"
+                   : p->matrix.shape ? p->matrix.name
+                                     : attend__ocl_class_text(device->kernels));
     return attend__ocl_plan_made(device, &p->plan, status, plan);
 }

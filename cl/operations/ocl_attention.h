@@ -8,6 +8,7 @@
 
 #include "attention_params.h"
 #include "ocl.h"
+#include "ocl_matrix.h"
 
 typedef struct ocl_attention_sizes {
     int64_t B, H, G, L, S, D, E;
@@ -36,6 +37,7 @@ typedef struct ocl_attention_plan {
     int fused_rows;  /* of a work-item of `fused`, or of its group */
     int classes;     /* of blocks under masks */
     ocl_tile tile;
+    ocl_matrix_use matrix; /* the unit that makes the products of `fused`' tile */
     size_t fused_items, fused_bytes, direct_bytes; /* of a work-group; bytes of local memory */
     int DP, EC, EP;
     int64_t query_rows,

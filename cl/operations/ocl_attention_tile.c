@@ -3,7 +3,8 @@
  * ocl_attention_tile.h. The device alone decides how many keys a block has, since blocks of another
  * size give other bits. How many rows, and of which work-item, is free: the head sizes or the
  * tuning file propose, the driver's compiler has the last word. Where it allows a kernel fewer
- * work-items than the device has, a tile of fewer is taken. */
+ * work-items than the device has, a tile of fewer is taken. A matrix unit's tile depends on types,
+ * head sizes and the device alone, since a unit need not add up in the order of the others. */
 #include "ocl_attention_tile.h"
 
 #include "attention_decode.h"
@@ -30,6 +31,17 @@ static size_t items_of(const ocl_tile *t) {
 static size_t local_bytes(const ocl_tile *t, int DP) {
     const size_t depth = t->staged ? (size_t)DP : TILE_SLICE;
     return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
+}
+
+/* The same by a matrix unit; without what its emulation exchanges. */
+static size_t matrix_bytes(const ocl_tile *t, int DP) {
+    const size_t depth = MATRIX_QUERY((size_t)(t->staged ? DP : MATRIX_SLICE(DP)));
+    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
+}
+
+static size_t bytes_of(const ocl_attention_plan *p) {
+    return p->matrix.shape ? matrix_bytes(&p->tile, p->DP) + p->matrix.exchange_bytes
+                           : local_bytes(&p->tile, p->DP);
 }
 
 static size_t most_local(const attend_device *device) {
@@ -78,14 +90,16 @@ static int build(attend_device *device, const attend_attention *largest, ocl_att
                  attend_status *status) {
     ocl_tile *const t = &p->tile;
     t->staged = true;
-    t->staged = fits(device, t, p->DP);
-    char options[120];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s",
-                   p->DP, p->EC, t->rows, t->keys, t->own, t->staged,
-                   attend__ocl_tile_narrow(device, largest) ? " -DUSE_HALF" : "");
+    t->staged =
+        p->matrix.shape ? matrix_bytes(t, p->DP) <= most_local(device) : fits(device, t, p->DP);
+    char options[200];
+    (void)snprintf(
+        options, sizeof options, "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s %s", p->DP,
+        p->EC, t->rows, t->keys, t->own, t->staged,
+        attend__ocl_tile_narrow(device, largest) ? " -DUSE_HALF" : "", p->matrix.options);
     const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
                                                options, "attention_tile", status);
-    attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), local_bytes(t, p->DP), status);
+    attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), bytes_of(p), status);
     return kernel;
 }
 
@@ -101,8 +115,33 @@ static int make_classes(attend_device *device, ocl_attention_plan *p, attend_sta
                                    "attention_classes", status);
 }
 
-void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
-                           ocl_attention_plan *p, attend_status *status) {
+/* By the device's matrix unit, where queries and keys are of one 16-bit type. False: nothing was
+ * added, the plan's note may say why. */
+static bool build_matrix(attend_device *device, const attend_attention *largest,
+                         ocl_attention_plan *p, attend_plan_info *info) {
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
+    const ocl_tile before = p->tile;
+    const bool small = n.D <= 64 && n.E <= 64;
+    if (largest->q.type != largest->k.type) return false;
+    p->tile = (ocl_tile){.rows = small ? 64 : 32, .own = small ? 8 : 4, .keys = MOST_KEYS};
+    if (before.keys == MOST_KEYS && matrix_bytes(&p->tile, p->DP) <= most_local(device))
+        p->matrix = attend__ocl_matrix(device, largest->q.type, info->note, sizeof info->note);
+    attend_status status = ATTEND_OK;
+    if (p->matrix.shape) p->fused = build(device, largest, p, &status);
+    if (p->matrix.shape && status == ATTEND_OK) return true;
+    if (p->matrix.shape)
+        (void)snprintf(info->note, sizeof info->note,
+                       "%s is not used: attention does not build, or is more than the device runs",
+                       p->matrix.name);
+    if (p->fused >= 0) attend__ocl_plan_drop(device, &p->plan);
+    p->matrix = (ocl_matrix_use){.shape = NULL};
+    p->tile = before;
+    p->fused = -1;
+    return false;
+}
+
+static void build_plain(attend_device *device, const attend_attention *largest,
+                        ocl_attention_plan *p, attend_status *status) {
     const ocl_tile last = {.rows = 32, .own = 8, .keys = p->tile.keys};
     const bool fixed = p->tile.fixed;
     if (fixed && !fits(device, &p->tile, 0)) {
@@ -115,18 +154,23 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
         return;
     }
     p->fused = build(device, largest, p, status);
-    if (*status != ATTEND_OK && !fixed && items_of(&p->tile) > items_of(&last)) {
-        if (p->fused >= 0) attend__ocl_plan_drop(device, &p->plan);
-        device->host->log(device->host->self, ATTEND_LOG_INFO, "build",
-                          "opencl: a tile that the driver does not run; one of fewer work-items");
-        p->tile = last;
-        *status = ATTEND_OK;
-        p->fused = build(device, largest, p, status);
-    }
+    if (*status == ATTEND_OK || fixed || items_of(&p->tile) <= items_of(&last)) return;
+    if (p->fused >= 0) attend__ocl_plan_drop(device, &p->plan);
+    device->host->log(device->host->self, ATTEND_LOG_INFO, "build",
+                      "opencl: a tile that the driver does not run; one of fewer work-items");
+    p->tile = last;
+    *status = ATTEND_OK;
+    p->fused = build(device, largest, p, status);
+}
+
+void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
+                           ocl_attention_plan *p, attend_plan_info *info, attend_status *status) {
+    if (*status != ATTEND_OK) return;
+    if (!build_matrix(device, largest, p, info)) build_plain(device, largest, p, status);
     if (*status != ATTEND_OK) return;
     p->fused_rows = p->tile.rows;
     p->fused_items = items_of(&p->tile);
-    p->fused_bytes = local_bytes(&p->tile, p->DP);
+    p->fused_bytes = bytes_of(p);
     if (has_masks(largest)) p->classes = make_classes(device, p, status);
 }
 

@@ -11,10 +11,11 @@
 int attend__ocl_tile_choose(const attend_device *device, const attend_attention *largest,
                             ocl_attention_plan *p);
 
-/* Each adds a kernel and says in the plan how it is run: attention_tile, and attention_classes
- * where the plan has masks; attention_decode. */
+/* Each adds a kernel and says in the plan how it is run: attention_tile, by a matrix unit where
+ * there is one for its types, and attention_classes where the plan has masks; attention_decode.
+ * `info` gets a note on a unit that is not used. */
 void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
-                           ocl_attention_plan *p, attend_status *status);
+                           ocl_attention_plan *p, attend_plan_info *info, attend_status *status);
 void attend__ocl_decode_make(attend_device *device, const attend_attention *largest,
                              ocl_attention_plan *p, attend_status *status);
 

@@ -42,7 +42,9 @@ for family in rows tile plain; do
     done
 done
 if [ "$quick" != --quick ] && [ -x "$bin/test_opencl_matrix" ]; then # groups of 128, and the emulation
-    OCLGRIND_MAX_WGSIZE=128 OCLGRIND_LOCAL_MEM_SIZE=40960 watch tile "$bin/test_opencl_matrix" small
+    for test in matrix matrix_attention; do
+        OCLGRIND_MAX_WGSIZE=128 OCLGRIND_LOCAL_MEM_SIZE=49152 watch tile "$bin/test_opencl_$test" small
+    done
 fi
 if [ "$quick" != --quick ]; then # appending and caches, in one family: their kernels are the same in all
     export ATTEND_BACKEND=opencl

@@ -39,7 +39,17 @@ foreach(side ${sides})
   endif()
 endforeach()
 
-# Matrix units, emulated.
+# Matrix units, emulated: projections by each, attention by the two whose fragments differ most.
+foreach(unit nvidia intel8)
+  set(environment "ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-${unit}")
+  opencl_run(gate-${unit} pocl "${environment}" opencl $<TARGET_FILE:attend-gate> --backend opencl --cases 40 --seed 11
+             --plans 6 --length 150 --head-size 80)
+  if(CMOCKA_FOUND)
+    foreach(test poison edges same_bits fast serving_bits)
+      opencl_run(test_${test}-${unit} pocl "${environment}" opencl $<TARGET_FILE:test_${test}> opencl)
+    endforeach()
+  endif()
+endforeach()
 if(CMOCKA_FOUND)
   foreach(unit nvidia intel16 intel8)
     foreach(test projection_gate layers)
@@ -93,6 +103,8 @@ foreach(side ${sides})
   list(GET side 2 kernels)
   opencl_run(bits-${name} pocl "${kernels}" opencl ${CMAKE_CURRENT_SOURCE_DIR}/bits.sh $<TARGET_FILE:opencl_bits> ${backend})
 endforeach()
+opencl_run(bits-nvidia pocl "ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-nvidia" opencl
+           ${CMAKE_CURRENT_SOURCE_DIR}/bits.sh $<TARGET_FILE:opencl_bits> opencl)
 
 if(TARGET example-generation)
   foreach(backend opencl clblast)
