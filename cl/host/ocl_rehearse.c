@@ -47,8 +47,13 @@ static void empty(attend_tensor *t) {
     memset(t->sizes, 0, sizeof t->sizes);
 }
 
-/* No sample of `rows` query rows each, 0: as many as planned; false if that is more than planned.
- * Rows of which elements are not neighbours are always packed. */
+/* Rows of which elements are not neighbours are always packed. */
+static void spread(attend_attention *a) {
+    a->q.strides[3] = a->v.strides[3] = 2;
+}
+
+/* No sample of `rows` query rows each, 0: as many as planned; false if that is more than
+ * planned. */
 static bool empty_attention(attend_attention *a, int rows) {
     const bool packed = a->cu_query_lengths.type != ATTEND_NO_TYPE;
     int64_t *const planned = packed ? &a->max_query_length : &a->q.sizes[2];
@@ -56,7 +61,7 @@ static bool empty_attention(attend_attention *a, int rows) {
     if (rows > 0) *planned = rows;
     if (packed) a->cu_query_lengths.sizes[0] = 1;
     a->q.sizes[0] = 0;
-    a->q.strides[3] = 2;
+    spread(a);
     return true;
 }
 
@@ -66,7 +71,7 @@ static void empty_step(attend_attention *a) {
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         tensors[i]->sizes[0] = tensors[i]->sizes[2] = 0;
     a->scores.sizes[3] = a->weights.sizes[3] = 0;
-    a->q.strides[3] = a->v.strides[3] = 2;
+    spread(a);
     a->max_query_length = a->max_key_length = 0;
     if (a->cu_query_lengths.type != ATTEND_NO_TYPE) a->cu_query_lengths.sizes[0] = 1;
 }
@@ -103,6 +108,18 @@ static void empty_other(attend_operation operation, any_description *d) {
     default:
         break;
     }
+}
+
+/* The largest grids, of packing too, which the largest sizes may do without. */
+static void record_sizes(ocl_run *run, const void *largest) {
+    const attend_device_plan *const plan = run->plan;
+    any_description d;
+    plan->record(run, largest);
+    if (plan->operation > ATTEND_OP_MIX) return;
+    memcpy(&d, largest, plan->description_bytes);
+    spread(&d.ATTENTION);
+    run->scratch_used = 0;
+    plan->record(run, &d);
 }
 
 /* Every kernel that the plan may launch: attention has others for one token's rows and for few. */
@@ -151,7 +168,7 @@ attend_status attend__ocl_rehearse(attend_device *device, attend_device_plan *pl
     attend_status status = queue_of(device, &idle.queue);
     if (status != ATTEND_OK) return status;
     attend__mutex_lock(&device->lock);
-    plan->record(&sizes, largest);
+    record_sizes(&sizes, largest);
     record_idle(&idle, largest);
     attend__ocl_unlock(device);
     if (idle.last == NULL) return idle.status;
