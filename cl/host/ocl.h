@@ -84,6 +84,8 @@ typedef struct ocl_facts {
 
 typedef struct ocl_program ocl_program;
 
+typedef enum ocl_answer { OCL_NOT_ASKED, OCL_NO, OCL_YES } ocl_answer;
+
 /* One OpenCL device and its one context, shared by both backends and by all that opened it. */
 typedef struct ocl_device {
     struct ocl_device *next;
@@ -99,6 +101,7 @@ typedef struct ocl_device {
     ocl_program *programs;
     ocl_matrix_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
     cl_command_queue rehearsals;                       /* ocl_rehearse.c; NULL until it is needed */
+    ocl_answer in_place; /* under build_lock: commands write host memory itself */
 } ocl_device;
 
 /* Device `index` over all platforms, counted from 0; platforms without a device and those that
@@ -154,6 +157,17 @@ struct attend_device_event {
     struct ocl_follower *follower; /* carries the command's end over to it */
 };
 
+/* How host memory and the device's come together; ocl_transfer.h says what each means. */
+typedef enum ocl_transfers {
+    OCL_TRANSFERS_COPY,
+    OCL_TRANSFERS_SHARE,
+    OCL_TRANSFERS_STAGE
+} ocl_transfers;
+typedef struct ocl_piece {
+    cl_mem memory;
+    void *address; /* where it is mapped, as long as the device is open */
+} ocl_piece;
+
 struct attend_device {
     const attend_host *host;
     ocl_device *shared;
@@ -165,12 +179,16 @@ struct attend_device {
     ocl_matrix_unit matrix; /* that plans may take, if it computes what it should */
     bool matrix_emulated;
     struct ocl_tuning *tuning; /* what is known of kernels' parameters, ocl_tuning.c */
+    ocl_transfers transfers;
+    bool mapless;              /* what commands write in host memory is seen without a map */
+    attend__mutex pieces_lock; /* of what the pieces hold */
+    ocl_piece pieces[2];       /* OCL_TRANSFERS_STAGE */
     attend__mutex lock;        /* of everything below, and of the order of commands */
     attend__condition changed; /* events behind gates */
     cl_event tail;             /* the last command of ours, NULL = none */
     ocl_gate *gates, **last_gate;
     struct ocl_follower *followers; /* to be started when the lock is given back */
-    attend__recycler events;        /* memory of events */
+    attend__recycler records;       /* memory of events and buffers */
     cl_mem scratch;
     size_t scratch_bytes;
     attend_status failed;    /* first failure since the last finish */

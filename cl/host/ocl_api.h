@@ -50,6 +50,9 @@
     X(clFlush)                                                                                     \
     X(clEnqueueReadBuffer)                                                                         \
     X(clEnqueueWriteBuffer)                                                                        \
+    X(clEnqueueCopyBuffer)                                                                         \
+    X(clEnqueueMapBuffer)                                                                          \
+    X(clEnqueueUnmapMemObject)                                                                     \
     X(clEnqueueNDRangeKernel)                                                                      \
     X(clEnqueueMarkerWithWaitList)                                                                 \
     X(clEnqueueBarrierWithWaitList)

@@ -6,6 +6,7 @@
 #include "ocl_event.h"
 #include "ocl_matrix.h"
 #include "ocl_run.h"
+#include "ocl_transfer.h"
 #include "ocl_tuning.h"
 
 #include "attend/opencl.h"
@@ -15,8 +16,9 @@
 /* ---- closing --------------------------------------------------------------------------------- */
 
 static void drop_locks(attend_device *d) {
-    attend__recycler_destroy(&d->events);
+    attend__recycler_destroy(&d->records);
     attend__condition_destroy(&d->changed);
+    attend__mutex_destroy(&d->pieces_lock);
     attend__mutex_destroy(&d->lock);
 }
 
@@ -25,6 +27,7 @@ static void close_device(attend_device *device) {
     if (device->backend->close) device->backend->close(device);
     if (device->tail) (void)device->cl->clReleaseEvent(device->tail);
     if (device->scratch) (void)device->cl->clReleaseMemObject(device->scratch);
+    attend__ocl_transfers_close(device);
     if (device->queue) (void)device->cl->clReleaseCommandQueue(device->queue);
     attend__ocl_tuning_close(device);
     drop_locks(device);
@@ -102,13 +105,15 @@ static attend_device *new_device(const ocl_backend *backend, const attend_host *
     d->cl = shared->cl;
     d->backend = backend;
     d->last_gate = &d->gates;
-    d->events.allocate = host->allocate;
-    d->events.release = host->release;
-    d->events.self = host->self;
+    d->records.allocate = host->allocate;
+    d->records.release = host->release;
+    d->records.self = host->self;
     const bool lock = attend__mutex_create(&d->lock);
-    const bool changed = lock && attend__condition_create(&d->changed);
-    if (changed && attend__recycler_create(&d->events)) return d;
+    const bool pieces = lock && attend__mutex_create(&d->pieces_lock);
+    const bool changed = pieces && attend__condition_create(&d->changed);
+    if (changed && attend__recycler_create(&d->records)) return d;
     if (changed) attend__condition_destroy(&d->changed);
+    if (pieces) attend__mutex_destroy(&d->pieces_lock);
     if (lock) attend__mutex_destroy(&d->lock);
     host->release(host->self, d);
     return NULL;
@@ -145,6 +150,8 @@ static void fill_table(const ocl_backend *backend, attend_device_table *table) {
         .event_native = attend__ocl_event_native,
         .event_import = attend__ocl_event_import,
         .cache_layout = backend->cache_layout,
+        .buffer_wrap = attend__ocl_buffer_wrap,
+        .buffer_unwrap = attend__ocl_buffer_unwrap,
     };
     memcpy(table, &mine, mine.size < table->size ? mine.size : table->size);
 }
@@ -162,8 +169,10 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
     if (status == ATTEND_OK) status = attend__ocl_matrix_open(d);
     if (status == ATTEND_OK) status = attend__ocl_tuning_open(d);
     if (status == ATTEND_OK) status = queue ? adopt_queue(d, queue) : make_queue(d);
+    if (status == ATTEND_OK) status = attend__ocl_transfers_open(d);
     if (status == ATTEND_OK && backend->open) status = backend->open(d);
     if (status != ATTEND_OK) {
+        attend__ocl_transfers_close(d);
         if (d->queue) (void)d->cl->clReleaseCommandQueue(d->queue);
         attend__ocl_tuning_close(d);
         drop_locks(d);

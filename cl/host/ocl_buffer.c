@@ -3,15 +3,14 @@
  * Memory: our own, a range of an application's cl_mem, or host memory on a device that computes
  * in it. */
 #include "ocl_buffer.h"
-#include "ocl_event.h"
+
 #include "ocl_run.h"
 
 #include <string.h>
 
 static attend_status keep(attend_device *device, cl_mem memory, size_t byte_offset, size_t bytes,
                           attend_device_buffer **buffer) {
-    attend_device_buffer *const b =
-        device->host->allocate(device->host->self, sizeof *b, _Alignof(attend_device_buffer));
+    attend_device_buffer *const b = attend__recycler_take(&device->records, sizeof *b);
     if (b == NULL) {
         (void)device->cl->clReleaseMemObject(memory);
         return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
@@ -42,6 +41,24 @@ static attend_status create(attend_device *device, cl_mem_flags flags, void *hos
 attend_status attend__ocl_buffer_create(attend_device *device, size_t bytes,
                                         attend_device_buffer **buffer) {
     return create(device, CL_MEM_READ_WRITE, NULL, bytes, buffer);
+}
+
+size_t attend__ocl_wrap_alignment(const attend_device *device) {
+    if (device->shared->facts.kind != ATTEND_DEVICE_CPU) return 4096;
+    const size_t align = device->shared->facts.base_align_bits / 8;
+    return align > 64 ? align : 64;
+}
+
+attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
+                                      size_t bytes, bool written, attend_device_buffer **buffer) {
+    const cl_mem_flags access = written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
+    const attend_status status =
+        create(device, access | CL_MEM_USE_HOST_PTR, memory, byte_offset + bytes, buffer);
+    if (status != ATTEND_OK) return status;
+    (*buffer)->byte_offset = byte_offset;
+    (*buffer)->bytes = bytes;
+    (*buffer)->read_only = !written;
+    return ATTEND_OK;
 }
 
 /* ---- import ---------------------------------------------------------------------------------- */
@@ -120,52 +137,5 @@ attend_status attend__ocl_buffer_import(attend_device *device, const char *kind,
 void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buffer) {
     if (buffer == NULL) return;
     (void)device->cl->clReleaseMemObject(buffer->memory);
-    device->host->release(device->host->self, buffer);
-}
-
-/* ---- copies ---------------------------------------------------------------------------------- */
-
-/* Behind all of this context's work; the copy itself is waited for without the lock. */
-static attend_status transfer(attend_device *device, const attend_device_buffer *buffer,
-                              size_t offset, void *into, const void *from, size_t bytes) {
-    const ocl_api *const cl = device->cl;
-    cl_event event = NULL;
-    offset += buffer->byte_offset;
-    attend__mutex_lock(&device->lock);
-    attend__ocl_gates_wait(device);
-    if (device->lost) {
-        attend__mutex_unlock(&device->lock);
-        return attend__ocl_lost(device);
-    }
-    const cl_uint count = device->chained && device->tail ? 1 : 0;
-    const cl_event *const waits = count ? &device->tail : NULL;
-    cl_int error = into ? cl->clEnqueueReadBuffer(device->queue, buffer->memory, CL_FALSE, offset,
-                                                  bytes, into, count, waits, &event)
-                        : cl->clEnqueueWriteBuffer(device->queue, buffer->memory, CL_FALSE, offset,
-                                                   bytes, from, count, waits, &event);
-    if (error == CL_SUCCESS) attend__ocl_set_tail(device, event);
-    attend__ocl_unlock(device);
-    if (error == CL_SUCCESS) {
-        error = cl->clWaitForEvents(1, &event);
-        (void)cl->clReleaseEvent(event);
-    }
-    if (error == CL_SUCCESS) return ATTEND_OK;
-    const attend_status status = attend__ocl_fail(
-        device->host, error, into ? "clEnqueueReadBuffer" : "clEnqueueWriteBuffer");
-    attend__mutex_lock(&device->lock);
-    if (status == ATTEND_DEVICE_LOST) device->lost = true;
-    attend__mutex_unlock(&device->lock);
-    return status;
-}
-
-attend_status attend__ocl_buffer_write(attend_device *device, attend_device_buffer *buffer,
-                                       size_t offset_bytes, const void *data, size_t bytes) {
-    if (bytes == 0) return ATTEND_OK;
-    return transfer(device, buffer, offset_bytes, NULL, data, bytes);
-}
-
-attend_status attend__ocl_buffer_read(attend_device *device, attend_device_buffer *buffer,
-                                      size_t offset_bytes, void *data, size_t bytes) {
-    if (bytes == 0) return ATTEND_OK;
-    return transfer(device, buffer, offset_bytes, data, NULL, bytes);
+    attend__recycler_give(&device->records, buffer);
 }

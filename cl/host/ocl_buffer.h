@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Buffers of the plugin's table. */
+ * Buffers of the plugin's table; copies between them and host memory are in ocl_transfer.h. */
 #ifndef ATTEND_CL_HOST_OCL_BUFFER_H
 #define ATTEND_CL_HOST_OCL_BUFFER_H
 
@@ -12,9 +12,11 @@ attend_status attend__ocl_buffer_import(attend_device *device, const char *kind,
                                         size_t byte_offset, size_t bytes,
                                         attend_device_buffer **buffer);
 void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buffer);
-attend_status attend__ocl_buffer_write(attend_device *device, attend_device_buffer *buffer,
-                                       size_t offset_bytes, const void *data, size_t bytes);
-attend_status attend__ocl_buffer_read(attend_device *device, attend_device_buffer *buffer,
-                                      size_t offset_bytes, void *data, size_t bytes);
+
+/* For ocl_transfer.c: bytes that a buffer over host memory has to be aligned to, and one over
+ * `bytes` behind the first `byte_offset` of `memory`. */
+size_t attend__ocl_wrap_alignment(const attend_device *device);
+attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
+                                      size_t bytes, bool written, attend_device_buffer **buffer);
 
 #endif

@@ -11,7 +11,7 @@
 static void CL_CALLBACK follow(cl_event command, cl_int state, void *argument);
 
 attend_device_event *attend__ocl_event_new(attend_device *device) {
-    attend_device_event *const e = attend__recycler_take(&device->events, sizeof *e);
+    attend_device_event *const e = attend__recycler_take(&device->records, sizeof *e);
     if (e == NULL) {
         (void)attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
                                  "opencl: no memory for an event");
@@ -32,7 +32,7 @@ void attend__ocl_event_release(attend_device *device, attend_device_event *event
     if (event->handed_out) (void)device->cl->clReleaseEvent(event->handed_out);
     if (event->follower) /* a user event that nobody completed */
         follow(NULL, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, event->follower);
-    attend__recycler_give(&device->events, event);
+    attend__recycler_give(&device->records, event);
 }
 
 /* ---- how it ended ---------------------------------------------------------------------------- */

@@ -256,6 +256,9 @@ typedef struct attend_decision {
     const char *reason; /* why this backend: "ATTEND_BACKEND asked", "default" */
     const char *refused; /* why better ones were not taken, one a line; "" if none was refused */
     const char *shape;   /* sizes, type and options of the call: "B1 H8 G8 L10 S10 D64 f32" */
+    /* Bytes of the call's tensors in host memory that were copied to or from the device, and that
+     * the device used where they lie. 0 where it works on host memory anyway (`cpu`). */
+    uint64_t copied_bytes, in_place_bytes;
 } attend_decision;
 
 /* The calling thread's last call on this context; before the first call kernel and shape are "".

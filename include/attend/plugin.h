@@ -270,6 +270,15 @@ typedef struct attend_device_table {
      * their own; page_size only where `description` asks for one block. */
     void (*cache_layout)(attend_device *device, const attend_cache_desc *description,
                          attend_cache_layout *layout);
+    /* absent: host memory of a run is copied. Host memory as a buffer, for a device that computes
+     * in it as it lies; with ATTEND_OK and *buffer NULL where it does not: then it is copied.
+     * `written`: work may write some of it; the rest must stay untouched, since other threads may
+     * use it. Ranges of one call lie 256 bytes apart at least. buffer_unwrap comes when the work
+     * has ended well and releases the buffer; what work wrote is in the memory on return. Without
+     * that end buffer_release comes instead. */
+    attend_status (*buffer_wrap)(attend_device *device, void *memory, size_t bytes, int32_t written,
+                                 attend_device_buffer **buffer);
+    attend_status (*buffer_unwrap)(attend_device *device, attend_device_buffer *buffer);
 } attend_device_table;
 
 /* ---- what a plugin offers ------------------------------------------------------------------- */

@@ -24,6 +24,7 @@
     X(CACHE_DIR)                                                                                   \
     X(CACHE)                                                                                       \
     X(CONFIG_DIR)                                                                                  \
+    X(TRANSFERS)                                                                                   \
     X(TUNING)                                                                                      \
     X(PLUGIN_PATH)
 

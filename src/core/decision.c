@@ -17,6 +17,7 @@ typedef struct record {
     attend__shape shape;
 } record;
 static _Thread_local record records[PLACES];
+static _Thread_local struct moved { uint64_t serial, copied, in_place; } moves[PLACES];
 
 static _Thread_local char shape_store[256], line_store[512];
 
@@ -34,6 +35,14 @@ void attend__decision_note(attend_context *context, const char *kernel,
     attend__shape_text(shape, text, sizeof text);
     attend__log(context->settings, ATTEND_LOG_INFO, "dispatch", "%s: %s; %s", context->backend_name,
                 last->kernel, text);
+}
+
+void attend__decision_moved(attend_context *context, uint64_t copied, uint64_t in_place) {
+    moves[context->serial % PLACES] = (struct moved){context->serial, copied, in_place};
+    if (copied + in_place == 0 || !attend__log_wanted(context->settings, "dispatch")) return;
+    attend__log(context->settings, ATTEND_LOG_INFO, "dispatch",
+                "%s: host memory of the call: %llu bytes copied, %llu used in place",
+                context->backend_name, (unsigned long long)copied, (unsigned long long)in_place);
 }
 
 static const char *const operation_texts[ATTEND_OP_COUNT] = {
@@ -116,6 +125,8 @@ attend_status attend_context_decision(const attend_context *context, attend_deci
     if (status != ATTEND_OK) return status;
     const record *last = &records[context->serial % PLACES];
     const bool known = last->serial == context->serial;
+    const struct moved *moved = &moves[context->serial % PLACES];
+    const bool counted = moved->serial == context->serial;
     shape_store[0] = 0;
     if (known) attend__shape_text(&last->shape, shape_store, sizeof shape_store);
     const attend_decision full = {.size = sizeof full,
@@ -124,7 +135,9 @@ attend_status attend_context_decision(const attend_context *context, attend_deci
                                   .kernel = known ? last->kernel : "",
                                   .reason = context->reason,
                                   .refused = context->refused,
-                                  .shape = shape_store};
+                                  .shape = shape_store,
+                                  .copied_bytes = counted ? moved->copied : 0,
+                                  .in_place_bytes = counted ? moved->in_place : 0};
     return attend__decision_give(&full, decision);
 }
 

@@ -29,6 +29,10 @@ typedef struct attend__shape {
  * dispatch line if ATTEND_VERBOSE asked for it. Never fails; does not allocate. */
 void attend__decision_note(attend_context *context, const char *kernel, const attend__shape *shape);
 
+/* What became of the host memory of this thread's call, for its record and its dispatch line: bytes
+ * copied, and used where they lie. Every call on a device with memory of its own says so. */
+void attend__decision_moved(attend_context *context, uint64_t copied, uint64_t in_place);
+
 /* "B1 H8 .. f32 causal", cut to `bytes`. */
 void attend__shape_text(const attend__shape *shape, char *text, size_t bytes);
 

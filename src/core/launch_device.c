@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Devices with memory of their own. Running: host tensors are packed into buffers, the steps are
- * enqueued, outputs come back packed and are put where the caller's strides say. Enqueuing: the
+ * Devices with memory of their own. Running: host tensors become buffers where they lie if the
+ * device computes in host memory, else they are packed into buffers, the steps are enqueued,
+ * outputs come back packed and are put where the caller's strides say. Enqueuing: the
  * steps are enqueued, and what they use is held until the last of them has ended. */
 #include "launch_device.h"
 
+#include "decision.h"
 #include "error.h"
 #include "retired.h"
 #include "staging.h"
+#include "wrapped.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,11 +24,14 @@ typedef struct staged {
 
 typedef struct stage {
     attend_context *context;
+    attend__wrapped wrapped;
+    uint64_t copied, in_place; /* bytes */
     size_t count;
     staged list[ATTEND__MAX_FIELDS];
 } stage;
 
 static attend_status write_input(stage *s, staged *one) {
+    s->copied += one->bytes;
     if (attend__is_compact(&one->host, &one->view))
         return attend_buffer_write(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
     void *packed = attend__context_allocate(s->context, one->bytes);
@@ -39,6 +45,7 @@ static attend_status write_input(stage *s, staged *one) {
 }
 
 static attend_status read_output(stage *s, staged *one) {
+    s->copied += one->bytes;
     if (attend__is_compact(&one->host, &one->view))
         return attend_buffer_read(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
     void *packed = attend__context_allocate(s->context, one->bytes);
@@ -69,9 +76,17 @@ static attend_status stage_tensor(stage *s, attend_tensor *t, unsigned role) {
     return output && (role & ATTEND__KEEP) == 0 ? ATTEND_OK : write_input(s, one);
 }
 
+/* A tensor that the device uses where it lies. */
+static bool use_in_place(stage *s, attend_tensor *t) {
+    attend_tensor view;
+    if (!attend__wrapped_use(&s->wrapped, t)) return false;
+    s->in_place += attend__compact_view(t, &view);
+    return true;
+}
+
 static attend_status stage_all(stage *s, const attend__call *call, void *arguments) {
     const attend__fields *fields = call->fields;
-    attend_status status = ATTEND_OK;
+    attend_status status = attend__wrap(&s->wrapped, s->context, fields, arguments);
     for (size_t i = 0; i < fields->count && status == ATTEND_OK; i++) {
         const unsigned role =
             fields->list[i].role | (call->keep_outputs ? (unsigned)ATTEND__KEEP : 0u);
@@ -80,7 +95,7 @@ static attend_status stage_all(stage *s, const attend__call *call, void *argumen
         if ((role & ATTEND__SCRATCH) != 0)
             memset(t, 0,
                    sizeof *t); /* host memory is no scratch for this device: it uses its own */
-        else
+        else if (!use_in_place(s, t))
             status = stage_tensor(s, t, role);
     }
     return status;
@@ -106,6 +121,7 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
     attend__retired_reap(context, false);
     stage s;
     s.context = context;
+    s.copied = s.in_place = 0;
     s.count = 0;
     attend__arguments resolved;
     memcpy(&resolved, arguments, call->fields->size);
@@ -121,6 +137,8 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
         if (status == ATTEND_OK && s.list[i].output) status = read_output(&s, &s.list[i]);
         attend_buffer_release(s.list[i].buffer);
     }
+    status = attend__unwrap(&s.wrapped, status);
+    attend__decision_moved(context, s.copied, s.in_place);
     return status;
 }
 
@@ -138,6 +156,7 @@ attend_status attend__device_enqueue(const attend__call *call, const void *argum
                                      attend_event **event) {
     attend_context *context = call->context;
     attend__retired_reap(context, false);
+    attend__decision_moved(context, 0, 0);
     attend__retired *record = attend__retired_create(context, call->fields->count);
     if (record == NULL)
         return attend__fail(ATTEND_OUT_OF_MEMORY, "enqueued work could not be allocated");

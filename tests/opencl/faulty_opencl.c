@@ -122,6 +122,19 @@ ENQUEUEING_CALLS(ATTEND_X)
 PLAIN_CALLS(ATTEND_X)
 #undef ATTEND_X
 
+#define ATTEND_X(name, parameters, arguments)                                                      \
+    static void *CL_API_CALL faulty_##name parameters {                                            \
+        if (fails(#name)) {                                                                        \
+            if (error) *error = plan.error;                                                        \
+            return NULL;                                                                           \
+        }                                                                                          \
+        void *const mapped = name arguments;                                                       \
+        if (mapped && event) (void)made(*event, KIND_EVENT);                                       \
+        return mapped;                                                                             \
+    }
+MAPPING_CALLS(ATTEND_X)
+#undef ATTEND_X
+
 static cl_int CL_API_CALL wait_and_fail(cl_uint count, const cl_event *events) {
     const cl_int error = clWaitForEvents(count, events);
     return fails("clWaitForEvents") ? plan.error : error;
@@ -148,7 +161,7 @@ static const struct {
                      REFERENCE_CALLS(ATTEND_X)
 #undef ATTEND_X
 #define ATTEND_X(name, parameters, arguments) {#name, (void (*)(void))faulty_##name},
-                         ENQUEUEING_CALLS(ATTEND_X) PLAIN_CALLS(ATTEND_X)
+                         ENQUEUEING_CALLS(ATTEND_X) PLAIN_CALLS(ATTEND_X) MAPPING_CALLS(ATTEND_X)
 #undef ATTEND_X
 };
 

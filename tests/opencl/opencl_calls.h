@@ -74,6 +74,10 @@
       (cl_command_queue q, cl_mem from, cl_mem to, size_t i, size_t j, size_t bytes, cl_uint n,    \
        const cl_event *waits, cl_event *event),                                                    \
       (q, from, to, i, j, bytes, n, waits, event))                                                 \
+    X(clEnqueueUnmapMemObject,                                                                     \
+      (cl_command_queue q, cl_mem m, void *mapped, cl_uint n, const cl_event *waits,               \
+       cl_event *event),                                                                           \
+      (q, m, mapped, n, waits, event))                                                             \
     X(clEnqueueFillBuffer,                                                                         \
       (cl_command_queue q, cl_mem m, const void *pattern, size_t size, size_t at, size_t bytes,    \
        cl_uint n, const cl_event *waits, cl_event *event),                                         \
@@ -88,6 +92,13 @@
     X(clEnqueueBarrierWithWaitList,                                                                \
       (cl_command_queue q, cl_uint n, const cl_event *waits, cl_event *event),                     \
       (q, n, waits, event))
+
+/* Return an address, an event where `event` is not NULL, and the error by their last parameter. */
+#define MAPPING_CALLS(X)                                                                           \
+    X(clEnqueueMapBuffer,                                                                          \
+      (cl_command_queue q, cl_mem m, cl_bool block, cl_map_flags flags, size_t at, size_t bytes,   \
+       cl_uint n, const cl_event *waits, cl_event *event, cl_int *error),                          \
+      (q, m, block, flags, at, bytes, n, waits, event, error))
 
 /* Return an error alone. X(name, parameters, arguments) */
 #define PLAIN_CALLS(X)                                                                             \
