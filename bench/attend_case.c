@@ -5,6 +5,7 @@
 #include "attend_case.h"
 
 #include "attention_case.h"
+#include "host_operands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ typedef struct state {
     attend_projection projection;
     attend_multihead_args arguments;
     attend_copy copy;
+    host_operands on_host; /* of a party that calls with host memory; else none */
     attend_status (*call)(struct state *s);
     bool noted; /* the kernel, after the first call */
     char kernel[96];
@@ -35,6 +37,7 @@ static worker_verdict failed(attend_status status, char *reason) {
 
 static void release(void *object) {
     state *const s = object;
+    host_operands_release(&s->on_host);
     attention_case_release(&s->attention);
     attend_weights_release(s->weights);
     attend_multihead_release(s->layer);
@@ -169,13 +172,37 @@ static attend_status make_merge(state *s) {
     return ATTEND_OK;
 }
 
+/* Prepared weights and caches stay with the device. */
+static attend_status move_to_host(state *s) {
+    attend_attention *const calls[] = {&s->attention.call, &s->step};
+    attend_tensor *const rest[] = {&s->arguments.x_q,  &s->arguments.out,   &s->projection.x,
+                                   &s->projection.out, &s->projection.bias, &s->copy.x,
+                                   &s->copy.out};
+    attend_status status = ATTEND_OK;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; ++i) {
+        attend_attention *const a = calls[i];
+        attend_tensor *const tensors[] = {&a->q,       &a->k,           &a->v,   &a->mask,
+                                          &a->bias,    &a->out,         &a->lse, &a->scores,
+                                          &a->weights, &a->weights_mean};
+        for (size_t j = 0; j < sizeof tensors / sizeof tensors[0] && !status; ++j)
+            status = host_operands_take(&s->on_host, tensors[j]);
+    }
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0] && !status; ++i)
+        status = host_operands_take(&s->on_host, rest[i]);
+    return status;
+}
+
 /* ---- the call ---- */
 
 static void note_kernel(state *s) {
-    attend_decision decision = {.size = sizeof decision};
-    if (!attend_context_decision(s->context, &decision))
-        snprintf(s->kernel, sizeof s->kernel, "%s", decision.kernel);
+    attend_decision d = {.size = sizeof d};
     s->noted = true;
+    if (attend_context_decision(s->context, &d)) return;
+    if (s->on_host.count)
+        snprintf(s->kernel, sizeof s->kernel, "%.40s; bytes copied %llu, in place %llu", d.kernel,
+                 (unsigned long long)d.copied_bytes, (unsigned long long)d.in_place_bytes);
+    else
+        snprintf(s->kernel, sizeof s->kernel, "%s", d.kernel);
 }
 
 static bool run(void *object, char *reason) {
@@ -197,7 +224,7 @@ static attend_status read_row(const state *s, int64_t row, float *values) {
 static bool rows(void *object, const int64_t *wanted, size_t count, float *values, char *reason) {
     const state *const s = object;
     const size_t width = (size_t)bench_case_width(&s->c);
-    attend_status status = ATTEND_OK;
+    attend_status status = host_operands_give(&s->on_host);
     for (size_t i = 0; i < count && !status; ++i)
         status = read_row(s, wanted[i], values + i * width);
     if (status) snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
@@ -221,6 +248,7 @@ worker_verdict attend_case_prepare(attend_inputs *inputs, const bench_case *c, w
     s->c = *c;
     attend_status status = c->op == BENCH_ATTENTION ? ATTEND_OK : make_inputs(s);
     if (!status) status = makers[c->op](s);
+    if (!status && inputs->host_memory) status = move_to_host(s);
     if (status) {
         const worker_verdict verdict = failed(status, reason);
         release(s);

@@ -12,6 +12,7 @@
 typedef struct attend_inputs {
     attend_context *context;
     struct attend_input *first;
+    bool host_memory; /* calls take copies of them in host memory (host_operands.h) */
 } attend_inputs;
 
 /* A buffer with the values of that input, of its type; NULL and ATTEND_OK when the case has none.

@@ -8,6 +8,7 @@
 #include "peak.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TUNING_BYTES = 16384 };
@@ -68,12 +69,16 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
         const unsigned v = (unsigned)attend_version();
         snprintf(version, sizeof version, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
         answer = describe(p, list, &d);
+        const char *const memory = getenv("BENCH_MEMORY");
         p->inputs.context = p->context;
+        p->inputs.host_memory = memory && !strcmp(memory, "host");
         p->on_cpu = json_is_true(json_object_get(answer, "on_cpu"));
         json_object_set_new(answer, "name", json_string(d.backend));
         json_object_set_new(answer, "version", json_string(version));
         json_object_set_new(answer, "settings",
-                            json_string("plan, prepared weights, buffers of the device"));
+                            json_string(p->inputs.host_memory
+                                            ? "plan, prepared weights, operands in host memory"
+                                            : "plan, prepared weights, buffers of the device"));
         if (p->tuning[0]) json_object_set_new(answer, "tuning", json_string(p->tuning));
     }
     attend_device_list_release(list);

@@ -33,7 +33,7 @@ static void dispatch_texts_are_cases(void **state) {
         {"B1 H4 G4 L1 S9 D8 f32 end alibi kv=i8 cache",
          "B1 H4 G4 L1 S9 D8 f32 end len=9 alibi kv=i8 cache"},
     };
-    attend_inputs inputs = {NULL, NULL};
+    attend_inputs inputs = {0};
     char reason[WORKER_TEXT];
     (void)state;
     assert_int_equal(attend_open(NULL, &inputs.context), ATTEND_OK);

@@ -323,8 +323,8 @@ static const cli_option options[] = {
     TEXT("causal", "NUMBERS", "0, 1 or both (0)", causal),
     TEXT("dtype", "TYPES", "f32, f16, bf16 (f32)", types),
     TEXT("backend", "NAMES",
-         "backends, and clblast:defaults (CLBlast's own parameters); all, or none for peers alone "
-         "(ATTEND_BACKEND, all)",
+         "backends, clblast:defaults (CLBlast's own parameters), opencl:host and clblast:host "
+         "(operands in host memory); all, or none for peers alone (ATTEND_BACKEND, all)",
          backend),
     TEXT("device", "NAMES", "ids, parts of names, cpu, gpu (ATTEND_DEVICE, all)", device),
     TEXT("threads", "NUMBERS", "threads of each worker (ATTEND_NUM_THREADS, all processors)",

@@ -18,6 +18,8 @@ typedef struct variant {
 } variant;
 static const variant variants[] = {
     {"clblast:defaults", "clblast", "ATTEND_CLBLAST_TUNING=off"},
+    {"opencl:host", "opencl", "BENCH_MEMORY=host"},
+    {"clblast:host", "clblast", "BENCH_MEMORY=host"},
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof variants[0] };
 
