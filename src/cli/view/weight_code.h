@@ -4,10 +4,11 @@
  * codes, so that terminal, SVG, PNG and HTML show the same digit and the same colour in every cell.
  *
  *     0             zero
- *     1 .. 63000    m * 10^-(4 + e), m from 1000 to 9999, e from 0 to 6: code = 1 + 9000 e + m - 1000
- *     63001         one
- *     63002         more than zero, and less than 1e-7 when rounded: shown as "<1e-07", coloured as zero
- *     65535         not a finite number: shown as "NaN", no colour
+ *     1 .. 63000    m * 10^-(4 + e), m from 1000 to 9999, e from 0 to 6: code = 1 + 9000 e + m -
+ * 1000 63001         one 63002         more than zero, and less than 1e-7 when rounded: shown as
+ * "<1e-07", coloured as zero 65535         not a finite number: shown as "NaN", no colour
+ *
+ * The value is the quotient m / 10^(4 + e), which C and JavaScript round alike.
  *
  * A set whose largest value is more than one holds its values by 10^exponent (weight_set.h). */
 #ifndef ATTEND_CLI_WEIGHT_CODE_H

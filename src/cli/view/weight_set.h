@@ -3,7 +3,8 @@
  * What is to be shown: the weights of the chosen layers and heads of a model's run, or of a file,
  * with the tokens they belong to. Terminal, SVG, PNG, HTML and the table of patterns all read this.
  *
- *     view_command.c -> weights_of_model.c, weights_of_file.c -> weight_set -> picture_*.c, page.c, patterns_table.c
+ *     view_command.c -> weights_of_model.c, weights_of_file.c -> weight_set -> picture_*.c, page.c,
+ * patterns_table.c
  */
 #ifndef ATTEND_CLI_WEIGHT_SET_H
 #define ATTEND_CLI_WEIGHT_SET_H
@@ -26,20 +27,20 @@ typedef struct token_axis {
 
 typedef struct weight_set {
     token_axis rows, columns;
-    bool same_axes;     /* rows and columns are the same tokens */
+    bool same_axes; /* rows and columns are the same tokens */
     bool two_texts;
-    size_t layers, heads; /* chosen; heads is 1 for a mean or maximum */
-    int *layer_numbers;   /* [layers] as users count them, from 1 */
-    int *head_numbers;    /* [heads]; unused if combined */
-    const char *combined; /* NULL, "mean" or "max" over all heads of a layer */
-    size_t model_heads;   /* how many were combined */
-    uint16_t *codes;      /* [layers, heads, rows, columns] */
-    int exponent;         /* values are those of the codes times 10^exponent */
+    size_t layers, heads;    /* chosen; heads is 1 for a mean or maximum */
+    int *layer_numbers;      /* [layers] as users count them, from 1 */
+    int *head_numbers;       /* [heads]; unused if combined */
+    const char *combined;    /* NULL, "mean" or "max" over all heads of a layer */
+    size_t model_heads;      /* how many were combined */
+    uint16_t *codes;         /* [layers, heads, rows, columns] */
+    int exponent;            /* values are those of the codes times 10^exponent */
     head_patterns *patterns; /* [layers, heads] */
-    char *caption;        /* the text, or the file's tensor */
-    char *source;         /* the name of the model's folder, or of the file */
-    char *backend, *device; /* that computed them; empty for a file */
-    char **notices;       /* sentences about what is left out, cut or odd; shown with every picture */
+    char *caption;           /* the text, or the file's tensor */
+    char *source;            /* the name of the model's folder, or of the file */
+    char *backend, *device;  /* that computed them; empty for a file */
+    char **notices; /* sentences about what is left out, cut or odd; shown with every picture */
     size_t notice_count;
     size_t focus, focus_count; /* rows the user asked for; focus_count 0 = none */
 } weight_set;
@@ -51,21 +52,24 @@ void weight_set_title(const weight_set *set, size_t layer, size_t head, char tit
 void weight_set_notice(weight_set *set, const char *format, ...);
 void weight_set_free(weight_set *set);
 
-/* ---- how weights become colours (weight_scale.c); the page's scale.js does the same ----------- */
+/* ---- how weights become colours (weight_scale.c); the page's scale.js does the same -----------
+ */
 
 typedef enum weight_scale { SCALE_LINEAR, SCALE_SQRT, SCALE_LOG } weight_scale;
 
 typedef struct weight_style {
     weight_scale scale;
-    bool per_row;       /* each row by its own maximum instead of the head's */
-    bool fade_special;  /* columns and rows of special tokens are mixed with the background */
+    bool per_row;      /* each row by its own maximum instead of the head's */
+    bool fade_special; /* columns and rows of special tokens are mixed with the background */
 } weight_style;
 
 /* The palette's entry, 0..255, of a value in 0..highest: floor(255 t + 0.5), t = x, sqrt(x) or
- * 1 + log10(x) / 4, not below 0 (the log scale shows four decades), x = value / highest; 0 if highest is 0. */
+ * 1 + log10(x) / 4, not below 0 (the log scale shows four decades), x = value / highest; 0 if
+ * highest is 0. */
 int weight_level(weight_scale scale, double value, double highest);
 /* The largest value of a head's row, or of the whole head; special tokens count unless faded. */
-double weight_highest_of_row(const weight_set *set, size_t layer, size_t head, size_t row, const weight_style *style);
+double weight_highest_of_row(const weight_set *set, size_t layer, size_t head, size_t row,
+                             const weight_style *style);
 double weight_highest(const weight_set *set, size_t layer, size_t head, const weight_style *style);
 
 #endif
