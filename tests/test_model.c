@@ -194,6 +194,63 @@ static void keeps_what_was_asked_for(void **state) {
     attend_encoding_release(all);
 }
 
+static void keeps_ranges(void **state) {
+    attend_encoding *const all = encode(state, tired, NULL);
+    const size_t n = attend_encoding_length(all), square_bytes = n * n * sizeof(float);
+    static const int32_t ranges[][4] = {{1, 3, 4, 5}, {0, 6, 11, 1}, {5, 0, 0, 12}, {2, 1, -1, 0}};
+    for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
+        attend_encode_options options = attend_encode_options_default();
+        options.layer = ranges[r][0];
+        options.layer_count = ranges[r][1];
+        options.head = ranges[r][2];
+        options.head_count = ranges[r][3];
+        attend_encoding *const e = encode(state, tired, &options);
+        const int32_t layers = options.layer_count ? options.layer_count : 1;
+        for (int32_t l = 0; l < LAYERS; l++)
+            for (int32_t h = 0; h < HEADS; h++) {
+                const int kept = l >= options.layer && l < options.layer + layers &&
+                                 (options.head == -1 ||
+                                  (h >= options.head && h < options.head + options.head_count));
+                const float *const weights = attend_encoding_weights(e, l, h);
+                assert_int_equal(weights != NULL, kept);
+                if (kept)
+                    assert_memory_equal(weights, attend_encoding_weights(all, l, h), square_bytes);
+            }
+        attend_encoding_release(e);
+    }
+    attend_encoding_release(all);
+}
+
+/* Two texts are the tokens of both, and the second one's types. */
+static void pairs_are_both_texts(void **state) {
+    static const char second[] = "It sat down";
+    attend_encode_options options = attend_encode_options_default();
+    options.layer = -2;
+    attend_encoding *const a = encode(state, tired, &options);
+    attend_encoding *const b = encode(state, second, &options);
+    options.layer = -1;
+    options.second_text = second;
+    options.second_text_bytes = strlen(second);
+    attend_encoding *const e = encode(state, tired, &options);
+    const size_t n = attend_encoding_length(a), m = attend_encoding_length(b) - 1;
+    assert_int_equal(attend_encoding_length(e), n + m);
+    assert_memory_equal(attend_encoding_ids(e), attend_encoding_ids(a), n * sizeof(int32_t));
+    assert_memory_equal(attend_encoding_ids(e) + n, attend_encoding_ids(b) + 1,
+                        m * sizeof(int32_t));
+    for (size_t i = 0; i < n + m; i++) {
+        assert_int_equal(attend_encoding_types(e)[i], i >= n);
+        const int32_t text = i == 0 || i == n - 1 || i == n + m - 1 ? -1 : i >= n;
+        assert_int_equal(attend_encoding_text(e, i), text);
+    }
+    double sum = 0;
+    for (size_t i = 0; i < n + m; i++)
+        sum += (double)attend_encoding_weight(e, 5, 11, n, i);
+    assert_true(fabs(sum - 1) < 1e-5);
+    attend_encoding_release(a);
+    attend_encoding_release(b);
+    attend_encoding_release(e);
+}
+
 /* ---- several texts --------------------------------------------------------------------------- */
 
 /* Enough for several packed runs, the third with what is longer than one of them holds; texts of no
@@ -300,6 +357,9 @@ int main(void) {
         ON(reference, it_is_the_animal),
         ON(cpu, similar_sentences_are_close),
         ON(cpu, keeps_what_was_asked_for),
+        ON(cpu, keeps_ranges),
+        ON(reference, keeps_ranges),
+        ON(cpu, pairs_are_both_texts),
         ON(cpu, many_texts_are_as_alone),
         ON(reference, many_texts_are_as_alone),
         ON(cpu, many_texts_keep_weights_and_name_the_bad_one),

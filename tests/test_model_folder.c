@@ -4,68 +4,9 @@
  * and without "bert.", weights in 16 bits, tensors that are missing or of another shape,
  * configurations that do not fit, files that are not there; arguments that are wrong; many threads
  * on one model. */
-#include "attend/model.h"
-#include "model_folder.h"
-#include "tiny_model.h"
+#include "tiny_folder.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <jansson.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/stat.h>
-
-static char folder[512];
-static attend_context *context;
-
-/* ---- writing a folder ------------------------------------------------------------------------ */
-
-static void write_file(const char *name, const void *bytes, size_t size) {
-    char path[1024];
-    FILE *const file = fopen(in_folder(path, folder, name), "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void copy_tokenizer(void) {
-    json_t *const root = json_load_file(ATTEND_TEST_DATA "/tokenizer_small.json", 0, NULL);
-    assert_non_null(root);
-    char path[1024];
-    assert_int_equal(json_dump_file(root, in_folder(path, folder, "tokenizer.json"), 0), 0);
-    json_decref(root);
-}
-
-static void write_weights(const form *how) {
-    static unsigned char file[TINY_ROOM];
-    write_file("model.safetensors", file, make_weights(how, file));
-}
-
-static int write_folder(void **state) {
-    (void)state;
-    write_file("config.json", config, strlen(config));
-    copy_tokenizer();
-    write_weights(&plain);
-    return 0;
-}
-
-static attend_model *open_good(void) {
-    attend_model *model;
-    if (attend_model_open(context, folder, &model)) fail_msg("%s", attend_error_text());
-    return model;
-}
-
-static void assert_refused(attend_status status, const char *said) {
-    attend_model *model;
-    const attend_status got = attend_model_open(context, folder, &model);
-    assert_null(model);
-    if (got != status || !strstr(attend_error_text(), said))
-        fail_msg("wanted %s with \"%s\", got %s: \"%s\"", attend_status_name(status), said,
-                 attend_status_name(got), attend_error_text());
-}
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
@@ -236,6 +177,8 @@ static void arguments_are_checked(void **state) {
     attend_model_release(NULL);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
 enum { THREADS = 8, ROUNDS = 20 };
 
 typedef struct worker {
@@ -279,14 +222,7 @@ static void threads_share_a_model(void **state) {
 }
 
 int main(void) {
-    snprintf(folder, sizeof folder, "%s/tiny_model", ATTEND_TEST_SCRATCH);
-    mkdir(folder, 0700);
-    attend_options options = attend_options_default();
-    options.backend = "cpu";
-    if (attend_open(&options, &context)) {
-        fprintf(stderr, "%s\n", attend_error_text());
-        return 1;
-    }
+    if (!open_scratch("tiny_model", "cpu")) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(same_model_in_every_form, write_folder),
         cmocka_unit_test_setup(every_tensor_is_checked, write_folder),

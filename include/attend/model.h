@@ -29,11 +29,18 @@ typedef struct attend_model_info {
 } attend_model_info;
 ATTEND_API attend_status attend_model_get_info(const attend_model *model, attend_model_info *info);
 
-/* Which weights an encoding keeps: every layer's and head's (default), or only the embedding. */
+/* Which weights an encoding keeps: every layer's and head's (default), a range of them, or only the
+ * embedding. Memory is taken for what is kept, and for one layer more where not all heads are. */
 typedef struct attend_encode_options {
     size_t size;
-    int32_t layer; /* -1 = all layers (default), -2 = none, else that layer */
-    int32_t head;  /* -1 = all heads (default), else that head */
+    int32_t layer;       /* -1 = all layers (default), -2 = none, else the first of layer_count */
+    int32_t head;        /* -1 = all heads (default), else the first of head_count */
+    int32_t layer_count; /* 0 = 1; must be 0 where layer names none */
+    int32_t head_count;  /* 0 = 1; must be 0 where head names none */
+    /* Not NULL: a second text of UTF-8, encoded with the first as the tokenizer's form for pairs
+     * says: [CLS] A [SEP] B [SEP], types 0 and 1. Not for attend_model_encode_many. */
+    const char *second_text;
+    size_t second_text_bytes;
 } attend_encode_options;
 ATTEND_API void attend_encode_options_init(void *options, size_t size);
 static inline attend_encode_options attend_encode_options_default(void) {
@@ -44,12 +51,13 @@ static inline attend_encode_options attend_encode_options_default(void) {
 
 /* Tokenizes and runs the model over `text`, `text_bytes` bytes of UTF-8 (may hold NUL characters).
  * Keeps the weights of every layer and head. Errors: FORMAT for text that is not UTF-8 (the
- * sentence has the byte offset), OUT_OF_RANGE for more than max_tokens tokens, and those of
- * attend_run. Any number of threads may use one model. */
+ * sentence has the byte offset), OUT_OF_RANGE for more than max_tokens tokens (both texts
+ * together), and those of attend_run. Any number of threads may use one model. */
 ATTEND_API attend_status attend_model_encode(const attend_model *model, const char *text,
                                              size_t text_bytes, attend_encoding **encoding);
-/* The same, keeping what `options` say; NULL = default. INVALID or OUT_OF_RANGE for a layer or head
- * that the model does not have. */
+/* The same, keeping what `options` say; NULL = default. INVALID or OUT_OF_RANGE for layers or heads
+ * that the model does not have; UNSUPPORTED for a second text where tokenizer.json has no form for
+ * pairs, or one with types that config.json does not have. */
 ATTEND_API attend_status attend_model_encode_with(const attend_model *model, const char *text,
                                                   size_t text_bytes,
                                                   const attend_encode_options *options,
@@ -75,9 +83,14 @@ ATTEND_API size_t attend_encoding_length(const attend_encoding *encoding);
 ATTEND_API const int32_t *attend_encoding_ids(const attend_encoding *encoding);
 /* The token as the vocabulary writes it ("##strom"); NULL for token >= length. */
 ATTEND_API const char *attend_encoding_token(const attend_encoding *encoding, size_t token);
-/* The bytes of the text that the token stands for: both 0 for [CLS] and [SEP]. */
+/* The bytes of its own text that the token stands for: both 0 for [CLS] and [SEP]. */
 ATTEND_API attend_status attend_encoding_span(const attend_encoding *encoding, size_t token,
                                               size_t *begin, size_t *end);
+/* Which text the token comes from: 0 the first, 1 the second, -1 none: [CLS] and [SEP] that the
+ * tokenizer adds, and token >= length. */
+ATTEND_API int32_t attend_encoding_text(const attend_encoding *encoding, size_t token);
+/* [length] types as the model gets them; [SEP] behind the second text has its type. */
+ATTEND_API const int32_t *attend_encoding_types(const attend_encoding *encoding);
 /* [length, M] float, the last layer's output; NULL if only tokenized. */
 ATTEND_API const float *attend_encoding_hidden(const attend_encoding *encoding);
 /* [M] float: mean over the tokens, scaled to unit length; NULL if only tokenized. */

@@ -244,6 +244,7 @@ static attend_status run_blocks(const attend__bert *bert, const attend__bert_cal
             args.weights = attend_tensor_4d(call->weights[i], ATTEND_F32, 1, bert->config.heads,
                                             call->rows, call->rows);
         status = attend_block_run(bert->blocks[i], &args);
+        if (!status && call->on_weights && args.weights.data) call->on_weights(call->user, i);
     }
     return status;
 }

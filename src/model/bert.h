@@ -26,6 +26,9 @@ typedef struct attend__bert_call {
     int64_t rows, texts;
     float *hidden; /* [rows, M] */
     float *const *weights;
+    /* Told behind each layer whose weights were wanted, so that one room can serve several. */
+    void (*on_weights)(void *user, int64_t layer);
+    void *user;
 } attend__bert_call;
 
 /* Any number of threads. UNSUPPORTED for several texts where the backend has no packed batches. */

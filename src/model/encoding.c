@@ -138,6 +138,14 @@ attend_status attend_encoding_span(const attend_encoding *encoding, size_t token
     return ATTEND_OK;
 }
 
+int32_t attend_encoding_text(const attend_encoding *encoding, size_t token) {
+    return encoding && token < encoding->length ? encoding->tokens[token].source : -1;
+}
+
+const int32_t *attend_encoding_types(const attend_encoding *encoding) {
+    return encoding ? encoding->types : NULL;
+}
+
 const float *attend_encoding_hidden(const attend_encoding *encoding) {
     return encoding ? encoding->hidden : NULL;
 }

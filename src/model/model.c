@@ -108,10 +108,26 @@ attend_status attend_model_get_info(const attend_model *model, attend_model_info
 /* ---- encode ---------------------------------------------------------------------------------- */
 
 void attend_encode_options_init(void *options, size_t size) {
-    const attend_encode_options defaults = {size, -1, -1};
+    const attend_encode_options defaults = {.size = size, .layer = -1, .head = -1};
     if (!options) return;
     memset(options, 0, size);
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+/* `count` layers or heads from `first` on, of `most`; `first` below 0 names none. */
+static attend_status check_range(const char *what, int32_t first, int32_t lowest, int32_t count,
+                                 int64_t most) {
+    if (first < lowest || first >= most)
+        return attend__model_fail(ATTEND_OUT_OF_RANGE, "%s: %d of a model with %lld %ss", what,
+                                  (int)first, (long long)most, what);
+    if (first < 0 && count != 0)
+        return attend__model_fail(ATTEND_INVALID, "%s_count: %d without a first %s", what,
+                                  (int)count, what);
+    if (count < 0 || (first >= 0 && count > most - first))
+        return attend__model_fail(ATTEND_OUT_OF_RANGE,
+                                  "%s_count: %d from %s %d on of a model with %lld", what,
+                                  (int)count, what, (int)first, (long long)most);
+    return ATTEND_OK;
 }
 
 attend_status attend__encode_options_check(const attend_model *model,
@@ -126,13 +142,39 @@ attend_status attend__encode_options_check(const attend_model *model,
             return attend__model_fail(ATTEND_INVALID,
                                       "options: a member that this version does not know is set");
     copy_out(options, sizeof *options, given, given->size);
-    if (options->layer < -2 || options->layer >= model->config.layers)
-        return attend__model_fail(ATTEND_OUT_OF_RANGE, "layer: %d of a model with %lld layers",
-                                  (int)options->layer, (long long)model->config.layers);
-    if (options->head < -1 || options->head >= model->config.heads)
-        return attend__model_fail(ATTEND_OUT_OF_RANGE, "head: %d of a model with %lld heads",
-                                  (int)options->head, (long long)model->config.heads);
-    return ATTEND_OK;
+    if (!options->second_text && options->second_text_bytes)
+        return attend__model_fail(ATTEND_NULL_POINTER, "second_text: missing");
+    attend_status status =
+        check_range("layer", options->layer, -2, options->layer_count, model->config.layers);
+    if (!status)
+        status = check_range("head", options->head, -1, options->head_count, model->config.heads);
+    return status;
+}
+
+static attend_status check_pair(const attend_model *model) {
+    const int32_t type = attend__tokenizer_largest_pair_type(model->tokenizer);
+    if (type < 0)
+        return attend__model_fail(ATTEND_UNSUPPORTED,
+                                  "second_text: tokenizer.json has no form for two texts");
+    if (type < model->config.types) return ATTEND_OK;
+    return attend__model_fail(ATTEND_UNSUPPORTED,
+                              "second_text: type_id %d of tokenizer.json's form for two texts, but "
+                              "config.json's type_vocab_size is %lld",
+                              (int)type, (long long)model->config.types);
+}
+
+attend_status attend__model_tokens(const attend_model *model, const char *const texts[2],
+                                   const size_t text_bytes[2], attend_encoding **encoding) {
+    if (!texts[0] && text_bytes[0]) return attend__model_fail(ATTEND_NULL_POINTER, "text: missing");
+    attend__tokens tokens = {0};
+    attend_status status = texts[1] ? check_pair(model) : ATTEND_OK;
+    if (!status && texts[1])
+        status = attend__tokenizer_run_pair(model->tokenizer, texts, text_bytes, &tokens);
+    else if (!status)
+        status = attend__tokenizer_run(model->tokenizer, texts[0], text_bytes[0], &tokens);
+    if (!status) status = attend__encoding_create(&tokens, encoding);
+    attend__tokens_free(&tokens);
+    return status;
 }
 
 attend_status attend_model_tokenize(const attend_model *model, const char *text, size_t text_bytes,
@@ -140,57 +182,65 @@ attend_status attend_model_tokenize(const attend_model *model, const char *text,
     if (!encoding) return attend__model_fail(ATTEND_NULL_POINTER, "encoding: missing");
     *encoding = NULL;
     if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
-    if (!text && text_bytes) return attend__model_fail(ATTEND_NULL_POINTER, "text: missing");
-    attend__tokens tokens = {0};
-    attend_status status = attend__tokenizer_run(model->tokenizer, text, text_bytes, &tokens);
-    if (!status) status = attend__encoding_create(&tokens, encoding);
-    attend__tokens_free(&tokens);
-    return status;
+    return attend__model_tokens(model, (const char *const[2]){text, NULL},
+                                (const size_t[2]){text_bytes, 0}, encoding);
 }
 
-/* Where each layer's weights go. With one head wanted, all heads of a layer go to `all_heads`
- * first. */
+/* Where each layer's weights go. Where not all heads are wanted, those of one layer after another
+ * go to `all_heads` first. */
 typedef struct targets {
+    attend_encoding *encoding;
     float **layers;
     float *all_heads;
 } targets;
 
+static int32_t kept_count(int32_t first, int32_t count, int64_t all) {
+    if (first < 0) return (int32_t)all;
+    return count == 0 ? 1 : count;
+}
+
 static bool make_targets(const attend_model *model, const attend_encode_options *options,
                          attend_encoding *e, targets *t) {
     const size_t n = e->length, heads = (size_t)model->config.heads;
+    t->encoding = e;
     t->layers = calloc((size_t)model->config.layers, sizeof *t->layers);
     if (!t->layers || !attend__encoding_make_room(e, model->config.model_size)) return false;
     if (options->layer == -2) return true;
 
     e->first_layer = options->layer < 0 ? 0 : options->layer;
-    e->layers = options->layer < 0 ? (int32_t)model->config.layers : 1;
+    e->layers = kept_count(options->layer, options->layer_count, model->config.layers);
     e->first_head = options->head < 0 ? 0 : options->head;
-    e->heads = options->head < 0 ? (int32_t)heads : 1;
+    e->heads = kept_count(options->head, options->head_count, model->config.heads);
     size_t square;
     if (!attend__mul_size(n, n, &square)) return false;
     e->weights = attend__allocate_floats((size_t)e->layers, (size_t)e->heads, square);
     if (!e->weights) return false;
-    if (options->head >= 0) {
-        t->all_heads = attend__allocate_floats((size_t)e->layers, heads, square);
+    if ((size_t)e->heads < heads) {
+        t->all_heads = attend__allocate_floats(heads, square, 1);
         if (!t->all_heads) return false;
     }
     for (int32_t i = 0; i < e->layers; i++)
         t->layers[e->first_layer + i] =
-            (t->all_heads ? t->all_heads : e->weights) + (size_t)i * heads * square;
+            t->all_heads ? t->all_heads : e->weights + (size_t)i * heads * square;
     return true;
 }
 
-static void keep_head(const attend_model *model, attend_encoding *e, const targets *t) {
-    const size_t square = e->length * e->length, heads = (size_t)model->config.heads;
-    for (size_t i = 0; i < (size_t)e->layers; i++)
-        memcpy(e->weights + i * square, t->all_heads + (i * heads + (size_t)e->first_head) * square,
-               square * sizeof(float));
+static void keep_heads(void *user, int64_t layer) {
+    const targets *const t = user;
+    const attend_encoding *const e = t->encoding;
+    const size_t square = e->length * e->length, kept = (size_t)e->heads * square;
+    memcpy(e->weights + (size_t)(layer - e->first_layer) * kept,
+           t->all_heads + (size_t)e->first_head * square, kept * sizeof(float));
 }
 
 attend_status attend__encoding_fits(const attend_model *model, const attend_encoding *e) {
     if (e->length <= (size_t)model->config.positions) return ATTEND_OK;
-    return attend__model_fail(ATTEND_OUT_OF_RANGE, "text: %zu tokens, the model takes at most %lld",
-                              e->length, (long long)model->config.positions);
+    bool pair = false;
+    for (size_t i = 0; i < e->length && !pair; i++)
+        pair = e->tokens[i].source == 1;
+    return attend__model_fail(ATTEND_OUT_OF_RANGE, "%s: %zu tokens, the model takes at most %lld",
+                              pair ? "text and second_text" : "text", e->length,
+                              (long long)model->config.positions);
 }
 
 attend_status attend__encoding_run(const attend_model *model, const attend_encode_options *options,
@@ -207,9 +257,10 @@ attend_status attend__encoding_run(const attend_model *model, const attend_encod
                                     .rows = (int64_t)e->length,
                                     .texts = 1,
                                     .hidden = e->hidden,
-                                    .weights = t.layers};
+                                    .weights = t.layers,
+                                    .on_weights = t.all_heads ? keep_heads : NULL,
+                                    .user = &t};
     if (!status && e->length) status = attend__bert_run(model->bert, &call);
-    if (!status && t.all_heads) keep_head(model, e, &t);
     if (!status) attend__encoding_pool(e);
     free(t.layers);
     free(t.all_heads);
@@ -225,7 +276,9 @@ attend_status attend_model_encode_with(const attend_model *model, const char *te
     attend_encode_options checked;
     attend_status status = attend__encode_options_check(model, options, &checked);
     attend_encoding *e = NULL;
-    if (!status) status = attend_model_tokenize(model, text, text_bytes, &e);
+    if (!status)
+        status = attend__model_tokens(model, (const char *const[2]){text, checked.second_text},
+                                      (const size_t[2]){text_bytes, checked.second_text_bytes}, &e);
     if (!status) status = attend__encoding_run(model, &checked, e);
     if (status)
         attend_encoding_release(e);

@@ -156,6 +156,9 @@ attend_status attend_model_encode_many(const attend_model *model, size_t count,
     if (!texts && count) return attend__model_fail(ATTEND_NULL_POINTER, "texts: missing");
     attend_encode_options checked;
     attend_status status = attend__encode_options_check(model, options, &checked);
+    if (!status && checked.second_text)
+        status = attend__model_fail(ATTEND_INVALID,
+                                    "second_text: not for many texts, encode each pair alone");
     if (!status) status = tokenize_all(model, count, texts, sizes, encodings);
     if (!status) status = run_all(model, &checked, count, encodings);
     for (size_t i = 0; i < count && status; i++) {

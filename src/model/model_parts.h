@@ -17,6 +17,9 @@ struct attend_model {
 attend_status attend__encode_options_check(const attend_model *model,
                                            const attend_encode_options *given,
                                            attend_encode_options *options);
+/* The tokens of the text, with `second` not NULL of the pair. */
+attend_status attend__model_tokens(const attend_model *model, const char *const texts[2],
+                                   const size_t text_bytes[2], attend_encoding **encoding);
 /* OUT_OF_RANGE for more tokens than the model has positions. */
 attend_status attend__encoding_fits(const attend_model *model, const attend_encoding *encoding);
 /* Runs the model over the tokens of one encoding. */

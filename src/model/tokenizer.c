@@ -15,9 +15,9 @@
 /* State of one run. */
 typedef struct run {
     const attend__tokenizer *tokenizer;
-    int32_t type; /* of the template part that is being filled */
+    int32_t type, source; /* of the template part that is being filled */
     attend__tokens *tokens;
-    attend__text original;
+    attend__text originals[2];
     attend__text normalized; /* of the piece at hand */
     attend__splits outer, inner;
     char *word; /* UTF-8 of the word at hand */
@@ -37,7 +37,7 @@ static bool append_token(attend__tokens *tokens, attend__token token) {
  * the first one need not be the leftmost. */
 static bool append_span(run *r, const char *text, int32_t id, const attend__character *characters,
                         size_t count) {
-    attend__token token = {text, id, r->type, characters[0].begin, characters[0].end};
+    attend__token token = {text, id, r->type, r->source, characters[0].begin, characters[0].end};
     for (size_t i = 1; i < count; i++) {
         if (characters[i].begin < token.begin) token.begin = characters[i].begin;
         if (characters[i].end > token.end) token.end = characters[i].end;
@@ -143,9 +143,10 @@ static bool append_plain(run *r, const attend__character *characters, size_t cou
 
 static bool append_text(run *r) {
     const attend__tokenizer *const t = r->tokenizer;
-    const attend__character *const items = r->original.items;
+    const attend__text *const original = &r->originals[r->source];
+    const attend__character *const items = original->items;
     r->outer.count = 0;
-    if (!attend__added_tokens_split(t->added, t->added_count, false, items, r->original.count,
+    if (!attend__added_tokens_split(t->added, t->added_count, false, items, original->count,
                                     &r->outer))
         return false;
     for (size_t i = 0; i < r->outer.count; i++) {
@@ -158,29 +159,46 @@ static bool append_text(run *r) {
     return true;
 }
 
-static bool append_template(run *r) {
-    const attend__tokenizer *const t = r->tokenizer;
-    for (size_t i = 0; i < t->part_count; i++) {
-        r->type = t->parts[i].type;
-        const bool done = t->parts[i].text ? append_token(r->tokens, t->parts[i]) : append_text(r);
+static bool append_template(run *r, const attend__template *form) {
+    for (size_t i = 0; i < form->count; i++) {
+        const attend__token *const part = &form->parts[i];
+        r->type = part->type;
+        r->source = part->source;
+        const bool done = part->text ? append_token(r->tokens, *part) : append_text(r);
         if (!done) return false;
     }
     return true;
 }
 
-attend_status attend__tokenizer_run(const attend__tokenizer *tokenizer, const char *text,
-                                    size_t text_bytes, attend__tokens *tokens) {
+static attend_status run_template(const attend__tokenizer *tokenizer, const attend__template *form,
+                                  const char *const *texts, const size_t *text_bytes,
+                                  size_t text_count, attend__tokens *tokens) {
+    static const char *const names[2] = {"text", "second_text"};
     run r = {.tokenizer = tokenizer, .tokens = tokens};
-    attend_status status = attend__text_decode(&r.original, "text", text, text_bytes);
-    if (!status && !append_template(&r))
+    attend_status status = ATTEND_OK;
+    for (size_t i = 0; i < text_count && !status; i++)
+        status = attend__text_decode(&r.originals[i], names[i], texts[i], text_bytes[i]);
+    if (!status && !append_template(&r, form))
         status = attend__model_fail(ATTEND_OUT_OF_MEMORY, "text: not enough memory for its tokens");
-    attend__text_free(&r.original);
+    attend__text_free(&r.originals[0]);
+    attend__text_free(&r.originals[1]);
     attend__text_free(&r.normalized);
     free(r.outer.items);
     free(r.inner.items);
     free(r.word);
     if (status) attend__tokens_free(tokens);
     return status;
+}
+
+attend_status attend__tokenizer_run(const attend__tokenizer *tokenizer, const char *text,
+                                    size_t text_bytes, attend__tokens *tokens) {
+    return run_template(tokenizer, &tokenizer->single, &text, &text_bytes, 1, tokens);
+}
+
+attend_status attend__tokenizer_run_pair(const attend__tokenizer *tokenizer,
+                                         const char *const texts[2], const size_t text_bytes[2],
+                                         attend__tokens *tokens) {
+    return run_template(tokenizer, &tokenizer->pair, texts, text_bytes, 2, tokens);
 }
 
 void attend__tokens_free(attend__tokens *tokens) {

@@ -15,6 +15,7 @@ typedef struct attend__token {
     const char *text; /* lives as long as the tokenizer */
     int32_t id;
     int32_t type;      /* segment, for the type embedding */
+    int32_t source;    /* which text it comes from: 0, 1; -1 for what the template adds */
     size_t begin, end; /* bytes of the text; both 0 for what the template adds */
 } attend__token;
 
@@ -27,13 +28,19 @@ typedef struct attend__tokens {
 attend_status attend__tokenizer_open(const char *path, attend__tokenizer **tokenizer);
 void attend__tokenizer_close(attend__tokenizer *tokenizer); /* NULL is allowed */
 
-/* The largest id and segment that it can give. */
+/* The largest id that it can give, and the largest segment for one text; for a pair of texts it is
+ * -1 where the file has no form for them. */
 int32_t attend__tokenizer_largest_id(const attend__tokenizer *tokenizer);
 int32_t attend__tokenizer_largest_type(const attend__tokenizer *tokenizer);
+int32_t attend__tokenizer_largest_pair_type(const attend__tokenizer *tokenizer);
 
 /* Fills `tokens` (empty before). FORMAT for text that is not UTF-8; OUT_OF_MEMORY. Any thread. */
 attend_status attend__tokenizer_run(const attend__tokenizer *tokenizer, const char *text,
                                     size_t text_bytes, attend__tokens *tokens);
+/* The same for two texts in the file's form for pairs; nothing where it has none. */
+attend_status attend__tokenizer_run_pair(const attend__tokenizer *tokenizer,
+                                         const char *const texts[2], const size_t text_bytes[2],
+                                         attend__tokens *tokens);
 void attend__tokens_free(attend__tokens *tokens);
 
 #endif

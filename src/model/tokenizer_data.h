@@ -10,6 +10,13 @@
 #include "model/tokenizer.h"
 #include "model/vocabulary.h"
 
+/* text NULL = here goes the text `source`, with that type. */
+typedef struct attend__template {
+    attend__token *parts;
+    size_t count;
+    int32_t largest_type;
+} attend__template;
+
 struct attend__tokenizer {
     attend__vocabulary vocabulary;
     attend__added_token *added;
@@ -18,10 +25,9 @@ struct attend__tokenizer {
     const attend__word *unknown; /* of the vocabulary */
     char *prefix;                /* of a word's continuation: "##" */
     size_t prefix_bytes;
-    size_t max_characters; /* a longer word is unknown */
-    attend__token *parts;  /* the template; text NULL = here goes the text, with that type */
-    size_t part_count;
-    int32_t largest_id, largest_type;
+    size_t max_characters;         /* a longer word is unknown */
+    attend__template single, pair; /* pair: no parts where the file has none */
+    int32_t largest_id;
 };
 
 #endif

@@ -173,42 +173,65 @@ static attend_status read_special(const attend__tokenizer *t, const char *path,
     return ATTEND_OK;
 }
 
-static attend_status read_part(attend__tokenizer *t, const char *path, const json_t *processor,
-                               const json_t *object) {
+/* `texts` of the form are 1 or 2: sequence "A", or "A" and "B". */
+static attend_status read_part(const attend__tokenizer *t, const char *path,
+                               const json_t *processor, const json_t *object, int texts,
+                               attend__token *part) {
     const json_t *const special = json_object_get(object, "SpecialToken");
     const json_t *const sequence = json_object_get(object, "Sequence");
     const json_t *const inner = special ? special : sequence;
-    attend__token *const part = &t->parts[t->part_count++];
     const char *name;
     int64_t type = 0;
     attend_status status = attend__json_text(path, inner, "id", &name);
     if (!status) status = attend__json_integer(path, inner, "type_id", 0, INT32_MAX, &type);
     if (status) return status;
     part->type = (int32_t)type;
-    if (part->type > t->largest_type) t->largest_type = part->type;
+    part->source = -1;
     if (special) return read_special(t, path, processor, name, part);
-    if (strcmp(name, "A") == 0) return ATTEND_OK;
+    part->source = strcmp(name, "B") == 0;
+    if (strcmp(name, "A") == 0 || (part->source == 1 && texts == 2)) return ATTEND_OK;
     return attend__model_fail(ATTEND_FORMAT,
-                              "%s: post_processor: sequence \"%.100s\" in the form for one text",
-                              path, name);
+                              "%s: post_processor: sequence \"%.100s\" in the form for %s", path,
+                              name, texts == 1 ? "one text" : "two texts");
+}
+
+static attend_status read_form(const attend__tokenizer *t, const char *path,
+                               const json_t *processor, int texts, attend__template *form) {
+    const json_t *const parts = json_object_get(processor, texts == 1 ? "single" : "pair");
+    const size_t count = json_array_size(parts);
+    if (count == 0) return ATTEND_OK;
+    form->parts = calloc(count, sizeof *form->parts);
+    if (!form->parts) return attend__model_no_memory(path);
+    form->count = count;
+    for (size_t i = 0; i < count; i++) {
+        attend__token *const part = &form->parts[i];
+        const attend_status status =
+            read_part(t, path, processor, json_array_get(parts, i), texts, part);
+        if (status) return status;
+        if (part->type > form->largest_type) form->largest_type = part->type;
+    }
+    return ATTEND_OK;
+}
+
+static bool has_text(const attend__template *form, int32_t source) {
+    for (size_t i = 0; i < form->count; i++)
+        if (form->parts[i].source == source) return true;
+    return false;
 }
 
 static attend_status read_template(attend__tokenizer *t, const char *path, const json_t *root) {
     const json_t *processor;
-    const attend_status status =
+    attend_status status =
         attend__json_expect_type(path, root, "post_processor", "TemplateProcessing", &processor);
+    if (!status) status = read_form(t, path, processor, 1, &t->single);
+    if (!status) status = read_form(t, path, processor, 2, &t->pair);
     if (status) return status;
-    const json_t *const parts = json_object_get(processor, "single");
-    const size_t count = json_array_size(parts);
-    if (count == 0)
+    if (t->single.count == 0)
         return attend__model_fail(ATTEND_FORMAT, "%s: post_processor: single is missing or empty",
                                   path);
-    t->parts = calloc(count, sizeof *t->parts);
-    if (!t->parts) return attend__model_no_memory(path);
-    for (size_t i = 0; i < count; i++) {
-        const attend_status each = read_part(t, path, processor, json_array_get(parts, i));
-        if (each) return each;
-    }
+    if (t->pair.count && !(has_text(&t->pair, 0) && has_text(&t->pair, 1)))
+        return attend__model_fail(
+            ATTEND_FORMAT, "%s: post_processor: pair does not have both sequences A and B", path);
     return ATTEND_OK;
 }
 
@@ -248,7 +271,8 @@ void attend__tokenizer_close(attend__tokenizer *tokenizer) {
     }
     free(tokenizer->added);
     free(tokenizer->prefix);
-    free(tokenizer->parts);
+    free(tokenizer->single.parts);
+    free(tokenizer->pair.parts);
     attend__vocabulary_free(&tokenizer->vocabulary);
     free(tokenizer);
 }
@@ -258,5 +282,9 @@ int32_t attend__tokenizer_largest_id(const attend__tokenizer *tokenizer) {
 }
 
 int32_t attend__tokenizer_largest_type(const attend__tokenizer *tokenizer) {
-    return tokenizer->largest_type;
+    return tokenizer->single.largest_type;
+}
+
+int32_t attend__tokenizer_largest_pair_type(const attend__tokenizer *tokenizer) {
+    return tokenizer->pair.count ? tokenizer->pair.largest_type : -1;
 }
