@@ -2,7 +2,7 @@
 # Sourced by demo.sh and tests/run.sh: installs the Debian packages they need.
 # shellcheck shell=bash
 
-packages_build="gcc libc6-dev make cmake pkg-config libjansson-dev libutf8proc-dev"
+packages_build="gcc libc6-dev make cmake pkg-config libjansson-dev libutf8proc-dev libpng-dev"
 packages_opencl="opencl-headers ocl-icd-libopencl1 pocl-opencl-icd libclblast-dev"
 packages_opencl_full="oclgrind mesa-opencl-icd python3-venv"
 packages_arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"

@@ -52,6 +52,15 @@ palette_color palette_at(double t) {
     return (palette_color){encode(c.r), encode(c.g), encode(c.b)};
 }
 
+static uint8_t mixed(uint8_t color, uint8_t background) {
+    return (uint8_t)((color + 3 * background + 2) / 4);
+}
+
+palette_color palette_faded(palette_color color, palette_color background) {
+    return (palette_color){mixed(color.r, background.r), mixed(color.g, background.g),
+                           mixed(color.b, background.b)};
+}
+
 static bool variable_has(const char *name, const char *part) {
     const char *const value = getenv(name);
     return value && strstr(value, part);
@@ -82,8 +91,7 @@ static int cube_level(uint8_t x) {
     return x < 115 ? 1 : (x - 35) / 40;
 }
 
-void palette_start(palette_mode mode, double t) {
-    const palette_color c = palette_at(t);
+void palette_start(palette_mode mode, palette_color c) {
     if (mode == PALETTE_24_BIT)
         printf("\x1b[48;2;%d;%d;%dm", c.r, c.g, c.b);
     else if (mode == PALETTE_256)

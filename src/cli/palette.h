@@ -13,6 +13,8 @@ typedef struct palette_color {
 
 /* t in 0..1, dark to light: equal steps look equally large, also without seeing hues. */
 palette_color palette_at(double t);
+/* A quarter of the colour on three quarters of the background. */
+palette_color palette_faded(palette_color color, palette_color background);
 
 typedef enum palette_mode { PALETTE_NONE, PALETTE_256, PALETTE_24_BIT } palette_mode;
 
@@ -21,7 +23,7 @@ bool palette_choose(const char *wish, palette_mode *mode);
 
 /* Sets the background of what follows on standard output, not for PALETTE_NONE; and takes it back.
  */
-void palette_start(palette_mode mode, double t);
+void palette_start(palette_mode mode, palette_color color);
 void palette_stop(palette_mode mode);
 
 #endif

@@ -42,8 +42,8 @@ for threads in 0 -1 x 1x 99999999999; do
 done
 expect 2 view --model m --color sometimes text
 refuses "'sometimes'"
-expect 2 view --model m --out map.png text
-refuses "map.png"
+expect 2 view --model m --out map.gif text
+refuses "map.gif"
 expect 1 view --model "$work/nowhere" -- --text
 refuses nowhere
 expect 1 embed --model "$work/nowhere" text

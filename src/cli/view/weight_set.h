@@ -3,12 +3,12 @@
  * What is to be shown: the weights of the chosen layers and heads of a model's run, or of a file,
  * with the tokens they belong to. Terminal, SVG, PNG, HTML and the table of patterns all read this.
  *
- *     view_command.c -> weights_of_model.c, weights_of_file.c -> weight_set -> picture_*.c, page.c,
- * patterns_table.c
- */
+ *     view_command.c -> weights_of_model.c, weights_of_file.c -> weight_fill.c -> weight_set
+ *     weight_set -> picture_*.c, page.c, patterns_table.c */
 #ifndef ATTEND_CLI_WEIGHT_SET_H
 #define ATTEND_CLI_WEIGHT_SET_H
 
+#include "cli.h"
 #include "view/head_patterns.h"
 #include "view/weight_code.h"
 
@@ -37,20 +37,28 @@ typedef struct weight_set {
     uint16_t *codes;         /* [layers, heads, rows, columns] */
     int exponent;            /* values are those of the codes times 10^exponent */
     head_patterns *patterns; /* [layers, heads] */
-    char *caption;           /* the text, or the file's tensor */
-    char *source;            /* the name of the model's folder, or of the file */
+    char *caption;           /* the text, or the file's tensor, printable */
+    char *source;            /* the name of the model's folder, or of the file, printable */
     char *backend, *device;  /* that computed them; empty for a file */
-    char **notices; /* sentences about what is left out, cut or odd; shown with every picture */
+    char **notices;          /* sentences about what is left out, cut or odd, printable; shown
+                                with every picture */
     size_t notice_count;
     size_t focus, focus_count; /* rows the user asked for; focus_count 0 = none */
 } weight_set;
 
 /* The codes of one head, [rows, columns]. */
 const uint16_t *weight_set_head(const weight_set *set, size_t layer, size_t head);
-/* "layer 6, head 12" or "layer 6, mean of 12 heads"; at most 64 bytes with the end. */
-void weight_set_title(const weight_set *set, size_t layer, size_t head, char title[64]);
-void weight_set_notice(weight_set *set, const char *format, ...);
+enum { WEIGHT_TITLE_BYTES = 64 };
+/* "layer 6, head 12" or "layer 6, mean of 12 heads" or "layer 6, maximum of 12 heads". */
+void weight_set_title(const weight_set *set, size_t layer, size_t head,
+                      char title[WEIGHT_TITLE_BYTES]);
+void weight_set_notice(weight_set *set, const char *format, ...) CLI_PRINTF(2, 3);
 void weight_set_free(weight_set *set);
+
+/* Room for `count` tokens, all of them empty; token_axis_put copies `bytes` of text into one. */
+void token_axis_make(token_axis *axis, size_t count);
+void token_axis_put(token_axis *axis, size_t index, const char *text, size_t bytes);
+void token_axis_free(token_axis *axis);
 
 /* ---- how weights become colours (weight_scale.c); the page's scale.js does the same -----------
  */
@@ -64,12 +72,15 @@ typedef struct weight_style {
 } weight_style;
 
 /* The palette's entry, 0..255, of a value in 0..highest: floor(255 t + 0.5), t = x, sqrt(x) or
- * 1 + log10(x) / 4, not below 0 (the log scale shows four decades), x = value / highest; 0 if
- * highest is 0. */
+ * 1 + log10(x) / 4, not below 0 (the log scale shows four decades), x = value / highest, not above
+ * 1; 0 if highest is 0. */
 int weight_level(weight_scale scale, double value, double highest);
-/* The largest value of a head's row, or of the whole head; special tokens count unless faded. */
+/* The largest value of a head's row, or of the whole head, as weight_value gives it; special tokens
+ * count unless faded. */
 double weight_highest_of_row(const weight_set *set, size_t layer, size_t head, size_t row,
                              const weight_style *style);
 double weight_highest(const weight_set *set, size_t layer, size_t head, const weight_style *style);
+/* The row or the column is a special token's. */
+bool weight_is_special(const weight_set *set, size_t row, size_t column);
 
 #endif

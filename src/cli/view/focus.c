@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Finding the word that the user names among the tokens of a text. The model's tokenizer splits
- * both, so that case, accents and pieces agree. */
+ * focus.h: the model's tokenizer splits text and word, so that case, accents and pieces agree. */
+#include "view/focus.h"
+
 #include "cli.h"
-#include "head_map.h"
 
 #include <stdlib.h>
 #include <string.h>

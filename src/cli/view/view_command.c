@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attend view: what the words of a sentence attend to in one head of a model. */
+#include "cli.h"
+#include "system.h"
+#include "view/picture.h"
+#include "view/weights_of.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { USUAL_COLUMNS = 80, LEAST_COLUMNS = 20, MOST_COLUMNS = 10000 };
+enum { MEBIBYTE = 1 << 20, QUIET_MEBIBYTES = 64 };
+
+typedef struct settings {
+    view_wishes wishes;
+    const char *color, *scale, *out;
+    bool per_row, fade_special;
+} settings;
+
+typedef enum view_target { TO_TERMINAL, TO_SVG, TO_PNG } view_target;
+
+typedef struct view {
+    const settings *wish;
+    view_target target;
+    palette_mode mode;
+    weight_style style;
+    weight_set set;
+} view;
+
+static size_t columns(void) {
+    const char *const wish = getenv("COLUMNS");
+    int64_t n = 0;
+    if (!wish || !cli_read_integer(wish, 1, MOST_COLUMNS, &n)) n = system_terminal_columns();
+    if (n < 1) n = USUAL_COLUMNS;
+    return n < LEAST_COLUMNS ? LEAST_COLUMNS : (size_t)n;
+}
+
+/* ---- what is asked for -------------------------------------------------------------------------
+ */
+
+static bool choose_scale(const char *wish, weight_scale *scale) {
+    static const char *const names[] = {
+        [SCALE_LINEAR] = "linear", [SCALE_SQRT] = "sqrt", [SCALE_LOG] = "log"};
+    *scale = SCALE_LINEAR;
+    for (size_t i = 0; wish && i < sizeof names / sizeof names[0]; ++i)
+        if (!strcmp(wish, names[i])) {
+            *scale = (weight_scale)i;
+            return true;
+        }
+    return !wish;
+}
+
+static bool choose_target(const char *out, view_target *target) {
+    static const struct ending {
+        const char *text;
+        view_target target;
+    } endings[] = {{".svg", TO_SVG}, {".png", TO_PNG}};
+    const char *const end = out ? strrchr(out, '.') : NULL;
+    *target = out ? TO_SVG : TO_TERMINAL; /* a device has no ending */
+    for (size_t i = 0; end && i < sizeof endings / sizeof endings[0]; ++i)
+        if (!strcmp(end, endings[i].text)) {
+            *target = endings[i].target;
+            return true;
+        }
+    return !out || !strncmp(out, "/dev/", 5);
+}
+
+static bool good_pair(const char *pair) {
+    static const char *const pairs[] = {"all", "A-A", "A-B", "B-A", "B-B"};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i)
+        if (!strcmp(pair, pairs[i])) return true;
+    return false;
+}
+
+/* CLI_OK, or CLI_USAGE after a sentence. */
+static int read_settings(view *v, const cli_call *call) {
+    const settings *const s = call->settings;
+    v->wish = s;
+    if (!s->wishes.model) return cli_usage("view", "--model DIR is missing");
+    if (!palette_choose(s->color, &v->mode))
+        return cli_usage("view", "--color: '%s' is not auto, always or never", s->color);
+    if (!choose_scale(s->scale, &v->style.scale))
+        return cli_usage("view", "--scale: '%s' is not linear, sqrt or log", s->scale);
+    if (!choose_target(s->out, &v->target))
+        return cli_usage("view", "--out: '%s' ends in none of .svg, .png", s->out);
+    if (s->wishes.pair && !good_pair(s->wishes.pair))
+        return cli_usage("view", "--pair: '%s' is not A-A, A-B, B-A, B-B or all", s->wishes.pair);
+    v->style.per_row = s->per_row;
+    v->style.fade_special = s->fade_special;
+    return CLI_OK;
+}
+
+/* What would fail only after the work. */
+static bool can_write(const view *v) {
+    if (v->target == TO_PNG && !picture_can_png()) {
+        cli_error("%s: this program was built without libpng; .svg needs none", v->wish->out);
+        return false;
+    }
+    if (!v->wish->out || system_can_replace(v->wish->out)) return true;
+    cli_error("%s: %s", v->wish->out, strerror(errno));
+    return false;
+}
+
+/* Backgrounds; there is no telling what a terminal's is. */
+static const palette_color paper = {255, 255, 255}, middle = {128, 128, 128};
+
+/* ---- what is shown -----------------------------------------------------------------------------
+ */
+
+static void print_focus(const head_picture *p) {
+    const weight_set *const set = p->set;
+    char title[WEIGHT_TITLE_BYTES];
+    weight_set_title(set, p->layer, p->head, title);
+    for (size_t i = set->focus; i < set->focus + set->focus_count; ++i) {
+        printf("%s: what \"%s\" (token %zu) attends to\n", title, set->rows.safe[i],
+               set->rows.numbers[i]);
+        picture_print_row(p, i, columns());
+        putchar('\n');
+    }
+}
+
+static void print_head(const view *v, size_t layer, size_t head) {
+    head_picture picture;
+    char title[WEIGHT_TITLE_BYTES];
+    head_picture_make(&picture, &v->set, layer, head, v->style, middle);
+    weight_set_title(&v->set, layer, head, title);
+    print_focus(&picture);
+    printf("%s: rows attend to columns\n", title);
+    picture_print(&picture, v->mode, columns());
+}
+
+static void print_all(const view *v) {
+    for (size_t l = 0; l < v->set.layers; ++l)
+        for (size_t h = 0; h < v->set.heads; ++h) {
+            if (l + h > 0) putchar('\n');
+            print_head(v, l, h);
+        }
+}
+
+static bool draw(const view *v, FILE *stream) {
+    head_picture picture;
+    head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
+    return v->target == TO_PNG ? picture_write_png(stream, &picture)
+                               : picture_write_svg(stream, &picture);
+}
+
+static bool write_file(const view *v) {
+    const char *const path = v->wish->out;
+    char *content = NULL;
+    size_t bytes = 0;
+    FILE *const stream = open_memstream(&content, &bytes);
+    bool done = stream && draw(v, stream);
+    const bool failed = !stream || ferror(stream) != 0;
+    if ((stream && fclose(stream)) || failed) {
+        cli_error("%s: no memory for the picture", path);
+        done = false;
+    }
+    if (done && bytes > (size_t)QUIET_MEBIBYTES * MEBIBYTE)
+        fprintf(stderr, "writing %.1f MiB\n", (double)bytes / MEBIBYTE);
+    if (done && !system_replace_file(path, content, bytes)) {
+        cli_error("%s: %s", path, strerror(errno));
+        done = false;
+    }
+    free(content);
+    return done;
+}
+
+static bool show(const view *v) {
+    if (v->target == TO_TERMINAL) {
+        print_all(v);
+        return true;
+    }
+    head_picture picture;
+    head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
+    print_focus(&picture);
+    return write_file(v);
+}
+
+static int run_view(const cli_call *call) {
+    view v = {0};
+    const int fault = read_settings(&v, call);
+    if (fault) return fault;
+    if (!can_write(&v)) return CLI_FAILED;
+    view_wishes wishes = v.wish->wishes;
+    wishes.one_head = v.target != TO_TERMINAL;
+    const bool done = weights_of_model(&v.set, &wishes, call) && show(&v);
+    weight_set_free(&v.set);
+    return done ? CLI_OK : CLI_FAILED;
+}
+
+#define WISH(name, field, value, help)                                                             \
+    { name, value, help, offsetof(settings, field), false }
+static const cli_option options[] = {
+    WISH("model", wishes.model, "DIR", "the folder of the model"),
+    WISH("layer", wishes.layer, "N|A-B|all", "which layers, from 1 (default: the last)"),
+    WISH("head", wishes.head, "N|A-B|all", "which heads, from 1, or mean or max of all (mean)"),
+    WISH("query", wishes.query, "A-B", "which tokens as rows, from 0 (default: all)"),
+    WISH("key", wishes.key, "A-B", "which tokens as columns, from 0 (default: all)"),
+    WISH("focus", wishes.focus, "WORD",
+         "list the weights of this word; WORD:2 is its second occurrence"),
+    WISH("no-special", wishes.no_special, NULL, "leave out [CLS] and [SEP]"),
+    WISH("fade-special", fade_special, NULL, "fade them, and let them not set the scale"),
+    WISH("scale", scale, "SCALE", "of the colours: linear, sqrt or log (linear)"),
+    WISH("per-row", per_row, NULL, "each row by its own maximum"),
+    WISH("color", color, "WHEN", "auto, always or never"),
+    WISH("out", out, "FILE", "write a picture instead of showing it: .svg"),
+};
+
+const cli_command cli_view = {
+    .name = "view",
+    .words = "TEXT",
+    .summary = "show what the words of a text attend to",
+    .details =
+        "Rows are the words that attend, columns what they attend to. TEXT '-' reads standard "
+        "input.\n\n"
+        "  attend view --model models/all-MiniLM-L6-v2 --layer 6 --head 12 --focus it \\\n"
+        "      \"The animal didn't cross the street because it was too tired\"\n\n"
+        "COLUMNS sets the width; NO_COLOR, or an output that is no terminal, turns colours off.\n",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .settings_size = sizeof(settings),
+    .least_words = 1,
+    .most_words = 1,
+    .run = run_view,
+};
