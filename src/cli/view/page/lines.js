@@ -21,12 +21,12 @@ function drawLines() {
     const height = Math.max(rows.length, columns.length) * LINE_HEIGHT + 8;
     const svg = svgElement("svg", {width: left + middle + right, height: height, viewBox: "0 0 " + (left + middle + right) + " " + height,
         role: "img", "aria-label": headTitle(state.layer, state.head) + " as lines; the numbers are beside it and in the table"});
-    const codes = codesOf(state.layer, state.head), y = (i) => i * LINE_HEIGHT + 16;
+    const codes = codesOf(state.layer, state.head), highest = highestByRow(codes), y = (i) => i * LINE_HEIGHT + 16;
     const parts = [];
     rows.forEach((row, i) => columns.forEach((column, j) => {
         if (state.row >= 0 && row !== state.row && (state.column < 0 || column !== state.column)) return;
         if (state.row < 0 && state.column >= 0 && column !== state.column) return;
-        const level = levelOf(values[codes[row * columnCount + column]], linesHighest(codes, row)) / 255;
+        const level = levelOf(values[codes[row * columnCount + column]], highest(row)) / 255;
         if (!(level >= LEAST_SEEN)) return;
         const pair = row === state.row && column === state.column;
         parts.push(svgElement("line", {x1: left, y1: y(i) - 4, x2: left + middle, y2: y(j) - 4, class: pair ? "pair" : "",
@@ -36,14 +36,6 @@ function drawLines() {
     columns.forEach((column, j) => parts.push(lineLabel(columnTokens, column, "column", left + middle + 6, y(j), "start")));
     svg.append(...parts);
     byId("lines").replaceChildren(windowControls(count), svg);
-}
-
-let linesOf = {codes: null, look: "", highest: null};
-
-function linesHighest(codes, row) {
-    const look = [state.rows, state.special, state.texts].join();
-    if (linesOf.codes !== codes || linesOf.look !== look) linesOf = {codes: codes, look: look, highest: highestByRow(codes)};
-    return linesOf.highest(row);
 }
 
 // SVG text has no ellipsis; the full token is its tooltip. The side it ends at is the page's, whatever its direction.

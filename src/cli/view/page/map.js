@@ -60,18 +60,29 @@ function drawCells() {
     canvas.width = Math.max(1, Math.round(view.width * scale));
     canvas.height = Math.max(1, Math.round(view.height * scale));
     if (view.rows <= 0 || view.columns <= 0) return;
-    const codes = codesOf(state.layer, state.head), part = element("canvas");
-    const pooled = cell < 1;
-    part.width = pooled ? Math.min(canvas.width, view.columns) : view.columns;
-    part.height = pooled ? Math.min(canvas.height, view.rows) : view.rows;
-    drawPooled(part, codes, view);
-    const context = canvas.getContext("2d");
+    const codes = codesOf(state.layer, state.head), context = canvas.getContext("2d");
     context.imageSmoothingEnabled = false;
     context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.drawImage(part, view.column * cell - view.x, view.row * cell - view.y, view.columns * cell, view.rows * cell);
+    context.drawImage(colorsOf(codes, view, canvas), view.column * cell - view.x, view.row * cell - view.y, view.columns * cell, view.rows * cell);
     if (cell >= 6) hatch(context, codes, view);
     outline(context, view);
     drawLabels(view);
+}
+
+let colors = {key: "", canvas: null}; // of the cells that were in view last
+
+// A pixel for each cell in view, for several where cells are smaller than pixels.
+function colorsOf(codes, view, canvas) {
+    const width = cell < 1 ? Math.min(canvas.width, view.columns) : view.columns;
+    const height = cell < 1 ? Math.min(canvas.height, view.rows) : view.rows;
+    const key = [state.layer, state.head, state.scale, state.rows, state.special, state.texts, effectiveTheme(), view.row,
+        view.rows, view.column, view.columns, width, height].join();
+    if (colors.key === key) return colors.canvas;
+    colors = {key: key, canvas: element("canvas")};
+    colors.canvas.width = width;
+    colors.canvas.height = height;
+    drawPooled(colors.canvas, codes, view);
+    return colors.canvas;
 }
 
 // What is no number is struck through, since grey could be taken for a colour of the scale.

@@ -31,10 +31,15 @@ function highestOfRow(codes, row) {
     return highest;
 }
 
+const measured = new WeakMap(); // codes of a head -> what was found last: pointing at cells must not count them all again
+
 function highestOf(codes) {
+    const look = state.special + " " + state.texts, known = measured.get(codes);
+    if (known && known.look === look) return known.highest;
     let highest = 0;
     for (const row of shown.rows)
         if (!isFaded(rowTokens, row)) highest = Math.max(highest, highestOfRow(codes, row));
+    measured.set(codes, {look: look, highest: highest});
     return highest;
 }
 
