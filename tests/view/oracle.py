@@ -4,12 +4,12 @@
 import decimal, math, struct
 
 def digits(x):
-    """weight_code.h: four decimal digits, a half goes to the even digit."""
+    """weight_code.h: four decimal digits, a half goes up."""
     if x != x:
         return "NaN"
     if x == 0:
         return "0"
-    with decimal.localcontext(decimal.Context(prec=4, rounding=decimal.ROUND_HALF_EVEN)):
+    with decimal.localcontext(decimal.Context(prec=4, rounding=decimal.ROUND_HALF_UP)):
         d = +decimal.Decimal(x)
     if d < decimal.Decimal("1e-7"):
         return "<1e-07"

@@ -8,7 +8,6 @@
 #include "printable.h"
 
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,15 +118,6 @@ static json_t *notices(const weight_set *set) {
     return list;
 }
 
-static void set_text(json_t *document, const char *name, const char *format, ...) {
-    char text[1024];
-    va_list list;
-    va_start(list, format);
-    (void)vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    json_object_set_new(document, name, json_string(text));
-}
-
 static json_t *describe(const weight_set *set, const page_options *options) {
     json_t *const d =
         json_pack("{s:s, s:o, s:o, s:o, s:o, s:s?, s:I, s:b, s:i, s:o, s:o, s:o, s:o}", "caption",
@@ -138,16 +128,17 @@ static json_t *describe(const weight_set *set, const page_options *options) {
                   set->combined, "model_heads", (json_int_t)set->model_heads, "two_texts",
                   set->two_texts, "exponent", set->exponent, "patterns", patterns(set), "palette",
                   palette(), "notices", notices(set), "start", start(set, options));
-    if (!d) return NULL;
     const uint32_t v = attend_version();
     const bool computed = set->backend && *set->backend;
-    set_text(d, "source", "%s: %zu rows attend to %zu columns", set->source, set->rows.count,
-             set->columns.count);
-    set_text(d, "origin", "%s%s%s%s%s. Written by attend %u.%u.%u.", set->source,
-             computed ? ", backend " : "", computed ? set->backend : "",
-             set->device && *set->device ? ", " : "",
-             set->device && *set->device ? set->device : "", (unsigned)(v / 10000u),
-             (unsigned)(v / 100u % 100u), (unsigned)(v % 100u));
+    json_object_set_new(d, "source",
+                        json_sprintf("%s: %zu rows attend to %zu columns", set->source,
+                                     set->rows.count, set->columns.count));
+    json_object_set_new(d, "origin",
+                        json_sprintf("%s%s%s%s%s. Written by attend %u.%u.%u.", set->source,
+                                     computed ? ", computed by " : "", computed ? set->backend : "",
+                                     computed ? " on " : "", computed ? set->device : "",
+                                     (unsigned)(v / 10000u), (unsigned)(v / 100u % 100u),
+                                     (unsigned)(v % 100u)));
     return d;
 }
 
@@ -185,10 +176,7 @@ bool page_write(FILE *stream, const weight_set *set, const page_options *options
     const char *const title = strstr(page_template, title_mark);
     const char *const data = strstr(page_template, data_mark);
     fwrite(page_template, 1, (size_t)(title - page_template), stream);
-    fputs("attention: ", stream);
-    char *const caption = printable_text(set->caption, strlen(set->caption));
-    printable_put_xml(stream, caption);
-    free(caption);
+    printable_put_xml(stream, set->source);
     const char *const rest = title + sizeof title_mark - 1;
     fwrite(rest, 1, (size_t)(data - rest), stream);
     const bool done = put_data(stream, set, options);

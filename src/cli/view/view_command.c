@@ -3,6 +3,7 @@
  * attend view: what the words of a sentence attend to in one head of a model. */
 #include "cli.h"
 #include "system.h"
+#include "view/page.h"
 #include "view/picture.h"
 #include "view/weights_of.h"
 
@@ -20,7 +21,7 @@ typedef struct settings {
     bool per_row, fade_special;
 } settings;
 
-typedef enum view_target { TO_TERMINAL, TO_SVG, TO_PNG } view_target;
+typedef enum view_target { TO_TERMINAL, TO_HTML, TO_SVG, TO_PNG } view_target;
 
 typedef struct view {
     const settings *wish;
@@ -57,7 +58,7 @@ static bool choose_target(const char *out, view_target *target) {
     static const struct ending {
         const char *text;
         view_target target;
-    } endings[] = {{".svg", TO_SVG}, {".png", TO_PNG}};
+    } endings[] = {{".html", TO_HTML}, {".svg", TO_SVG}, {".png", TO_PNG}};
     const char *const end = out ? strrchr(out, '.') : NULL;
     *target = out ? TO_SVG : TO_TERMINAL; /* a device has no ending */
     for (size_t i = 0; end && i < sizeof endings / sizeof endings[0]; ++i)
@@ -85,7 +86,7 @@ static int read_settings(view *v, const cli_call *call) {
     if (!choose_scale(s->scale, &v->style.scale))
         return cli_usage("view", "--scale: '%s' is not linear, sqrt or log", s->scale);
     if (!choose_target(s->out, &v->target))
-        return cli_usage("view", "--out: '%s' ends in none of .svg, .png", s->out);
+        return cli_usage("view", "--out: '%s' ends in none of .html, .svg, .png", s->out);
     if (s->wishes.pair && !good_pair(s->wishes.pair))
         return cli_usage("view", "--pair: '%s' is not A-A, A-B, B-A, B-B or all", s->wishes.pair);
     v->style.per_row = s->per_row;
@@ -140,7 +141,17 @@ static void print_all(const view *v) {
         }
 }
 
+static bool draw_page(const view *v, FILE *stream) {
+    const page_options options = {.scale = v->style.scale,
+                                  .per_row = v->style.per_row,
+                                  .special = v->wish->wishes.no_special ? PAGE_SPECIAL_HIDE
+                                             : v->style.fade_special    ? PAGE_SPECIAL_FADE
+                                                                        : PAGE_SPECIAL_SHOW};
+    return page_write(stream, &v->set, &options);
+}
+
 static bool draw(const view *v, FILE *stream) {
+    if (v->target == TO_HTML) return draw_page(v, stream);
     head_picture picture;
     head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
     return v->target == TO_PNG ? picture_write_png(stream, &picture)
@@ -173,6 +184,7 @@ static bool show(const view *v) {
         print_all(v);
         return true;
     }
+    if (v->target == TO_HTML) return write_file(v);
     head_picture picture;
     head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
     print_focus(&picture);
@@ -185,7 +197,10 @@ static int run_view(const cli_call *call) {
     if (fault) return fault;
     if (!can_write(&v)) return CLI_FAILED;
     view_wishes wishes = v.wish->wishes;
-    wishes.one_head = v.target != TO_TERMINAL;
+    wishes.one_head = v.target == TO_SVG || v.target == TO_PNG;
+    wishes.everything = v.target == TO_HTML;
+    if (v.target == TO_HTML)
+        wishes.no_special = false; /* the page can leave them out and back in */
     const bool done = weights_of_model(&v.set, &wishes, call) && show(&v);
     weight_set_free(&v.set);
     return done ? CLI_OK : CLI_FAILED;
@@ -206,7 +221,7 @@ static const cli_option options[] = {
     WISH("scale", scale, "SCALE", "of the colours: linear, sqrt or log (linear)"),
     WISH("per-row", per_row, NULL, "each row by its own maximum"),
     WISH("color", color, "WHEN", "auto, always or never"),
-    WISH("out", out, "FILE", "write a picture instead of showing it: .svg"),
+    WISH("out", out, "FILE", "write a picture instead of showing it: .html, .svg, .png"),
 };
 
 const cli_command cli_view = {

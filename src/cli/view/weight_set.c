@@ -49,6 +49,7 @@ void weight_set_free(weight_set *set) {
     free(set->codes);
     free(set->patterns);
     free(set->caption);
+    free(set->text);
     free(set->source);
     free(set->backend);
     free(set->device);

@@ -38,6 +38,7 @@ typedef struct weight_set {
     int exponent;            /* values are those of the codes times 10^exponent */
     head_patterns *patterns; /* [layers, heads] */
     char *caption;           /* the text, or the file's tensor, printable */
+    char *text;              /* the text as it came, UTF-8; NULL for a file */
     char *source;            /* the name of the model's folder, or of the file, printable */
     char *backend, *device;  /* that computed them; empty for a file */
     char **notices;          /* sentences about what is left out, cut or odd, printable; shown

@@ -66,6 +66,8 @@ static void describe(const run *r) {
     r->set->device = printable_text(device, strlen(device));
     r->set->source = last_part(r->wishes->model);
     r->set->caption = printable_text(r->text, r->text_bytes);
+    r->set->text = cli_allocate(r->text_bytes + 1, 1);
+    memcpy(r->set->text, r->text, r->text_bytes);
 }
 
 static bool find_focus(const run *r) {

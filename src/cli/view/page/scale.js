@@ -20,10 +20,11 @@ function colorOf(level) {
     return "rgb(" + palette[3 * level] + " " + palette[3 * level + 1] + " " + palette[3 * level + 2] + ")";
 }
 
-// The largest value of a row over the shown columns that are not faded.
+// The largest value of a row over the shown cells that are not faded.
 function highestOfRow(codes, row) {
     let highest = 0;
     const start = row * columnCount;
+    if (isFaded(rowTokens, row)) return 0;
     for (const column of shown.columns) {
         const value = values[codes[start + column]];
         if (value > highest && !isFaded(columnTokens, column)) highest = value; // NaN is never larger
@@ -37,8 +38,7 @@ function highestOf(codes) {
     const look = state.special + " " + state.texts, known = measured.get(codes);
     if (known && known.look === look) return known.highest;
     let highest = 0;
-    for (const row of shown.rows)
-        if (!isFaded(rowTokens, row)) highest = Math.max(highest, highestOfRow(codes, row));
+    for (const row of shown.rows) highest = Math.max(highest, highestOfRow(codes, row));
     measured.set(codes, {look: look, highest: highest});
     return highest;
 }
@@ -66,7 +66,7 @@ function paint(pixels, to, code, highest, back) {
     const value = values[code], level = value === value ? 3 * levelOf(value, highest) : -1;
     for (let i = 0; i < 3; i++) {
         const color = level < 0 ? NO_NUMBER[i] : palette[level + i];
-        pixels[to + i] = back ? Math.round(color * 0.25 + back[i] * 0.75) : color;
+        pixels[to + i] = back ? Math.floor((color + 3 * back[i] + 2) / 4) : color;
     }
     pixels[to + 3] = 255;
 }
