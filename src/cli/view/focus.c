@@ -10,7 +10,8 @@
 
 typedef struct search {
     const attend_encoding *all, *word;
-    const char *text, *word_text;
+    const char *const *texts; /* two */
+    const char *word_text;
     size_t first, count; /* the tokens of `word` without the special ones */
 } search;
 
@@ -29,7 +30,9 @@ static bool same_token(const search *s, size_t at, size_t in_word) {
     if (strcmp(attend_encoding_token(s->all, at), "[UNK]")) return true;
     size_t a = 0, a_end = 0, b = 0, b_end = 0;
     return span(s->all, at, &a, &a_end) && span(s->word, in_word, &b, &b_end) &&
-           a_end - a == b_end - b && !memcmp(s->text + a, s->word_text + b, a_end - a);
+           a_end - a == b_end - b &&
+           !memcmp(s->texts[attend_encoding_text(s->all, at) == 1] + a, s->word_text + b,
+                   a_end - a);
 }
 
 static bool stands_at(const search *s, size_t at) {
@@ -79,9 +82,9 @@ static bool nth_occurrence(search *s, const attend_model *model, int64_t nth, si
     return nth_token(s, nth, first);
 }
 
-bool focus_find(const attend_model *model, const attend_encoding *encoding, const char *text,
-                const char *word, size_t *first, size_t *count) {
-    search s = {.all = encoding, .text = text, .word_text = word};
+bool focus_find(const attend_model *model, const attend_encoding *encoding,
+                const char *const texts[2], const char *word, size_t *first, size_t *count) {
+    search s = {.all = encoding, .texts = texts, .word_text = word};
     if (nth_occurrence(&s, model, 1, first, count)) return true;
     const char *const colon = strrchr(word, ':');
     int64_t nth = 0;

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The tokens the word is made of, as whole words; "it:2" is its second occurrence. False: not
- * there. */
-bool focus_find(const attend_model *model, const attend_encoding *encoding, const char *text,
-                const char *word, size_t *first, size_t *count);
+/* The tokens the word is made of, as whole words; "it:2" is its second occurrence, counted over
+ * both texts of two. False: not there. */
+bool focus_find(const attend_model *model, const attend_encoding *encoding,
+                const char *const texts[2], const char *word, size_t *first, size_t *count);
 
 #endif

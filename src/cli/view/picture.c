@@ -37,9 +37,9 @@ int head_picture_level(const head_picture *p, size_t row, size_t column, double 
 
 palette_color head_picture_color(const head_picture *p, size_t row, size_t column, double highest) {
     const int level = head_picture_level(p, row, column, highest);
-    if (level < 0) return not_a_number;
+    const palette_color color = level < 0 ? not_a_number : p->palette[level];
     const bool faded = p->style.fade_special && weight_is_special(p->set, row, column);
-    return faded ? palette_faded(p->palette[level], p->background) : p->palette[level];
+    return faded ? palette_faded(color, p->background) : color;
 }
 
 picture_ticks head_picture_ticks(const head_picture *p) {

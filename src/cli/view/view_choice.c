@@ -3,6 +3,8 @@
  * view_choice.h: "N", "A-B", "all", "mean", "max", "A-B" of two texts. */
 #include "view/view_choice.h"
 
+#include "printable.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,17 +37,17 @@ static bool choose(const char *what, const char *wish, size_t count, number_rang
     return false;
 }
 
-bool view_choose_heads(view_choice *choice, const view_wishes *wishes, const view_sizes *sizes) {
+bool view_choose_heads(view_choice *choice, const view_wishes *wishes, size_t layers,
+                       size_t heads) {
     const bool all = wishes->everything;
-    choice->layers = all ? (number_range){0, sizes->layers} : (number_range){sizes->layers - 1, 1};
-    choice->heads = (number_range){0, sizes->heads};
+    choice->layers = all ? (number_range){0, layers} : (number_range){layers - 1, 1};
+    choice->heads = (number_range){0, heads};
     choice->combined = NULL;
-    const char *const head = wishes->head ? wishes->head : all ? "all" : "mean";
+    const char *const head = wishes->head ? wishes->head : all || heads == 1 ? "all" : "mean";
     if (!strcmp(head, "mean")) choice->combined = "mean";
     if (!strcmp(head, "max")) choice->combined = "max";
-    if (wishes->layer && !choose("layer", wishes->layer, sizes->layers, &choice->layers))
-        return false;
-    if (!choice->combined && !choose("head", head, sizes->heads, &choice->heads)) return false;
+    if (wishes->layer && !choose("layer", wishes->layer, layers, &choice->layers)) return false;
+    if (!choice->combined && !choose("head", head, heads, &choice->heads)) return false;
     const size_t chosen = choice->layers.count * (choice->combined ? 1 : choice->heads.count);
     if (choice->combined) choice->heads.first = 0;
     if (!wishes->one_head || chosen == 1) return true;
@@ -104,4 +106,14 @@ void view_report_focus(const weight_set *set, const char *word) {
     for (size_t i = 0; i < set->rows.count && i < MOST; ++i)
         fprintf(stderr, "%s%s", i ? " " : "  ", set->rows.safe[i]);
     fputs(set->rows.count > MOST ? " ..\n" : "\n", stderr);
+}
+
+char *view_last_part(const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        --end;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        --begin;
+    return printable_text(path + begin, end - begin);
 }

@@ -7,12 +7,8 @@
 #include "view/weight_source.h"
 #include "view/weights_of.h"
 
-typedef struct view_sizes {
-    size_t layers, heads, queries, keys;
-} view_sizes;
-
-/* Layers and heads, from 1; false after a sentence. */
-bool view_choose_heads(view_choice *choice, const view_wishes *wishes, const view_sizes *sizes);
+/* Layers and heads, from 1, of so many; false after a sentence. */
+bool view_choose_heads(view_choice *choice, const view_wishes *wishes, size_t layers, size_t heads);
 /* Queries and keys, from 0, texts and special tokens. */
 bool view_choose_tokens(view_choice *choice, const view_wishes *wishes,
                         const weight_source *source);
@@ -21,5 +17,7 @@ bool view_choose_tokens(view_choice *choice, const view_wishes *wishes,
 bool view_set_focus(weight_set *set, size_t first, size_t count);
 /* The sentence for a word that is not there, with the tokens that are. */
 void view_report_focus(const weight_set *set, const char *word);
+/* The name of a file or folder without what leads to it, printable; freed with free. */
+char *view_last_part(const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "system.h"
 #include "view/page.h"
+#include "view/patterns_table.h"
 #include "view/picture.h"
 #include "view/weights_of.h"
 
@@ -17,11 +18,11 @@ enum { MEBIBYTE = 1 << 20, QUIET_MEBIBYTES = 64 };
 
 typedef struct settings {
     view_wishes wishes;
-    const char *color, *scale, *out;
-    bool per_row, fade_special;
+    const char *color, *scale, *out, *sort, *format;
+    bool per_row, fade_special, patterns;
 } settings;
 
-typedef enum view_target { TO_TERMINAL, TO_HTML, TO_SVG, TO_PNG } view_target;
+typedef enum view_target { TO_TERMINAL, TO_TABLE, TO_HTML, TO_SVG, TO_PNG } view_target;
 
 typedef struct view {
     const settings *wish;
@@ -76,11 +77,40 @@ static bool good_pair(const char *pair) {
     return false;
 }
 
+/* A model and a text or two, or a file. */
+static int check_sources(const view_wishes *w, int words) {
+    if (w->model && w->weights)
+        return cli_usage("view", "--model and --weights exclude each other");
+    if (!w->model && !w->weights)
+        return cli_usage("view", "--model DIR is missing, or --weights FILE");
+    if (w->weights && words) return cli_usage("view", "--weights takes no TEXT");
+    if (w->model && !words) return cli_usage("view", "an argument is missing: TEXT");
+    if (w->model && (w->tensor || w->labels || w->row_labels || w->column_labels))
+        return cli_usage("view", "--tensor and labels are for --weights");
+    if (w->weights && w->pair) return cli_usage("view", "--pair needs two TEXTs");
+    return CLI_OK;
+}
+
+static int check_table(view *v) {
+    const settings *const s = v->wish;
+    if (!s->patterns && (s->sort || s->format))
+        return cli_usage("view", "--sort and --format are for --patterns");
+    if (!s->patterns) return CLI_OK;
+    if (s->out) return cli_usage("view", "--patterns prints a table; it takes no --out");
+    if (s->sort && !patterns_can_sort(s->sort))
+        return cli_usage("view", "--sort: '%s' is none of %s", s->sort, patterns_columns);
+    if (s->format && strcmp(s->format, "table") != 0 && strcmp(s->format, "json") != 0)
+        return cli_usage("view", "--format: '%s' is not table or json", s->format);
+    v->target = TO_TABLE;
+    return CLI_OK;
+}
+
 /* CLI_OK, or CLI_USAGE after a sentence. */
 static int read_settings(view *v, const cli_call *call) {
     const settings *const s = call->settings;
     v->wish = s;
-    if (!s->wishes.model) return cli_usage("view", "--model DIR is missing");
+    const int words = check_sources(&s->wishes, call->word_count);
+    if (words) return words;
     if (!palette_choose(s->color, &v->mode))
         return cli_usage("view", "--color: '%s' is not auto, always or never", s->color);
     if (!choose_scale(s->scale, &v->style.scale))
@@ -91,7 +121,7 @@ static int read_settings(view *v, const cli_call *call) {
         return cli_usage("view", "--pair: '%s' is not A-A, A-B, B-A, B-B or all", s->wishes.pair);
     v->style.per_row = s->per_row;
     v->style.fade_special = s->fade_special;
-    return CLI_OK;
+    return check_table(v);
 }
 
 /* What would fail only after the work. */
@@ -185,6 +215,13 @@ static bool show(const view *v) {
         return true;
     }
     if (v->target == TO_HTML) return write_file(v);
+    if (v->target == TO_TABLE) {
+        const char *const sort = v->wish->sort ? v->wish->sort : "layer";
+        const bool json = v->wish->format && !strcmp(v->wish->format, "json");
+        if (json) return patterns_print_json(&v->set, sort);
+        patterns_print_table(&v->set, sort);
+        return true;
+    }
     head_picture picture;
     head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
     print_focus(&picture);
@@ -198,10 +235,12 @@ static int run_view(const cli_call *call) {
     if (!can_write(&v)) return CLI_FAILED;
     view_wishes wishes = v.wish->wishes;
     wishes.one_head = v.target == TO_SVG || v.target == TO_PNG;
-    wishes.everything = v.target == TO_HTML;
+    wishes.everything = v.target == TO_TABLE || v.target == TO_HTML;
     if (v.target == TO_HTML)
         wishes.no_special = false; /* the page can leave them out and back in */
-    const bool done = weights_of_model(&v.set, &wishes, call) && show(&v);
+    const bool filled =
+        wishes.weights ? weights_of_file(&v.set, &wishes) : weights_of_model(&v.set, &wishes, call);
+    const bool done = filled && show(&v);
     weight_set_free(&v.set);
     return done ? CLI_OK : CLI_FAILED;
 }
@@ -210,23 +249,33 @@ static int run_view(const cli_call *call) {
     { name, value, help, offsetof(settings, field), false }
 static const cli_option options[] = {
     WISH("model", wishes.model, "DIR", "the folder of the model"),
+    WISH("weights", wishes.weights, "FILE",
+         "instead of a model: weights [layers, heads, queries, keys] of a .npy or .safetensors"),
+    WISH("tensor", wishes.tensor, "NAME", "which tensor of the .safetensors"),
+    WISH("labels", wishes.labels, "FILE", "labels of its rows and columns, one a line"),
+    WISH("row-labels", wishes.row_labels, "FILE", "labels of its rows only"),
+    WISH("column-labels", wishes.column_labels, "FILE", "labels of its columns only"),
     WISH("layer", wishes.layer, "N|A-B|all", "which layers, from 1 (default: the last)"),
     WISH("head", wishes.head, "N|A-B|all", "which heads, from 1, or mean or max of all (mean)"),
     WISH("query", wishes.query, "A-B", "which tokens as rows, from 0 (default: all)"),
     WISH("key", wishes.key, "A-B", "which tokens as columns, from 0 (default: all)"),
+    WISH("pair", wishes.pair, "A-B", "of two TEXTs: A-A, A-B, B-A, B-B or all (all)"),
     WISH("focus", wishes.focus, "WORD",
          "list the weights of this word; WORD:2 is its second occurrence"),
     WISH("no-special", wishes.no_special, NULL, "leave out [CLS] and [SEP]"),
     WISH("fade-special", fade_special, NULL, "fade them, and let them not set the scale"),
     WISH("scale", scale, "SCALE", "of the colours: linear, sqrt or log (linear)"),
     WISH("per-row", per_row, NULL, "each row by its own maximum"),
+    WISH("patterns", patterns, NULL, "a table of what kind each head is of, instead of a picture"),
+    WISH("sort", sort, "COLUMN", "of the table (layer); --format json names the columns"),
+    WISH("format", format, "FORMAT", "of the table: table or json (table)"),
     WISH("color", color, "WHEN", "auto, always or never"),
     WISH("out", out, "FILE", "write a picture instead of showing it: .html, .svg, .png"),
 };
 
 const cli_command cli_view = {
     .name = "view",
-    .words = "TEXT",
+    .words = "TEXT [TEXT]",
     .summary = "show what the words of a text attend to",
     .details =
         "Rows are the words that attend, columns what they attend to. TEXT '-' reads standard "
@@ -237,7 +286,7 @@ const cli_command cli_view = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .settings_size = sizeof(settings),
-    .least_words = 1,
-    .most_words = 1,
+    .least_words = 0,
+    .most_words = 2,
     .run = run_view,
 };

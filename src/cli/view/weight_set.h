@@ -76,8 +76,8 @@ typedef struct weight_style {
  * 1 + log10(x) / 4, not below 0 (the log scale shows four decades), x = value / highest, not above
  * 1; 0 if highest is 0. */
 int weight_level(weight_scale scale, double value, double highest);
-/* The largest value of a head's row, or of the whole head, as weight_value gives it; special tokens
- * count unless faded. */
+/* The largest value of a head's row, or of the whole head, as weight_value gives it. Where special
+ * tokens are faded their rows and columns do not count: such a row has 0. */
 double weight_highest_of_row(const weight_set *set, size_t layer, size_t head, size_t row,
                              const weight_style *style);
 double weight_highest(const weight_set *set, size_t layer, size_t head, const weight_style *style);
