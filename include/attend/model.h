@@ -105,6 +105,69 @@ ATTEND_API float attend_encoding_weight(const attend_encoding *encoding, int32_t
 /* Cosine similarity of two embeddings; NaN if a model gave them different sizes or only tokens. */
 ATTEND_API double attend_encoding_similarity(const attend_encoding *a, const attend_encoding *b);
 
+/* ---- one head, step by step ------------------------------------------------------------------ */
+
+/* Which head, and what its keys are masked by. */
+typedef struct attend_trace_options {
+    size_t size;
+    int32_t layer, head;
+    /* 1: a query sees no key behind itself. In this head only: the layers before it run as the
+     * model was trained. */
+    int32_t causal;
+    /* So many [PAD] tokens stand behind the text, as in a batch with a longer one; nobody sees
+     * them, in the layers before neither. */
+    int32_t padding;
+    const char *second_text; /* as in attend_encode_options */
+    size_t second_text_bytes;
+} attend_trace_options;
+ATTEND_API void attend_trace_options_init(void *options, size_t size);
+static inline attend_trace_options attend_trace_options_default(void) {
+    attend_trace_options o;
+    attend_trace_options_init(&o, sizeof o);
+    return o;
+}
+
+/* The steps in their order. L tokens with the padding, M = model_size, D = M / heads; rows are
+ * tokens (queries), columns of [L, L] are keys. */
+typedef enum attend_trace_step {
+    ATTEND_TRACE_INPUT = 1, /* x [L, M]: the hidden states that come to the layer */
+    ATTEND_TRACE_QUERIES =
+        2, /* q [L, D] = x Wq^T + bq, of W and b the head's rows; k and v alike */
+    ATTEND_TRACE_KEYS = 3,
+    ATTEND_TRACE_VALUES = 4,
+    ATTEND_TRACE_SCORES = 5,  /* [L, L]: q_i . k_j */
+    ATTEND_TRACE_SCALED = 6,  /* [L, L]: times 1 / sqrt(D) */
+    ATTEND_TRACE_MASKED = 7,  /* [L, L]: -inf where key j is excluded from query i */
+    ATTEND_TRACE_WEIGHTS = 8, /* [L, L]: softmax of each row */
+    ATTEND_TRACE_MIX = 9,     /* [L, D]: sum over j of weight_ij v_j */
+    /* [L, D]: the head's columns out of the fused attention over all heads, as the model's own
+     * layer computes them. */
+    ATTEND_TRACE_OUTPUT = 10,
+    ATTEND_TRACE_BOUND = 11, /* [L, D]: how far MIX and OUTPUT may lie apart (docs/numerics.md) */
+    ATTEND_TRACE_FORCE_32_BITS = 0x7fffffff
+} attend_trace_step;
+
+typedef struct attend_head_trace attend_head_trace;
+
+/* Runs the model up to the layer and computes the head one step after the other on the model's
+ * context, by the public functions of stage.h and attention.h. The layer's weights are read again
+ * from model.safetensors, which must be the file that was opened. Errors: OUT_OF_RANGE for a layer
+ * or head that the model does not have, a negative padding, or more tokens than max_tokens;
+ * UNSUPPORTED for padding where the vocabulary has no [PAD]; those of attend_model_open for the
+ * file, and of attend_model_encode_with for the texts. */
+ATTEND_API attend_status attend_model_trace_head(const attend_model *model, const char *text,
+                                                 size_t text_bytes,
+                                                 const attend_trace_options *options,
+                                                 attend_head_trace **trace);
+ATTEND_API void attend_head_trace_release(attend_head_trace *trace); /* NULL is allowed */
+/* The tokens, with the padding; no weights or states. Lives as long as the trace. */
+ATTEND_API const attend_encoding *attend_head_trace_encoding(const attend_head_trace *trace);
+/* The numbers of a step, row after row, and how many rows and columns there are (NULL: not wanted).
+ * NULL for a step that is none. */
+ATTEND_API const float *attend_head_trace_values(const attend_head_trace *trace,
+                                                 attend_trace_step step, int64_t *rows,
+                                                 int64_t *columns);
+
 #ifdef __cplusplus
 }
 #endif

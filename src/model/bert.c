@@ -6,7 +6,6 @@
 
 #include "base/checked.h"
 #include "model/model_error.h"
-#include "model/weight_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,21 +75,34 @@ static attend_status get_layer(attend__weight_store *store, const attend__bert_c
     return ATTEND_OK;
 }
 
+static attend_multihead_desc self_attention(const attend__bert_config *config,
+                                            const layer_weights *w) {
+    attend_multihead_desc attention = attend_multihead_default();
+    attention.heads = config->heads;
+    attention.w_q = w->w_q;
+    attention.w_k = w->w_k;
+    attention.w_v = w->w_v;
+    attention.w_o = w->w_o;
+    attention.b_q = w->b_q;
+    attention.b_k = w->b_k;
+    attention.b_v = w->b_v;
+    attention.b_o = w->b_o;
+    return attention;
+}
+
+attend_status attend__bert_attention(attend__weight_store *store, const attend__bert_config *config,
+                                     int64_t layer, attend_multihead_desc *attention) {
+    layer_weights w;
+    const attend_status status = get_layer(store, config, layer, &w);
+    if (!status) *attention = self_attention(config, &w);
+    return status;
+}
+
 static attend_status create_block(attend__bert *bert, attend__weight_store *store, int64_t layer) {
     layer_weights w;
     const attend_status status = get_layer(store, &bert->config, layer, &w);
     if (status) return status;
-
-    attend_multihead_desc attention = attend_multihead_default();
-    attention.heads = bert->config.heads;
-    attention.w_q = w.w_q;
-    attention.w_k = w.w_k;
-    attention.w_v = w.w_v;
-    attention.w_o = w.w_o;
-    attention.b_q = w.b_q;
-    attention.b_k = w.b_k;
-    attention.b_v = w.b_v;
-    attention.b_o = w.b_o;
+    const attend_multihead_desc attention = self_attention(&bert->config, &w);
 
     attend_feedforward_desc feedforward = attend_feedforward_default();
     feedforward.w_1 = w.w_1;
@@ -130,6 +142,14 @@ static attend_status create_blocks(attend__bert *bert, attend__weight_store *sto
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
+static const char words_name[] = "embeddings.word_embeddings.weight";
+
+attend__weight_store attend__bert_store(attend_context *context, const attend__safetensors *file) {
+    attend__weight_store store = {.context = context, .file = file, .prefix = ""};
+    if (!attend__safetensors_find(file, words_name)) store.prefix = "bert.";
+    return store;
+}
+
 static attend_status create_table(attend__bert *bert, attend__weight_store *store, const char *name,
                                   int64_t rows, int64_t columns, table *result) {
     attend_tensor view;
@@ -154,13 +174,12 @@ static attend_status create_tables(attend__bert *bert, attend__weight_store *sto
         int64_t rows, columns;
         table *table;
     } list[] = {
-        {"embeddings.word_embeddings.weight", c->words, c->model_size, &bert->words},
+        {words_name, c->words, c->model_size, &bert->words},
         {"embeddings.position_embeddings.weight", c->positions, c->model_size, &bert->positions},
         {"embeddings.token_type_embeddings.weight", c->types, c->model_size, &bert->types},
         {"embeddings.LayerNorm.weight", c->model_size, 0, &bert->norm_weight},
         {"embeddings.LayerNorm.bias", c->model_size, 0, &bert->norm_bias},
     };
-    if (!attend__safetensors_find(store->file, list[0].name)) store->prefix = "bert.";
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         const attend_status status =
             create_table(bert, store, list[i].name, list[i].rows, list[i].columns, list[i].table);
@@ -176,7 +195,7 @@ attend_status attend__bert_create(attend_context *context, const attend__bert_co
     if (!b) return attend__model_no_memory(attend__safetensors_path(file));
     b->context = context;
     b->config = *config;
-    attend__weight_store store = {.context = context, .file = file, .prefix = ""};
+    attend__weight_store store = attend__bert_store(context, file);
     attend_status status = create_tables(b, &store);
     if (!status) status = create_blocks(b, &store);
     attend__weight_store_clear(&store);
@@ -235,11 +254,14 @@ static attend_status embed(const attend__bert *bert, const attend__bert_call *ca
 static attend_status run_blocks(const attend__bert *bert, const attend__bert_call *call,
                                 const attend_tensor *x) {
     attend_status status = ATTEND_OK;
-    for (int64_t i = 0; !status && i < bert->config.layers; i++) {
+    const int64_t layers = bert->config.layers - call->skipped_layers;
+    const int32_t keys = (int32_t)call->keys;
+    for (int64_t i = 0; !status && i < layers; i++) {
         attend_block_args args = attend_block_args_default();
         args.x = args.out = *x;
         if (call->texts > 1)
             args.cu_query_lengths = attend_tensor_1d(call->starts, ATTEND_I32, call->texts + 1);
+        if (keys) args.key_lengths = attend_tensor_1d(&keys, ATTEND_I32, 1);
         if (call->weights && call->weights[i])
             args.weights = attend_tensor_4d(call->weights[i], ATTEND_F32, 1, bert->config.heads,
                                             call->rows, call->rows);

@@ -7,7 +7,7 @@
 
 #include "attend/layer.h"
 #include "model/bert_config.h"
-#include "model/safetensors.h"
+#include "model/weight_store.h"
 
 typedef struct attend__bert attend__bert;
 
@@ -24,12 +24,21 @@ typedef struct attend__bert_call {
     const int32_t *positions;   /* [rows], of several texts */
     const int32_t *starts;      /* [texts + 1], of several texts */
     int64_t rows, texts;
-    float *hidden; /* [rows, M] */
+    int64_t keys; /* of one text: rows behind them are padding, keys of none; 0: none is */
+    int64_t skipped_layers; /* at the end; hidden is what comes to the first of them */
+    float *hidden;          /* [rows, M] */
     float *const *weights;
     /* Told behind each layer whose weights were wanted, so that one room can serve several. */
     void (*on_weights)(void *user, int64_t layer);
     void *user;
 } attend__bert_call;
+
+/* What one reads from the file of a model whose tensors may have names with "bert.". */
+attend__weight_store attend__bert_store(attend_context *context, const attend__safetensors *file);
+/* Heads, weights and biases of a layer's self-attention. The views live as long as file and store.
+ */
+attend_status attend__bert_attention(attend__weight_store *store, const attend__bert_config *config,
+                                     int64_t layer, attend_multihead_desc *attention);
 
 /* Any number of threads. UNSUPPORTED for several texts where the backend has no packed batches. */
 attend_status attend__bert_run(const attend__bert *bert, const attend__bert_call *call);

@@ -42,6 +42,7 @@ static attend_status read_weights(attend_model *model, attend_context *context, 
     attend__safetensors *file;
     attend_status status = attend__safetensors_open(path, &file);
     if (status) return status;
+    model->context = context;
     status = attend__bert_create(context, &model->config, file, &model->bert);
     attend__safetensors_close(file);
     return status;
@@ -58,7 +59,8 @@ static attend_status read_folder(attend_model *model, attend_context *context, c
         char *const path = attend__model_path(folder, parts[i].name);
         if (!path) return attend__model_no_memory(folder);
         const attend_status status = parts[i].read(model, context, path);
-        free(path);
+        free(model->weights_path); /* the last one stays */
+        model->weights_path = path;
         if (status) return status;
     }
     return ATTEND_OK;
@@ -83,6 +85,7 @@ void attend_model_release(attend_model *model) {
     if (!model) return;
     attend__bert_release(model->bert);
     attend__tokenizer_close(model->tokenizer);
+    free(model->weights_path);
     free(model);
 }
 
@@ -130,22 +133,28 @@ static attend_status check_range(const char *what, int32_t first, int32_t lowest
     return ATTEND_OK;
 }
 
+attend_status attend__model_options_copy(void *options, size_t known, const void *given) {
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size)
+        return attend__model_fail(ATTEND_INVALID, "options: its size is not set");
+    for (size_t i = known; i < size; i++)
+        if (((const char *)given)[i] != 0)
+            return attend__model_fail(ATTEND_INVALID,
+                                      "options: a member that this version does not know is set");
+    copy_out(options, known, given, size);
+    return ATTEND_OK;
+}
+
 attend_status attend__encode_options_check(const attend_model *model,
                                            const attend_encode_options *given,
                                            attend_encode_options *options) {
     *options = attend_encode_options_default();
     if (!given) return ATTEND_OK;
-    if (given->size < sizeof(size_t))
-        return attend__model_fail(ATTEND_INVALID, "options: its size is not set");
-    for (size_t i = sizeof *options; i < given->size; i++)
-        if (((const char *)given)[i] != 0)
-            return attend__model_fail(ATTEND_INVALID,
-                                      "options: a member that this version does not know is set");
-    copy_out(options, sizeof *options, given, given->size);
-    if (!options->second_text && options->second_text_bytes)
-        return attend__model_fail(ATTEND_NULL_POINTER, "second_text: missing");
-    attend_status status =
-        check_range("layer", options->layer, -2, options->layer_count, model->config.layers);
+    attend_status status = attend__model_options_copy(options, sizeof *options, given);
+    if (!status)
+        status =
+            check_range("layer", options->layer, -2, options->layer_count, model->config.layers);
     if (!status)
         status = check_range("head", options->head, -1, options->head_count, model->config.heads);
     return status;
@@ -163,15 +172,20 @@ static attend_status check_pair(const attend_model *model) {
                               (int)type, (long long)model->config.types);
 }
 
-attend_status attend__model_tokens(const attend_model *model, const char *const texts[2],
-                                   const size_t text_bytes[2], attend_encoding **encoding) {
-    if (!texts[0] && text_bytes[0]) return attend__model_fail(ATTEND_NULL_POINTER, "text: missing");
+attend_status attend__model_tokens(const attend_model *model, const attend__model_text *text,
+                                   attend_encoding **encoding) {
+    for (int i = 0; i < 2; i++)
+        if (!text->texts[i] && text->bytes[i])
+            return attend__model_fail(ATTEND_NULL_POINTER, "%s: missing",
+                                      i ? "second_text" : "text");
     attend__tokens tokens = {0};
-    attend_status status = texts[1] ? check_pair(model) : ATTEND_OK;
-    if (!status && texts[1])
-        status = attend__tokenizer_run_pair(model->tokenizer, texts, text_bytes, &tokens);
+    attend_status status = text->texts[1] ? check_pair(model) : ATTEND_OK;
+    if (!status && text->texts[1])
+        status = attend__tokenizer_run_pair(model->tokenizer, text->texts, text->bytes, &tokens);
     else if (!status)
-        status = attend__tokenizer_run(model->tokenizer, texts[0], text_bytes[0], &tokens);
+        status = attend__tokenizer_run(model->tokenizer, text->texts[0], text->bytes[0], &tokens);
+    for (int32_t i = 0; i < text->padding && !status; i++)
+        status = attend__tokenizer_pad(model->tokenizer, &tokens);
     if (!status) status = attend__encoding_create(&tokens, encoding);
     attend__tokens_free(&tokens);
     return status;
@@ -182,8 +196,8 @@ attend_status attend_model_tokenize(const attend_model *model, const char *text,
     if (!encoding) return attend__model_fail(ATTEND_NULL_POINTER, "encoding: missing");
     *encoding = NULL;
     if (!model) return attend__model_fail(ATTEND_NULL_POINTER, "model: missing");
-    return attend__model_tokens(model, (const char *const[2]){text, NULL},
-                                (const size_t[2]){text_bytes, 0}, encoding);
+    const attend__model_text one = {.texts = {text}, .bytes = {text_bytes}};
+    return attend__model_tokens(model, &one, encoding);
 }
 
 /* Where each layer's weights go. Where not all heads are wanted, those of one layer after another
@@ -276,9 +290,9 @@ attend_status attend_model_encode_with(const attend_model *model, const char *te
     attend_encode_options checked;
     attend_status status = attend__encode_options_check(model, options, &checked);
     attend_encoding *e = NULL;
-    if (!status)
-        status = attend__model_tokens(model, (const char *const[2]){text, checked.second_text},
-                                      (const size_t[2]){text_bytes, checked.second_text_bytes}, &e);
+    const attend__model_text texts = {.texts = {text, checked.second_text},
+                                      .bytes = {text_bytes, checked.second_text_bytes}};
+    if (!status) status = attend__model_tokens(model, &texts, &e);
     if (!status) status = attend__encoding_run(model, &checked, e);
     if (status)
         attend_encoding_release(e);

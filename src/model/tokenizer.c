@@ -201,6 +201,18 @@ attend_status attend__tokenizer_run_pair(const attend__tokenizer *tokenizer,
     return run_template(tokenizer, &tokenizer->pair, texts, text_bytes, 2, tokens);
 }
 
+attend_status attend__tokenizer_pad(const attend__tokenizer *tokenizer, attend__tokens *tokens) {
+    static const char name[] = "[PAD]";
+    const attend__word *const word =
+        attend__vocabulary_find(&tokenizer->vocabulary, "", 0, name, sizeof name - 1);
+    if (!word)
+        return attend__model_fail(ATTEND_UNSUPPORTED, "padding: the vocabulary has no %s", name);
+    const attend__token token = {.text = word->text, .id = word->id, .source = -1};
+    return append_token(tokens, token)
+               ? ATTEND_OK
+               : attend__model_fail(ATTEND_OUT_OF_MEMORY, "padding: not enough memory");
+}
+
 void attend__tokens_free(attend__tokens *tokens) {
     free(tokens->items);
     *tokens = (attend__tokens){0};

@@ -34,6 +34,9 @@ int32_t attend__tokenizer_largest_id(const attend__tokenizer *tokenizer);
 int32_t attend__tokenizer_largest_type(const attend__tokenizer *tokenizer);
 int32_t attend__tokenizer_largest_pair_type(const attend__tokenizer *tokenizer);
 
+/* Appends the token that fills up shorter texts. UNSUPPORTED where the vocabulary has none. */
+attend_status attend__tokenizer_pad(const attend__tokenizer *tokenizer, attend__tokens *tokens);
+
 /* Fills `tokens` (empty before). FORMAT for text that is not UTF-8; OUT_OF_MEMORY. Any thread. */
 attend_status attend__tokenizer_run(const attend__tokenizer *tokenizer, const char *text,
                                     size_t text_bytes, attend__tokens *tokens);
