@@ -22,6 +22,7 @@ done
 
 need_packages "the build and the tests" $packages_build $packages_tests || true
 need_packages "OpenCL and CLBlast" $packages_opencl || true
+need_packages "the page in a browser" $packages_browser || true
 need_packages "the model" $packages_model || true
 need_tools
 scripts/get_model.sh || true # it says why; the tests that need the model are then skipped

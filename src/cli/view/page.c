@@ -42,11 +42,6 @@ static void put_weights(FILE *stream, const weight_set *set) {
         }
 }
 
-uint64_t page_bytes(const weight_set *set) {
-    const uint64_t codes = (uint64_t)set->rows.count * set->columns.count;
-    return (uint64_t)set->layers * set->heads * ((codes + 2) / 3 * 8) + strlen(page_template);
-}
-
 /* ---- what is known of them ------------------------------------------------------------------- */
 
 static json_t *flags(const bool *values, size_t count) {
@@ -161,17 +156,27 @@ static bool put_json(FILE *stream, const json_t *document) {
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
+static bool fits(const weight_set *set) {
+    if (set->rows.count * set->columns.count <= PAGE_MOST_CELLS) return true;
+    cli_error("%zu x %zu cells are too many for a browser, which takes %d: --query A-B and --key "
+              "A-B choose a window",
+              set->rows.count, set->columns.count, PAGE_MOST_CELLS);
+    return false;
+}
+
 static bool put_data(FILE *stream, const weight_set *set, const page_options *options) {
     json_t *const document = describe(set, options);
     fputs("<script type=\"application/json\" id=\"attend-data\">", stream);
     const bool done = put_json(stream, document);
     json_decref(document);
+    if (!done) cli_error("no memory for the page");
     fputs("</script>\n", stream);
     put_weights(stream, set);
     return done;
 }
 
 bool page_write(FILE *stream, const weight_set *set, const page_options *options) {
+    if (!fits(set)) return false;
     static const char title_mark[] = "@TITLE@", data_mark[] = "<!-- @DATA@ -->";
     const char *const title = strstr(page_template, title_mark);
     const char *const data = strstr(page_template, data_mark);

@@ -8,7 +8,6 @@
 
 #include "view/weight_set.h"
 
-#include <stdint.h>
 #include <stdio.h>
 
 typedef enum page_special { PAGE_SPECIAL_SHOW, PAGE_SPECIAL_FADE, PAGE_SPECIAL_HIDE } page_special;
@@ -21,9 +20,10 @@ typedef struct page_options {
     size_t layer, head; /* indices into the set */
 } page_options;
 
-/* Bytes of the file but for the tokens' texts. */
-uint64_t page_bytes(const weight_set *set);
-/* False: a write failed, or there was no memory. */
+/* Cells of a head: browsers hold no text of more than 2^29 characters, and a cell takes 8 / 3. */
+enum { PAGE_MOST_CELLS = 200000000 };
+
+/* False after a sentence, or where the stream has an error. */
 bool page_write(FILE *stream, const weight_set *set, const page_options *options);
 
 extern const char page_template[]; /* page.html with style and script; ends with NUL */
