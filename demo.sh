@@ -33,10 +33,10 @@ for backend in $backends; do
     "$attend" view --backend "$backend" --model "$model" --layer 6 --head 12 --focus it \
         "The animal didn't cross the street because it was too tired"
 done
-"$attend" view --model "$model" --layer 6 --head 12 --focus it --out build/attention.svg \
-    "The animal didn't cross the street because it was too tired" >/dev/null
+"$attend" view --model "$model" --focus it --out build/attention.html \
+    "The animal didn't cross the street because it was too tired"
 echo
-echo "the same as a picture: build/attention.svg"
+echo "all layers and heads, to look at in a browser: build/attention.html"
 echo
 echo "similarity of \"A man is eating food.\" and \"Someone has a meal.\":"
 "$attend" embed --model "$model" "A man is eating food." "Someone has a meal."

@@ -77,7 +77,7 @@ function drawLegend() {
     const ramp = element("div", "ramp"), marks = element("div", "marks");
     const stops = [];
     for (let i = 0; i < 256; i += 15) stops.push(colorOf(i));
-    ramp.style.background = "linear-gradient(to right, " + stops.join(",") + ")";
+    ramp.style.background = "linear-gradient(to right, " + (state.view === "lines" ? "transparent, var(--link)" : stops.join(",")) + ")";
     const at = [0, 0.5, 1];
     const share = {linear: (t) => t, sqrt: (t) => t * t, log: (t) => 10 ** (4 * (t - 1))}[state.scale];
     for (const t of at) {
