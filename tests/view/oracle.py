@@ -3,27 +3,34 @@
 # definition of OKLCH (B. Ottosson 2020). Also a writer of .npy files, so that tests need no NumPy.
 import decimal, math, struct
 
-def digits(x):
-    """weight_code.h: four decimal digits, a half goes up."""
-    if x != x:
+def digits(x, exponent=0):
+    """weight_code.h: four decimal digits, a half goes up; of weights by 10^exponent the tiny ones begin later."""
+    if not math.isfinite(x):
         return "NaN"
     if x == 0:
         return "0"
     with decimal.localcontext(decimal.Context(prec=4, rounding=decimal.ROUND_HALF_UP)):
         d = +decimal.Decimal(x)
-    if d < decimal.Decimal("1e-7"):
-        return "<1e-07"
-    if d == 1:
-        return "1"
-    exponent = d.adjusted()
-    mantissa = d.scaleb(-exponent).quantize(decimal.Decimal("0.001"))
-    if exponent < -4:
-        return "%se-%02d" % (mantissa, -exponent)
-    return str(d.quantize(decimal.Decimal(1).scaleb(exponent - 3)))
+    if d < decimal.Decimal(1).scaleb(exponent - 7):
+        return "<1e%+03d" % (exponent - 7)
+    if d == decimal.Decimal(1).scaleb(exponent) and exponent < 4:
+        return str(10 ** exponent)
+    place = d.adjusted()
+    if place < -4 or place > 3:
+        return "%se%+03d" % (d.scaleb(-place).quantize(decimal.Decimal("0.001")), place)
+    return str(d.quantize(decimal.Decimal(1).scaleb(place - 3)))
 
-def shown_value(x):
-    text = digits(x)
+def shown_value(x, exponent=0):
+    text = digits(x, exponent)
     return 0.0 if text.startswith("<") else float(text)
+
+def exponent_of(numbers):
+    """The power of ten that a set's values are held by: the least that no value is above when rounded."""
+    highest = max((x for x in numbers if math.isfinite(x)), default=0)
+    exponent = 0
+    while shown_value(highest) > 10 ** exponent:
+        exponent += 1
+    return exponent
 
 def color(t):
     t = min(max(t, 0), 1)
@@ -45,14 +52,24 @@ def level(value, highest, scale):
     t = {"linear": x, "sqrt": math.sqrt(x), "log": max(0, 1 + math.log10(x) / 4) if x > 0 else 0}[scale]
     return min(255, math.floor(255 * t + 0.5))
 
-def cell_colors(rows, scale="linear", per_row=False):
-    """The colours of a head's cells, [row][column]; None for what is no number."""
-    known = [[shown_value(x) for x in row] for row in rows]
-    whole = max((v for row in known for v in row if v == v), default=0)
-    result = []
-    for row in known:
-        highest = max((v for v in row if v == v), default=0) if per_row else whole
-        result.append([None if v != v else color(level(v, highest, scale) / 255) for v in row])
+def faded(color, background):
+    return tuple((c + 3 * b + 2) // 4 for c, b in zip(color, background))
+
+NO_NUMBER = (128, 128, 128)
+
+def cell_colors(rows, scale="linear", per_row=False, exponent=0, special_rows=(), special_columns=(), background=None):
+    """The colours of a head's cells, [row][column]; None for what is no number. With a background special tokens are faded
+    and do not count for the highest value."""
+    known = [[shown_value(x, exponent) for x in row] for row in rows]
+    fades = lambda i, j: background is not None and (i in special_rows or j in special_columns)
+    def highest(some):
+        return max((known[i][j] for i in some for j in range(len(known[i])) if known[i][j] == known[i][j] and not fades(i, j)),
+                   default=0)
+    whole, result = highest(range(len(known))), []
+    for i, row in enumerate(known):
+        top = highest([i]) if per_row else whole
+        colors = [None if v != v else color(level(v, top, scale) / 255) for v in row]
+        result.append([faded(c or NO_NUMBER, background) if fades(i, j) else c for j, c in enumerate(colors)])
     return result
 
 def single(x):

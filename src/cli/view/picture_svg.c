@@ -62,7 +62,9 @@ static void put_cell(const drawing *d, size_t i, size_t j, double highest) {
     printable_put_xml(d->stream, d->set->rows.safe[i]);
     fputs(" to ", d->stream);
     printable_put_xml(d->stream, d->set->columns.safe[j]);
-    fprintf(d->stream, ": %s</title></rect>\n", text);
+    fputs(": ", d->stream);
+    printable_put_xml(d->stream, text); /* "<1e-07" */
+    fputs("</title></rect>\n", d->stream);
     if (code == WEIGHT_CODE_NAN)
         fprintf(d->stream,
                 "<path d=\"M%.1f %.1fl%d %d\" stroke=\"#e0e0e0\" pointer-events=\"none\"/>\n", x,

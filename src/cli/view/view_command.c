@@ -200,7 +200,7 @@ static bool write_file(const view *v) {
         done = false;
     }
     if (done && bytes > (size_t)QUIET_MEBIBYTES * MEBIBYTE)
-        fprintf(stderr, "writing %.1f MiB\n", (double)bytes / MEBIBYTE);
+        cli_error("%s: %.1f MiB will be written", path, (double)bytes / MEBIBYTE);
     if (done && !system_replace_file(path, content, bytes)) {
         cli_error("%s: %s", path, strerror(errno));
         done = false;
@@ -225,6 +225,8 @@ static bool show(const view *v) {
     head_picture picture;
     head_picture_make(&picture, &v->set, 0, 0, v->style, paper);
     print_focus(&picture);
+    for (size_t i = 0; v->target == TO_PNG && i < v->set.notice_count; ++i)
+        cli_error("%s: %s", v->wish->out, v->set.notices[i]); /* a PNG has no text */
     return write_file(v);
 }
 

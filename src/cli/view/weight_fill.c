@@ -8,6 +8,7 @@
 #include "base/checked.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,7 @@ typedef struct filling {
     double highest;     /* of what is shown */
     size_t odd;         /* numbers shown that are not finite */
     size_t above;       /* that are more than one */
-    size_t odd_place[4];
-    double odd_number;
+    char first_odd[128];
 } filling;
 
 void weight_source_free(weight_source *source) {
@@ -115,6 +115,17 @@ static bool read_row(const filling *f, size_t layer, size_t head, size_t query) 
     return true;
 }
 
+static void describe_odd(filling *f, size_t layer, size_t head, size_t row, size_t column,
+                         double number) {
+    char which[48] = "";
+    if (!f->choice->combined) snprintf(which, sizeof which, ", head %zu", head + 1);
+    snprintf(f->first_odd, sizeof f->first_odd, "layer %zu%s, row %zu, column %zu, is %s",
+             layer + 1, which, row, column,
+             isnan(number) ? "NaN"
+             : number > 0  ? "infinity"
+                           : "minus infinity");
+}
+
 /* What is shown of the row. */
 static void measure(filling *f, size_t layer, size_t head, size_t query) {
     const token_axis *const columns = &f->set->columns;
@@ -124,9 +135,7 @@ static void measure(filling *f, size_t layer, size_t head, size_t query) {
             f->above += w > 1 && weight_code(w) != WEIGHT_CODE_ONE;
             if (w > f->highest) f->highest = w;
         } else if (f->odd++ == 0) {
-            const size_t place[] = {layer + 1, head + 1, query, columns->numbers[j]};
-            memcpy(f->odd_place, place, sizeof place);
-            f->odd_number = w;
+            describe_odd(f, layer, head, query, columns->numbers[j], w);
         }
     }
 }
@@ -169,17 +178,11 @@ static bool choose_exponent(filling *f) {
         return false;
     }
     if (f->above)
-        weight_set_notice(set, "%zu weights are more than 1; the largest is %g", f->above,
-                          f->highest);
+        weight_set_notice(set, "%zu %s more than 1; the largest is %g", f->above,
+                          f->above == 1 ? "weight is" : "weights are", f->highest);
     if (f->odd)
-        weight_set_notice(set,
-                          "%zu numbers are not finite and shown in grey; the first, of layer %zu, "
-                          "head %zu, row %zu, column %zu, is %s",
-                          f->odd, f->odd_place[0], f->odd_place[1], f->odd_place[2],
-                          f->odd_place[3],
-                          isnan(f->odd_number) ? "NaN"
-                          : f->odd_number > 0  ? "infinity"
-                                               : "minus infinity");
+        weight_set_notice(set, "%zu %s no finite number and grey; the first, of %s", f->odd,
+                          f->odd == 1 ? "weight is" : "weights are", f->first_odd);
     return true;
 }
 
