@@ -217,4 +217,48 @@ status=0
 "$program" view --model "$model" "$animal" >/dev/full 2>"$err" || status=$?
 [ "$status" -eq 1 ] || fault "$what: status $status"
 
+
+# ---- view: several heads, windows, two texts, patterns (tests/view has what needs no model)
+view --layer 5-6 --head 1-3 "$animal"
+[ "$(grep -c 'rows attend to columns' "$out")" -eq 6 ] || fault "$what: not six heads"
+says "$out" "layer 5, head 3: rows"
+view --layer all --head max "$animal"
+says "$out" "layer 1, maximum of 12 heads"
+view --layer 6 --head 12 --query 10-11 --key 0-4 --focus it "$animal"
+head -n 2 "$out" | tail -n 1 | grep -qE '^ animal +0\.6466 ' || fault "$what: a window changes a weight"
+says "$out" "2 of 15 rows are shown"
+expect 1 view --model "$model" --query 9-15 "$animal"
+refuses "0 to 14"
+cat="The cat drank the milk." it="It was hungry."
+view --layer 6 --head 12 --out "$picture" "$cat" "$it"
+well_formed "$picture"
+[ "$(grep -c '</title></rect>' "$picture")" -eq $((13 * 13)) ] || fault "$what: not 169 cells"
+grep -F '<title>it to cat' "$picture" >"$work/whole"
+for pair in A-A:8:8 A-B:8:5 B-A:5:8 B-B:5:5; do
+    IFS=: read -r pair rows columns <<<"$pair"
+    view --layer 6 --head 12 --pair "$pair" --out "$picture" "$cat" "$it"
+    [ "$(grep -c '</title></rect>' "$picture")" -eq $((rows * columns)) ] || fault "$what: not $rows x $columns cells"
+    [ "$pair" != B-A ] && continue
+    grep -F '<title>it to cat' "$picture" | grep -o '<title>.*</title>' >"$work/part"
+    [ -s "$work/part" ] && grep -qFf "$work/part" "$work/whole" || fault "$what: a filter changes a weight"
+done
+view --pair B-A --no-special --focus it "$cat" "$it"
+says "$out" '"it" (token 8)'
+lacks "$out" '[SEP]'
+expect 1 view --model "$model" --pair A-A --focus hungry "$cat" "$it"
+refuses "'hungry'"
+expect 1 view --model "$model" --pair A-B "$cat"
+refuses "there is one"
+view --patterns "$animal"
+grep -qE '^ +1 +3 +previous ' "$out" || fault "$what: layer 1, head 3 looks at the token before"
+[ "$(wc -l <"$out")" -eq 73 ] || fault "$what: not 72 heads"
+view --patterns --layer 6 --sort special --backend reference "$animal"
+[ "$(wc -l <"$out")" -eq 13 ] || fault "$what: not 12 heads"
+view --out "$work/page.html" "$animal"
+[ "$(grep -c 'id="w[0-9]*-[0-9]*"' "$work/page.html")" -eq 72 ] || fault "$what: not 72 heads in the page"
+view --layer 6 --head 12 --out "$work/page.html" "$animal"
+[ "$(grep -c 'id="w[0-9]*-[0-9]*"' "$work/page.html")" -eq 1 ] || fault "$what: not one head in the page"
+expect 1 view --model "$model" --layer all --out "$picture" "$animal"
+refuses "one head"
+
 finish

@@ -139,6 +139,7 @@ static void put_start(const drawing *d) {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<svg xmlns=\"http://www.w3.org/2000/svg\"%s width=\"%.0f\" height=\"%.0f\" "
             "viewBox=\"0 0 %.0f %.0f\" role=\"img\" font-family=\"monospace\" "
+            "shape-rendering=\"crispEdges\" "
             "font-size=\"%d\">\n<title>",
             d->embedded ? " xmlns:xlink=\"http://www.w3.org/1999/xlink\"" : "", d->width, d->height,
             d->width, d->height, FONT);

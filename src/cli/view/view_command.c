@@ -269,7 +269,7 @@ static const cli_option options[] = {
     WISH("scale", scale, "SCALE", "of the colours: linear, sqrt or log (linear)"),
     WISH("per-row", per_row, NULL, "each row by its own maximum"),
     WISH("patterns", patterns, NULL, "a table of what kind each head is of, instead of a picture"),
-    WISH("sort", sort, "COLUMN", "of the table (layer); --format json names the columns"),
+    WISH("sort", sort, "COLUMN", "of the table: layer, head, kind or one of its numbers (layer)"),
     WISH("format", format, "FORMAT", "of the table: table or json (table)"),
     WISH("color", color, "WHEN", "auto, always or never"),
     WISH("out", out, "FILE", "write a picture instead of showing it: .html, .svg, .png"),
@@ -277,13 +277,15 @@ static const cli_option options[] = {
 
 const cli_command cli_view = {
     .name = "view",
-    .words = "TEXT [TEXT]",
+    .words = "[TEXT [TEXT]]",
     .summary = "show what the words of a text attend to",
     .details =
         "Rows are the words that attend, columns what they attend to. TEXT '-' reads standard "
-        "input.\n\n"
+        "input.\nTwo TEXTs go through the model together.\n\n"
         "  attend view --model models/all-MiniLM-L6-v2 --layer 6 --head 12 --focus it \\\n"
-        "      \"The animal didn't cross the street because it was too tired\"\n\n"
+        "      \"The animal didn't cross the street because it was too tired\"\n"
+        "  attend view --model models/all-MiniLM-L6-v2 --out it.html \"The animal ..\"\n"
+        "  attend view --weights run.npy --labels tokens.txt --layer 3 --head 2\n\n"
         "COLUMNS sets the width; NO_COLOR, or an output that is no terminal, turns colours off.\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
