@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What every picture of some weights must show, computed a second time: digits by exact decimals, colours from the
 # definition of OKLCH (B. Ottosson 2020). Also a writer of .npy files, so that tests need no NumPy.
-import decimal, math, struct
+import decimal, functools, math, struct
 
 def digits(x, exponent=0):
     """weight_code.h: four decimal digits, a half goes up; of weights by 10^exponent the tiny ones begin later."""
@@ -32,6 +32,7 @@ def exponent_of(numbers):
         exponent += 1
     return exponent
 
+@functools.lru_cache(maxsize=None)
 def color(t):
     t = min(max(t, 0), 1)
     lightness, hue, chroma = 0.20 + 0.75 * t, math.radians(310 - 210 * t), 0.10
