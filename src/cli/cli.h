@@ -65,8 +65,8 @@ typedef struct cli_command {
     int (*run)(const cli_call *call); /* returns the exit status */
 } cli_command;
 
-extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_bench,
-    cli_compare, cli_doctor, cli_tune;
+extern const cli_command cli_devices, cli_check, cli_tokenize, cli_embed, cli_view, cli_explain,
+    cli_bench, cli_compare, cli_doctor, cli_tune;
 
 /* ---- command_line.c ---- */
 
@@ -82,6 +82,8 @@ void cli_print_globals(void);
 void cli_print_help(const cli_command *command);
 /* A whole decimal number in low..high, or false. */
 bool cli_read_integer(const char *text, int64_t low, int64_t high, int64_t *number);
+/* Columns to print in: COLUMNS, else those of the terminal, else 80; at least 20. */
+size_t cli_columns(void);
 
 /* ---- session.c ---- */
 

@@ -3,6 +3,7 @@
  * Options of the GNU kind, read by getopt_long from the table of a command; the same table makes
  * its --help. */
 #include "cli.h"
+#include "system.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -129,6 +130,15 @@ void cli_print_help(const cli_command *command) {
     cli_print_options(command->options, command->option_count);
     for (size_t i = 0; i < GLOBAL_COUNT; ++i)
         if (serves(&global_options[i], command)) cli_print_options(&global_options[i], 1);
+}
+
+size_t cli_columns(void) {
+    enum { USUAL = 80, LEAST = 20, MOST = 10000 };
+    const char *const wish = getenv("COLUMNS");
+    int64_t n = 0;
+    if (!wish || !cli_read_integer(wish, 1, MOST, &n)) n = system_terminal_columns();
+    if (n < 1) n = USUAL;
+    return n < LEAST ? LEAST : (size_t)n;
 }
 
 bool cli_read_integer(const char *text, int64_t low, int64_t high, int64_t *number) {

@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &cli_devices, &cli_doctor, &cli_check,   &cli_tokenize, &cli_embed,
-    &cli_view,    &cli_bench,  &cli_compare, &cli_tune,
+    &cli_devices, &cli_doctor,  &cli_check, &cli_tokenize, &cli_embed,
+    &cli_view,    &cli_explain, &cli_bench, &cli_compare,  &cli_tune,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 data=$source_tree/tests/data
 
 # ---- help and arguments
-for command in devices check tokenize embed view; do
+for command in devices check tokenize embed view explain; do
     expect 0 --help
     says "$out" "$command"
     expect 0 "$command" --help
@@ -32,7 +32,7 @@ expect 2 view --no-special=1 text
 refuses "option --no-special takes no value"
 expect 2 check -x file
 refuses "unknown option -x"
-for command in view tokenize embed; do
+for command in view explain tokenize embed; do
     expect 2 "$command" text
     refuses "--model DIR is missing"
 done

@@ -34,6 +34,8 @@ foreach(side ${sides})
       opencl_run(test_${test}-${name} pocl "${kernels}" opencl $<TARGET_FILE:test_${test}> ${backend})
     endforeach()
     if(ATTEND_MODEL)
+      opencl_run(cli-explain-${name} pocl "${kernels}" opencl ${PROJECT_SOURCE_DIR}/tests/cli/explain.sh
+                 $<TARGET_FILE:attend-program> ${backend})
       foreach(test head_trace head_trace_model)
         opencl_run(test_${test}-${name} pocl "${kernels}" opencl $<TARGET_FILE:test_${test}> ${backend})
       endforeach()
