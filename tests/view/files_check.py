@@ -179,6 +179,8 @@ def zeros(name, shape):
 large = zeros("large.npy", (10000, 10000))
 out = view("--weights", large).out
 check("of 10000 columns fit here" in out and "only the first 512 of 10000 rows" in out and len(out) < 10**6, out[-300:])
+if not has_png:
+    refused("without libpng", "--weights", zeros("side.npy", (129, 5)), "--out", os.path.join(folder, "x.svg"))
 if has_png:
     for end in "svg", "png":
         refused("8192 a side", "--weights", large, "--out", os.path.join(folder, "large." + end))

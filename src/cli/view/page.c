@@ -6,19 +6,13 @@
 #include "attend/attend.h"
 #include "palette.h"
 #include "printable.h"
+#include "view/base64.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- weights --------------------------------------------------------------------------------- */
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void put_sextets(char *to, uint32_t three_bytes) {
-    for (int i = 0; i < 4; ++i)
-        to[i] = alphabet[three_bytes >> (18 - 6 * i) & 63];
-}
 
 /* Three codes are six bytes, low byte first, and eight characters: no padding in between. */
 static void put_codes(FILE *stream, const uint16_t *codes, size_t count) {
@@ -27,8 +21,8 @@ static void put_codes(FILE *stream, const uint16_t *codes, size_t count) {
         for (size_t n = 0; n < 3 && i + n < count; ++n)
             x[n] = codes[i + n];
         char text[8];
-        put_sextets(text, (x[0] & 255) << 16 | (x[0] >> 8) << 8 | (x[1] & 255));
-        put_sextets(text + 4, (x[1] >> 8) << 16 | (x[2] & 255) << 8 | x[2] >> 8);
+        base64_group(text, (x[0] & 255) << 16 | (x[0] >> 8) << 8 | (x[1] & 255));
+        base64_group(text + 4, (x[1] >> 8) << 16 | (x[2] & 255) << 8 | x[2] >> 8);
         fwrite(text, 1, sizeof text, stream);
     }
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #ifdef ATTEND_HAS_PNG
+#include "view/base64.h"
+
 #include <png.h>
 
 enum { MARGIN = 8, BAR_HEIGHT = 12, USUAL_SIZE = 1024, MOST_SCALE = 24, HATCH = 4 };
@@ -114,20 +116,6 @@ bool picture_write_png(FILE *stream, const head_picture *p) {
     return done;
 }
 
-static void put_base64(FILE *stream, const unsigned char *data, size_t bytes) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t at = 0; at < bytes; at += 3) {
-        const size_t left = bytes - at;
-        const unsigned group = (unsigned)data[at] << 16 |
-                               (left > 1 ? (unsigned)data[at + 1] << 8 : 0) |
-                               (left > 2 ? data[at + 2] : 0u);
-        putc(digits[group >> 18], stream);
-        putc(digits[group >> 12 & 63], stream);
-        putc(left > 1 ? digits[group >> 6 & 63] : '=', stream);
-        putc(left > 2 ? digits[group & 63] : '=', stream);
-    }
-}
-
 bool picture_write_png_uri(FILE *stream, const head_picture *p) {
     if (!fits(p->set)) return false;
     canvas c = {.width = p->set->columns.count, .height = p->set->rows.count};
@@ -138,7 +126,7 @@ bool picture_write_png_uri(FILE *stream, const head_picture *p) {
     const bool done = write_canvas(&c, &file, &bytes);
     if (done) {
         fputs("data:image/png;base64,", stream);
-        put_base64(stream, file, bytes);
+        base64_put(stream, file, bytes);
     }
     free(file);
     free(c.pixels);
