@@ -140,6 +140,9 @@ LIES = [("no .npy file", b""), ("no .npy file", b"\x93NUMPY\x01\x00"), ("no .npy
         ("layer 2, head 2, row 2, column 3 is -0.5", npy(header(), packed(negative, "<f4")))]
 for words, content in LIES:
     refused(words, "--weights", place("lie.npy", content))
+beside = place("beside.npy", npy(header(), packed(negative, "<f4"))) # only what is chosen is read
+check(view("--weights", beside, "--layer", "1").out == view("--weights", good, "--layer", "1").out, "what is not chosen is read")
+check(view("--weights", beside, "--head", "3").out == view("--weights", good, "--head", "3").out, "what is not chosen is read")
 for cut in range(0, 140): # every shorter file is refused, whatever it is cut in
     refused("lie.npy", "--weights", place("lie.npy", npy(header(), data)[:cut]))
 zero = [view("--weights", place("form.npy", npy(header(), packed([x] + NUMBERS[1:], "<f4"))), *ALL).out for x in (0.0, -0.0)]

@@ -146,5 +146,16 @@ check(out[0] == 'layer 1, head 2: what "3" (token 3) attends to', out[0])
 order = sorted(range(6), key=lambda j: (-oracle.shown_value(heads[1][3][j]), j))
 check([line.split()[:2] for line in out[1:7]] == [[str(j), oracle.digits(heads[1][3][j])] for j in order], "focus", out[1:7])
 
+# What is no number in one head is none in their mean and maximum.
+heads[1][2][3] = math.nan
+oracle.write_npy(path + ".npy", (1, 3, 4, 6), [x for h in heads for row in h for x in row])
+for how, join in ("mean", lambda xs: sum(xs) / 3), ("max", max):
+    view("--weights", path + ".npy", "--head", how, "--out", path + ".svg")
+    _, texts, shown = pictures.svg_cells(path + ".svg", 4, 6)
+    wanted = [["%d to %d: %s" % (i, j, "NaN" if (i, j) == (2, 3) else oracle.digits(join([h[i][j] for h in heads]))) for j in range(6)]
+              for i in range(4)]
+    same_cells(texts, wanted, how, "of heads with NaN")
+    check("1 weight is no finite number and grey; the first, of layer 1, row 2, column 3, is NaN" in shown, shown)
+
 print("%d faults" % len(faults) if faults else "all as expected")
 sys.exit(bool(faults))
