@@ -110,7 +110,7 @@ static json_t *notices(const weight_set *set) {
 static json_t *describe(const weight_set *set, const page_options *options) {
     json_t *const d =
         json_pack("{s:s, s:o, s:o, s:o, s:o, s:s?, s:I, s:b, s:i, s:o, s:o, s:o, s:o}", "caption",
-                  set->caption, "rows", axis(&set->rows), "columns",
+                  set->text ? set->text : set->caption, "rows", axis(&set->rows), "columns",
                   set->same_axes ? json_null() : axis(&set->columns), "layers",
                   numbers(set->layer_numbers, set->layers), "heads",
                   numbers(set->combined ? NULL : set->head_numbers, set->heads), "combined",

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USUAL_COLUMNS = 80, LEAST_COLUMNS = 20, MOST_COLUMNS = 10000 };
 enum { MEBIBYTE = 1 << 20, QUIET_MEBIBYTES = 64 };
 
 typedef struct settings {
@@ -31,14 +30,6 @@ typedef struct view {
     weight_style style;
     weight_set set;
 } view;
-
-static size_t columns(void) {
-    const char *const wish = getenv("COLUMNS");
-    int64_t n = 0;
-    if (!wish || !cli_read_integer(wish, 1, MOST_COLUMNS, &n)) n = system_terminal_columns();
-    if (n < 1) n = USUAL_COLUMNS;
-    return n < LEAST_COLUMNS ? LEAST_COLUMNS : (size_t)n;
-}
 
 /* ---- what is asked for -------------------------------------------------------------------------
  */
@@ -148,7 +139,7 @@ static void print_focus(const head_picture *p) {
     for (size_t i = set->focus; i < set->focus + set->focus_count; ++i) {
         printf("%s: what \"%s\" (token %zu) attends to\n", title, set->rows.safe[i],
                set->rows.numbers[i]);
-        picture_print_row(p, i, columns());
+        picture_print_row(p, i, cli_columns());
         putchar('\n');
     }
 }
@@ -160,7 +151,7 @@ static void print_head(const view *v, size_t layer, size_t head) {
     weight_set_title(&v->set, layer, head, title);
     print_focus(&picture);
     printf("%s: rows attend to columns\n", title);
-    picture_print(&picture, v->mode, columns());
+    picture_print(&picture, v->mode, cli_columns());
 }
 
 static void print_all(const view *v) {
