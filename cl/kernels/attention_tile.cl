@@ -69,12 +69,6 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
         for (int c = 0; c < VECTORS; c++)
             o[r][c] = (columns)(0.0f);
     }
-#ifdef MATRIX_TYPE
-    matrix_c sums[OUT];
-#pragma unroll
-    for (int i = 0; i < OUT; i++)
-        sums[i] = (matrix_c)(0.0f);
-#endif
     const int end = min(j0 + CHUNK, t->range.until);
     for (int j = next_block(t, max(j0, t->range.from / BK * BK), end); j < end;
          j = next_block(t, j + BK, end)) {
@@ -84,15 +78,8 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
         else
             scores_mixed(in, t, work, j + t->x * TILE_KEYS, s);
         weigh(t, work, s, m, old);
-#ifdef MATRIX_TYPE
-        add_values(t, work, j, sums);
-#else
         add_values(t, work, j, old, o);
-#endif
     }
-#ifdef MATRIX_TYPE
-    spread_sums(t, work, sums, o);
-#endif
     add_shares(t, work, m);
 }
 

@@ -4,9 +4,9 @@
  * hands that memory in. (PoCL 3.1 makes a __local array of a kernel that its helper functions are
  * given into one array of the process, which groups on two threads would share.)
  *
- * In floats: lines of rows, weights (of a row: as many as keys), queries (of a row: all of the head
- * size or a slice), a slice of keys or a band of values or the maxima, and a word that says whether
- * values are finite. */
+ * `rows` x `keys`: of a block of scores. `depth`: floats of a query that lie there at once, all of
+ * the head size or a slice. In floats: lines of rows, weights, queries, a slice of keys or a band
+ * of values or the maxima, and a word that says whether values are finite. */
 #ifndef ATTEND_CL_ATTENTION_TILE_H
 #define ATTEND_CL_ATTENTION_TILE_H
 
@@ -15,6 +15,9 @@
 #define TILE_CHUNK 256 /* keys that are summed on their own */
 #define TILE_KEYS 4    /* of a work-item */
 #define TILE_SLICE 16  /* of the head size */
+/* By a matrix unit, of a padded head size; floats of a query of so many 16-bit elements. */
+#define MATRIX_SLICE(depth) ((depth) % 32 == 0 ? 32 : 16)
+#define MATRIX_QUERY(depth) ((depth) / 2 + 4)
 
 /* What the work-group knows of a query row: of row_info. */
 typedef struct row_line {
@@ -30,22 +33,10 @@ typedef struct row_line {
 #define SLICE_FLOATS(keys)                                                                         \
     (TILE_SLICE * SLICE_PITCH(keys) > BAND_FLOATS ? TILE_SLICE * SLICE_PITCH(keys) : BAND_FLOATS)
 #define WEIGHTS_AT(rows) ((rows)*LINE_FLOATS)
-#define QUERIES_AT(rows, weights) (WEIGHTS_AT(rows) + (rows) * (weights))
-#define SLICE_AT(rows, weights, depth) (QUERIES_AT(rows, weights) + (rows) * (depth))
-#define FLAG_AT(rows, weights, depth, slice) (SLICE_AT(rows, weights, depth) + (slice))
-#define TILE_FLOATS(rows, weights, depth, slice) (FLAG_AT(rows, weights, depth, slice) + 4)
-
-/* By a matrix unit, with 16-bit elements, two in a word: of a padded head size, elements at once
- * and words of a query; of EC columns of values, keys at once; words of the slice or band, which is
- * no less than the maxima; and of a row, words of weights in so many parts for 64 keys, or its
- * scores, and what its sums are multiplied with. Rows are padded against conflicts. */
-#define MATRIX_SLICE(depth) ((depth) % 32 == 0 ? 32 : 16)
-#define MATRIX_QUERY(depth) ((depth) / 2 + 4)
-#define MATRIX_BAND(columns) ((columns) > 64 ? 16 : 32)
-#define MATRIX_BAND_WORDS(columns) (MATRIX_BAND(columns) / 2 * ((columns) + 8))
-#define MATRIX_SLICE_FLOATS(columns)                                                               \
-    (MATRIX_BAND_WORDS(columns) > 1152 ? MATRIX_BAND_WORDS(columns) : 1152)
-#define MATRIX_WEIGHTS(parts) ((parts) > 1 ? 36 * (parts) + 1 : 65)
+#define QUERIES_AT(rows, keys) (WEIGHTS_AT(rows) + (rows) * (keys))
+#define SLICE_AT(rows, keys, depth) (QUERIES_AT(rows, keys) + (rows) * (depth))
+#define FLAG_AT(rows, keys, depth) (SLICE_AT(rows, keys, depth) + SLICE_FLOATS(keys))
+#define TILE_FLOATS(rows, keys, depth) (FLAG_AT(rows, keys, depth) + 4)
 
 /* Of a block of scores: what there is to do. */
 #define BLOCK_CLOSED 0 /* nobody may see any of its keys */

@@ -17,8 +17,7 @@
  *   MATRIX_LANES, matrix_lane(), matrix_group()   work-items of a sub-group, which one this is, and
  *                                   which of the work-group's sub-groups
  *   MATRIX_RESULTS                  elements of C that a work-item holds; matrix_row and
- *                                   matrix_column say which ones, matrix_results gives them,
- *                                   matrix_of takes them
+ *                                   matrix_column say which ones, matrix_results gives them
  *   matrix_load_a, matrix_load_b, matrix_multiply
  *
  * Elements lie in local memory as words, two neighbours along K in one, the first in the lower
@@ -135,14 +134,6 @@ static void matrix_results(matrix_c c, float to[MATRIX_RESULTS]) {
     vstore4(c, 0, to);
 #else
     vstore8(c, 0, to);
-#endif
-}
-
-static matrix_c matrix_of(const float from[MATRIX_RESULTS]) {
-#ifdef MATRIX_NVIDIA
-    return vload4(0, from);
-#else
-    return vload8(0, from);
 #endif
 }
 

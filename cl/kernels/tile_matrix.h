@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attention_tile's products by a matrix unit, where queries, keys and values are of the 16-bit type
- * MATRIX_TYPE: each product is exact, sums are float32 in the unit. The work-group's sub-groups
- * have DOWN rows of fragments, one each, and share the columns. Scores go through the memory of the
- * weights to the work-items that have them in tile_block.h: up to the weights all is the same with
- * and without a unit, and so are the bits where the unit adds up in order. Weights are elements in
- * PARTS; sums over values stay with the unit for a chunk of keys, and 16 keys are added at once.
+ * attention_tile's products of queries and keys by a matrix unit, where both are of the 16-bit type
+ * MATRIX_TYPE: each product is exact, sums are float32 in the unit, in partials as without it. The
+ * work-group's sub-groups have DOWN rows of fragments, one each, and share the columns. Scores go
+ * through the memory of the weights to the work-items that have them in tile_block.h: what follows
+ * is the same with and without a unit, and so are the bits where the unit adds up in order.
  *
  * Local memory, in words of two neighbours along d: queries [BQ][DEPTH / 2], keys [SLICE / 2][BK],
  * both with rows padded, so that neither load of matrix.h meets itself in a bank. */
@@ -22,8 +21,7 @@
 #define ACROSS (MATRIX_ITEMS / MATRIX_LANES / DOWN)
 #define FRAGMENTS (BK / MATRIX_COLUMNS / ACROSS) /* of a sub-group, in one row */
 #define KEY_PITCH (BK + 8)
-#define EXCHANGE(work)                                                                             \
-    ((__local uint *)((work) + TILE_FLOATS(BQ, ROW_WEIGHTS, QUERY_FLOATS, SLICE_ROOM)))
+#define EXCHANGE(work) ((__local uint *)((work) + TILE_FLOATS(BQ, BK, QUERY_FLOATS)))
 /* Of four keys' scores; neighbouring rows turned, since a fragment has several in one column. */
 #define SCORES_AT(row, key) ((row)*BK + ((key) ^ (row) % 8 * 8))
 
@@ -131,171 +129,6 @@ static void products(const tile *t, __local float *work, int j, float4 s[MQ]) {
         }
     }
     spread(t, work, DP > PARTIAL ? sum : part, s);
-}
-
-/* ---- weights times values -------------------------------------------------------------------- */
-
-#define OUT ((EC + MATRIX_COLUMNS * ACROSS - 1) / (MATRIX_COLUMNS * ACROSS)) /* fragments */
-#define WEIGHT_PITCH (BK / 2 + 4)
-#define VALUE_PITCH (EC + 8)
-#define OLD(work) ((__local float *)WEIGHTS(work) + BQ * (ROW_WEIGHTS - 1))
-#define PASS (WIDTH * X) /* columns of all work-items' vectors of one number */
-
-/* A weight as the sum of PARTS elements: of bf16 three have all of its bits. Of f16 two have 22,
- * and its range is that of weights from 1 down to 2^-51: the first is 2^15 times as large, the
- * second 2^11 times as large again. */
-#if MATRIX_TYPE == TYPE_F16
-#define WEIGHT_SCALE 0x1p15f
-#define PART_SCALE 0x1p11f
-#else
-#define WEIGHT_SCALE 1.0f
-#define PART_SCALE 1.0f
-#endif
-
-static ushort4 round_elements(float4 x) {
-#if MATRIX_TYPE == TYPE_F16
-    return elements_of(x);
-#else
-    const uint4 bits = as_uint4(x);
-    return convert_ushort4(
-        select((bits + 0x7fff + (bits >> 16 & 1)) >> 16, bits >> 16 | 0x40, isnan(x)));
-#endif
-}
-
-static float4 widened(ushort4 x) {
-#if MATRIX_TYPE == TYPE_F16
-    return vload_half4(0, (const half *)&x);
-#else
-    return as_float4(convert_uint4(x) << 16);
-#endif
-}
-
-/* Weights of MQ rows and 4 keys, in parts [PARTS][BQ][BK / 2], and what the rows' sums are
- * multiplied with. */
-static void store_weights(const tile *t, __local float *work, const float4 s[MQ],
-                          const float old[MQ]) {
-    __local ushort *const to = (__local ushort *)WEIGHTS(work) + t->x * TILE_KEYS;
-#pragma unroll
-    for (int r = 0; r < MQ; r++) {
-        const int row = t->y * MQ + r;
-        float4 rest = s[r] * WEIGHT_SCALE;
-#pragma unroll
-        for (int n = 0; n < PARTS; n++) {
-            const ushort4 part = round_elements(rest);
-            vstore4(part, 0, to + (n * BQ + row) * (2 * WEIGHT_PITCH));
-            rest = (rest - widened(part)) * PART_SCALE;
-        }
-        if (t->x == 0) OLD(work)[row] = old[r];
-    }
-}
-
-/* BAND values from key j on, [BAND / 2][EC]. Those that are not finite are 0 there, and said to be
- * in the block. */
-static void stage_values(const tile *t, __local float *work, int j) {
-    __local uint *const to = (__local uint *)SLICES(work);
-    for (int n = t->item; n < BAND / 2 * (EC / 4); n += ITEMS) {
-        const int pair = n / (EC / 4), quad = n % (EC / 4);
-        uint4 words = (uint4)(0);
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int key = clamp(j + 2 * pair + i, t->range.from, t->range.until - 1);
-            const float4 v = vload4(quad, t->values + key * t->pitch);
-            if (!all(isfinite(v))) atomic_or(FLAG(work), 1);
-            words |= convert_uint4(elements_of(select((float4)(0.0f), v, isfinite(v)))) << 16 * i;
-        }
-        vstore4(words, 0, to + pair * VALUE_PITCH + quad * 4);
-    }
-}
-
-/* The step of the sums over values: the sub-group's fragments, along the band in local memory,
- * which begins at key k of the block. */
-static void add_band(__local float *work, int k, matrix_c o[OUT]) {
-    const int lane = matrix_lane(), down = matrix_group() % DOWN, across = matrix_group() / DOWN;
-    __local const uint *const weights =
-        (__local const uint *)WEIGHTS(work) + down * MATRIX_ROWS * WEIGHT_PITCH + k / 2;
-    __local const uint *const values = (__local const uint *)SLICES(work);
-    UNROLL
-    for (int n = 0; n < BAND / 2; n += MATRIX_DEPTH / 2) {
-        UNROLL
-        for (int i = 0; i < OUT; i++) {
-            const int column = min((i * ACROSS + across) * MATRIX_COLUMNS, EC - MATRIX_COLUMNS);
-            const matrix_b b = matrix_load_b(values + n * VALUE_PITCH + column, VALUE_PITCH, lane);
-            float scale = 1.0f;
-            UNROLL
-            for (int part = 0; part < PARTS; part++) {
-                const matrix_a a =
-                    matrix_load_a(weights + part * BQ * WEIGHT_PITCH + n, WEIGHT_PITCH, lane);
-                o[i] += matrix_multiply(a, b, (matrix_c)(0.0f), EXCHANGE(work)) * scale;
-                scale /= PART_SCALE;
-            }
-        }
-    }
-}
-
-/* Values of the band from key j on that are not finite, of rows that do not exclude them. */
-static void add_not_finite(const tile *t, __local float *work, int j, int k, matrix_c o[OUT]) {
-    const int lane = matrix_lane(), down = matrix_group() % DOWN, across = matrix_group() / DOWN;
-    __local const ushort *const weights = (__local const ushort *)WEIGHTS(work);
-    for (int i = 0; i < OUT; i++) {
-        float own[MATRIX_RESULTS];
-        matrix_results(o[i], own);
-        for (int n = 0; n < MATRIX_RESULTS; n++) {
-            const int row = down * MATRIX_ROWS + matrix_row(n, lane);
-            const int column = (i * ACROSS + across) * MATRIX_COLUMNS + matrix_column(n, lane);
-            for (int key = k; key < k + BAND; key++) {
-                const int from = clamp(j + key, t->range.from, t->range.until - 1);
-                const float v = t->values[from * t->pitch + min(column, EC - 1)];
-                const ushort weight = weights[row * (2 * WEIGHT_PITCH) + key];
-                if (!isfinite(v) && weight != 0x8000) own[n] += weight ? v : NAN;
-            }
-        }
-        o[i] = matrix_of(own);
-    }
-}
-
-static void add_values(const tile *t, __local float *work, int j, matrix_c o[OUT]) {
-    const int lane = matrix_lane(), down = matrix_group() % DOWN;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    float old[MATRIX_RESULTS];
-    for (int n = 0; n < MATRIX_RESULTS; n++)
-        old[n] = OLD(work)[down * MATRIX_ROWS + matrix_row(n, lane)];
-#pragma unroll
-    for (int i = 0; i < OUT; i++)
-        o[i] *= matrix_of(old);
-    const int end = min(BK, t->range.until - j);
-    for (int k = 0; k < end; k += BAND) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        stage_values(t, work, j + k);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        add_band(work, k, o);
-        if (*FLAG(work)) add_not_finite(t, work, j, k, o);
-    }
-}
-
-/* From the sub-group's fragments to MQ rows and CN columns of a work-item. */
-static void spread_sums(const tile *t, __local float *work, const matrix_c from[OUT],
-                        columns o[MQ][VECTORS]) {
-    const int lane = matrix_lane(), down = matrix_group() % DOWN, across = matrix_group() / DOWN;
-    __local float *const sums = (__local float *)WEIGHTS(work);
-#pragma unroll
-    for (int c = 0; c < VECTORS; c++) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-#pragma unroll
-        for (int i = 0; i < OUT; i++) {
-            float own[MATRIX_RESULTS];
-            matrix_results(from[i] / WEIGHT_SCALE, own);
-            for (int n = 0; n < MATRIX_RESULTS; n++) {
-                const int row = down * MATRIX_ROWS + matrix_row(n, lane);
-                const int column = (i * ACROSS + across) * MATRIX_COLUMNS +
-                                   matrix_column(n, lane) - c * PASS;
-                if (column >= 0 && column < PASS) sums[row * PASS + column] = own[n];
-            }
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-#pragma unroll
-        for (int r = 0; r < MQ; r++)
-            o[r][c] = LOAD(sums + (t->y * MQ + r) * PASS + t->x * WIDTH);
-    }
 }
 
 #endif

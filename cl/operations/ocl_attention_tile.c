@@ -15,9 +15,8 @@
 #include <stdio.h>
 
 enum {
-    MOST_LOCAL_BYTES = 32 * 1024,  /* beyond, too few work-groups run beside each other */
-    MOST_MATRIX_BYTES = 48 * 1024, /* its groups have more to do between barriers */
-    SPAN = 8,                      /* blocks of a work-group of attention_classes */
+    MOST_LOCAL_BYTES = 32 * 1024, /* beyond, too few work-groups run beside each other */
+    SPAN = 8,                     /* blocks of a work-group of attention_classes */
     CLASS_ITEMS = 64,
     MOST_DECODE_ROWS = 8,
     MOST_KEYS = 64,
@@ -31,32 +30,17 @@ static size_t items_of(const ocl_tile *t) {
 
 static size_t local_bytes(const ocl_tile *t, int DP) {
     const size_t depth = t->staged ? (size_t)DP : TILE_SLICE;
-    const size_t slice = SLICE_FLOATS((size_t)t->keys);
-    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth, slice) * sizeof(cl_float);
-}
-
-/* Elements that a unit's weights are split into: as many as the bound of numerics needs, or one
- * where FAST lets them be rounded. */
-static int weight_parts(const attend_attention *a) {
-    if (a->precision == ATTEND_PRECISION_FAST) return 1;
-    return a->v.type == ATTEND_F16 ? 2 : 3;
+    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
 }
 
 /* The same by a matrix unit; without what its emulation exchanges. */
-static size_t matrix_bytes(const ocl_attention_plan *p, const ocl_tile *t, int parts) {
-    const size_t depth = MATRIX_QUERY((size_t)(t->staged ? p->DP : MATRIX_SLICE(p->DP)));
-    const size_t weights = MATRIX_WEIGHTS((size_t)parts);
-    const size_t slice = MATRIX_SLICE_FLOATS((size_t)p->EC);
-    return TILE_FLOATS((size_t)t->rows, weights, depth, slice) * sizeof(cl_float);
+static size_t matrix_bytes(const ocl_tile *t, int DP) {
+    const size_t depth = MATRIX_QUERY((size_t)(t->staged ? DP : MATRIX_SLICE(DP)));
+    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
 }
 
-static size_t most_matrix(const attend_device *device) {
-    const uint64_t most = device->shared->facts.local_bytes;
-    return most < MOST_MATRIX_BYTES ? (size_t)most : MOST_MATRIX_BYTES;
-}
-
-static size_t bytes_of(const ocl_attention_plan *p, int parts) {
-    return p->matrix.shape ? matrix_bytes(p, &p->tile, parts) + p->matrix.exchange_bytes
+static size_t bytes_of(const ocl_attention_plan *p) {
+    return p->matrix.shape ? matrix_bytes(&p->tile, p->DP) + p->matrix.exchange_bytes
                            : local_bytes(&p->tile, p->DP);
 }
 
@@ -105,20 +89,17 @@ bool attend__ocl_tile_narrow(const attend_device *device, const attend_attention
 static int build(attend_device *device, const attend_attention *largest, ocl_attention_plan *p,
                  attend_status *status) {
     ocl_tile *const t = &p->tile;
-    const int parts = weight_parts(largest);
     t->staged = true;
     t->staged =
-        p->matrix.shape ? matrix_bytes(p, t, parts) <= most_matrix(device) : fits(device, t, p->DP);
+        p->matrix.shape ? matrix_bytes(t, p->DP) <= most_local(device) : fits(device, t, p->DP);
     char options[200];
-    (void)snprintf(options, sizeof options,
-                   "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d -DPARTS=%d%s %s", p->DP,
-                   p->EC, t->rows, t->keys, t->own, t->staged, parts,
-                   !p->matrix.shape && attend__ocl_tile_narrow(device, largest) ? " -DUSE_HALF"
-                                                                                : "",
-                   p->matrix.options);
+    (void)snprintf(
+        options, sizeof options, "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s %s", p->DP,
+        p->EC, t->rows, t->keys, t->own, t->staged,
+        attend__ocl_tile_narrow(device, largest) ? " -DUSE_HALF" : "", p->matrix.options);
     const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
                                                options, "attention_tile", status);
-    attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), bytes_of(p, parts), status);
+    attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), bytes_of(p), status);
     return kernel;
 }
 
@@ -141,10 +122,9 @@ static bool build_matrix(attend_device *device, const attend_attention *largest,
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
     const ocl_tile before = p->tile;
     const bool small = n.D <= 64 && n.E <= 64;
-    const int parts = weight_parts(largest);
     if (largest->q.type != largest->k.type) return false;
     p->tile = (ocl_tile){.rows = small ? 64 : 32, .own = small ? 8 : 4, .keys = MOST_KEYS};
-    if (before.keys == MOST_KEYS && matrix_bytes(p, &p->tile, parts) <= most_matrix(device))
+    if (before.keys == MOST_KEYS && matrix_bytes(&p->tile, p->DP) <= most_local(device))
         p->matrix = attend__ocl_matrix(device, largest->q.type, info->note, sizeof info->note);
     attend_status status = ATTEND_OK;
     if (p->matrix.shape) p->fused = build(device, largest, p, &status);
@@ -190,7 +170,7 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
     if (*status != ATTEND_OK) return;
     p->fused_rows = p->tile.rows;
     p->fused_items = items_of(&p->tile);
-    p->fused_bytes = bytes_of(p, weight_parts(largest));
+    p->fused_bytes = bytes_of(p);
     if (has_masks(largest)) p->classes = make_classes(device, p, status);
 }
 
