@@ -127,6 +127,10 @@ typedef struct ocl_source {
     const char *digest; /* the first 16 digits of the text's SHA-256 */
 } ocl_source;
 
+/* Options of a program with those that the device adds to every build; false: longer than `bytes`.
+ */
+bool attend__ocl_build_options(const ocl_facts *facts, const char *options, char *all,
+                               size_t bytes);
 /* Builds `source` with `options` for the device, or finds it built: in memory, then in the build
  * cache on disk (ocl_cache.c). BUILD_FAILED carries the end of the log. Any thread. */
 attend_status attend__ocl_program(ocl_device *device, const attend_host *host,

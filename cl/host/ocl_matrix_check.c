@@ -151,9 +151,8 @@ static bool build(bench *r, const ocl_device *d, const ocl_matrix_use *use) {
     char options[160];
     const char *text = attend__ocl_source_matrix_check.text;
     cl_int error = CL_SUCCESS;
-    (void)snprintf(options, sizeof options, "%s%s %s",
-                   strstr(use->options, "-cl-std=") ? "" : "-cl-std=CL1.2",
-                   d->facts.fast_fma ? " -DUSE_FMA" : "", use->options);
+    if (!attend__ocl_build_options(&d->facts, use->options, options, sizeof options))
+        return !failed(r, CL_INVALID_BUILD_OPTIONS, "clBuildProgram");
     r->program = r->cl->clCreateProgramWithSource(r->context, 1, &text, NULL, &error);
     if (failed(r, error, "clCreateProgramWithSource") ||
         failed(r, r->cl->clBuildProgram(r->program, 1, &d->id, options, NULL, NULL),

@@ -82,15 +82,19 @@ static cl_program find(const ocl_device *d, const ocl_source *source, const char
     return NULL;
 }
 
+bool attend__ocl_build_options(const ocl_facts *facts, const char *options, char *all,
+                               size_t bytes) {
+    const int length = snprintf(
+        all, bytes, "%s%s%s %s", strstr(options, "-cl-std=") ? "" : "-cl-std=CL1.2",
+        facts->fast_fma ? " -DUSE_FMA" : "", facts->prefetch ? " -DUSE_PREFETCH" : "", options);
+    return length >= 0 && (size_t)length < bytes;
+}
+
 attend_status attend__ocl_program(ocl_device *device, const attend_host *host,
                                   const ocl_source *source, const char *options,
                                   cl_program *program) {
     char all[OPTIONS_BYTES];
-    const int length =
-        snprintf(all, sizeof all, "%s%s%s %s", strstr(options, "-cl-std=") ? "" : "-cl-std=CL1.2",
-                 device->facts.fast_fma ? " -DUSE_FMA" : "",
-                 device->facts.prefetch ? " -DUSE_PREFETCH" : "", options);
-    if (length < 0 || (size_t)length >= sizeof all)
+    if (!attend__ocl_build_options(&device->facts, options, all, sizeof all))
         return attend__ocl_refuse(host, ATTEND_INTERNAL, "opencl: options of %s are too long",
                                   source->name);
     attend__mutex_lock(&device->build_lock);

@@ -231,7 +231,9 @@ static attend_status choose_suited(attend_device *device) {
 }
 
 attend_status attend__ocl_transfers_open(attend_device *device) {
-    static const char *const names[] = {"copy", "share", "stage"};
+    static const char *const names[] = {[OCL_TRANSFERS_COPY] = "copy",
+                                        [OCL_TRANSFERS_SHARE] = "share",
+                                        [OCL_TRANSFERS_STAGE] = "stage"};
     const attend_host *const host = device->host;
     const char *const asked = host->config(host->self, "TRANSFERS");
     if (asked == NULL) return choose_suited(device);

@@ -18,7 +18,7 @@
  *                                   which of the work-group's sub-groups
  *   MATRIX_RESULTS                  elements of C that a work-item holds; matrix_row and
  *                                   matrix_column say which ones, matrix_results gives them
- *   matrix_load_a, matrix_load_b, matrix_multiply
+ *   matrix_load_a, matrix_load_b, matrix_multiply, MATRIX_UNROLL
  *
  * Elements lie in local memory as words, two neighbours along K in one, the first in the lower
  * half: A as [row][k / 2], B as [k / 2][column]. Both units read B as whole words then, and A, too.
@@ -61,6 +61,14 @@ typedef int8 matrix_a; /* two */
 #endif
 typedef int8 matrix_b;
 typedef float8 matrix_c;
+#endif
+
+/* Loops around matrix_multiply. The emulation waits at barriers in it, of which a compiler makes a
+ * region each. */
+#ifdef MATRIX_EMULATED
+#define MATRIX_UNROLL
+#else
+#define MATRIX_UNROLL _Pragma("unroll")
 #endif
 
 #define MATRIX_GROUP_SIZE __attribute__((reqd_work_group_size(MATRIX_ITEMS, 1, 1)))

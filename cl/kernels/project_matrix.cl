@@ -12,8 +12,6 @@
  *
  * Local memory, in words: x [64][16], W [16][64], both with rows PAD apart, so that neither the
  * unit's loads of x nor those of W meet in a bank. */
-#include "project_matrix.h"
-
 #define TILE 64
 #define SLICE 32
 #define DOWN 2
@@ -25,13 +23,8 @@
 #define X_WORDS (TILE * X_PITCH)
 #define BUFFER (X_WORDS + SLICE / 2 * W_PITCH) /* words */
 #define PARTS_X (TILE * SLICE / 8 / MATRIX_ITEMS)
-
-/* The emulation waits at barriers, of which a compiler makes a region each. */
-#ifdef MATRIX_EMULATED
-#define UNROLL
-#else
-#define UNROLL _Pragma("unroll")
-#endif
+#define WORDS_DEEP (SLICE / 2)
+#include "project_matrix.h"
 
 typedef struct operands {
     __global const uchar *x;
@@ -78,23 +71,9 @@ static void store_slice(const staged *s, int item, __local uint *buffer) {
 /* The sub-group at (down, across) of the tile. */
 static void multiply(__local const uint *buffer, int down, int across, matrix_c sum[DOWN][ACROSS],
                      __local uint *exchange) {
-    const int lane = matrix_lane();
     __local const uint *const x = buffer + down * SUB_ROWS * X_PITCH;
     __local const uint *const w = buffer + X_WORDS + across * SUB_COLUMNS;
-    UNROLL
-    for (int k = 0; k < SLICE / 2; k += MATRIX_DEPTH / 2) {
-        matrix_a a[DOWN];
-#pragma unroll
-        for (int i = 0; i < DOWN; i++)
-            a[i] = matrix_load_a(x + i * MATRIX_ROWS * X_PITCH + k, X_PITCH, lane);
-        UNROLL
-        for (int j = 0; j < ACROSS; j++) {
-            const matrix_b b = matrix_load_b(w + k * W_PITCH + j * MATRIX_COLUMNS, W_PITCH, lane);
-            UNROLL
-            for (int i = 0; i < DOWN; i++)
-                sum[i][j] = matrix_multiply(a[i], b, sum[i][j], exchange);
-        }
-    }
+    multiply_fragments(x, w, sum, exchange);
 }
 
 static operands operands_make(__global const uchar *x, __global const weight *panels,

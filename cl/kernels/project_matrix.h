@@ -36,4 +36,25 @@ static uint8 load_w8(__global const weight *panels, i32 k, i32 depth, i32 column
     return upsample(as_ushort8(*(__global const uint4 *)(at + PANEL)), first);
 }
 
+/* DOWN x ACROSS fragments of a sub-group: rows of x, X_PITCH words apart, times columns of W, whose
+ * rows are W_PITCH apart, over WORDS_DEEP words along K. The kernel's file defines these before. */
+static void multiply_fragments(__local const uint *x, __local const uint *w,
+                               matrix_c sum[DOWN][ACROSS], __local uint *exchange) {
+    const int lane = matrix_lane();
+    MATRIX_UNROLL
+    for (int k = 0; k < WORDS_DEEP; k += MATRIX_DEPTH / 2) {
+        matrix_a a[DOWN];
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+            a[i] = matrix_load_a(x + i * MATRIX_ROWS * X_PITCH + k, X_PITCH, lane);
+        MATRIX_UNROLL
+        for (int j = 0; j < ACROSS; j++) {
+            const matrix_b b = matrix_load_b(w + k * W_PITCH + j * MATRIX_COLUMNS, W_PITCH, lane);
+            MATRIX_UNROLL
+            for (int i = 0; i < DOWN; i++)
+                sum[i][j] = matrix_multiply(a[i], b, sum[i][j], exchange);
+        }
+    }
+}
+
 #endif

@@ -12,8 +12,6 @@
  *
  * Local memory, in words: x [16][STEP / 2] and W [STEP / 2][32], padded as in project_matrix.cl;
  * the sums of a step [PARTS][16][32] take the place of x. */
-#include "project_matrix.h"
-
 #define THIN_ROWS 16
 #define PARTS 4
 #define STEP (PARTS * PARTIAL)
@@ -25,12 +23,8 @@
 #define X_WORDS (THIN_ROWS * X_PITCH) /* no less than PARTS * THIN_ROWS * PANEL */
 #define WORDS (X_WORDS + STEP / 2 * W_PITCH)
 #define OWN (THIN_ROWS * PANEL / MATRIX_ITEMS) /* results of a work-item */
-
-#ifdef MATRIX_EMULATED /* as in project_matrix.cl */
-#define UNROLL
-#else
-#define UNROLL _Pragma("unroll")
-#endif
+#define WORDS_DEEP (PARTIAL / 2)
+#include "project_matrix.h"
 
 /* The next STEP elements of each row and of the panel's columns. */
 static void stage(__global const uchar *x, __global const weight *panel, const project_arguments *a,
@@ -57,27 +51,13 @@ static void stage(__global const uchar *x, __global const weight *panel, const p
 /* PARTIAL products of quarter `quarter`, columns from SUB_COLUMNS * across on. */
 static void multiply(__local const uint *words, int quarter, int across,
                      matrix_c sum[DOWN][ACROSS], __local uint *exchange) {
-    const int lane = matrix_lane();
     __local const uint *const x = words + quarter * PARTIAL / 2;
     __local const uint *const w =
         words + X_WORDS + quarter * PARTIAL / 2 * W_PITCH + across * SUB_COLUMNS;
 #pragma unroll
     for (int i = 0; i < DOWN * ACROSS; i++)
         sum[i / ACROSS][i % ACROSS] = (matrix_c)(0.0f);
-    UNROLL
-    for (int k = 0; k < PARTIAL / 2; k += MATRIX_DEPTH / 2) {
-        matrix_a a[DOWN];
-#pragma unroll
-        for (int i = 0; i < DOWN; i++)
-            a[i] = matrix_load_a(x + i * MATRIX_ROWS * X_PITCH + k, X_PITCH, lane);
-        UNROLL
-        for (int j = 0; j < ACROSS; j++) {
-            const matrix_b b = matrix_load_b(w + k * W_PITCH + j * MATRIX_COLUMNS, W_PITCH, lane);
-            UNROLL
-            for (int i = 0; i < DOWN; i++)
-                sum[i][j] = matrix_multiply(a[i], b, sum[i][j], exchange);
-        }
-    }
+    multiply_fragments(x, w, sum, exchange);
 }
 
 static void store_sums(matrix_c sum[DOWN][ACROSS], int across, __local float *to) {

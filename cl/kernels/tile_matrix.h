@@ -25,13 +25,6 @@
 /* Of four keys' scores; neighbouring rows turned, since a fragment has several in one column. */
 #define SCORES_AT(row, key) ((row)*BK + ((key) ^ (row) % 8 * 8))
 
-/* The emulation waits at barriers, of which a compiler makes a region each. */
-#ifdef MATRIX_EMULATED
-#define UNROLL
-#else
-#define UNROLL _Pragma("unroll")
-#endif
-
 /* As they were before they were packed as float32, hence exact. */
 static ushort4 elements_of(float4 x) {
 #if MATRIX_TYPE == TYPE_F16
@@ -74,10 +67,10 @@ static void multiply_slice(__local float *work, int from, matrix_c s[FRAGMENTS])
     __local const uint *const queries = (__local const uint *)QUERIES(work) +
                                         down * MATRIX_ROWS * QUERY_FLOATS + from / 2;
     __local const uint *const keys = (__local const uint *)SLICES(work) + across * MATRIX_COLUMNS;
-    UNROLL
+    MATRIX_UNROLL
     for (int k = 0; k < SLICE / 2; k += MATRIX_DEPTH / 2) {
         const matrix_a a = matrix_load_a(queries + k, QUERY_FLOATS, lane);
-        UNROLL
+        MATRIX_UNROLL
         for (int i = 0; i < FRAGMENTS; i++) {
             const matrix_b b = matrix_load_b(keys + k * KEY_PITCH + i * ACROSS * MATRIX_COLUMNS,
                                              KEY_PITCH, lane);

@@ -38,7 +38,7 @@ static const struct {
     [OCL_CLASS_PLAIN] = {2, 64, 32, 128},
 };
 
-/* Whether a sample of all L rows takes attention_lanes on CPUs. */
+/* Whether a sample of all L rows has too many for the kernels of few. */
 static bool are_many(const ocl_attention_sizes *n) {
     return n->H / n->G * n->L > FEW_ROWS;
 }
