@@ -33,17 +33,26 @@ static void name_tokens(steps *s, size_t most_columns) {
     if (s->label_columns > most_columns) s->label_columns = most_columns;
 }
 
-/* The keys with the largest weights; of equal ones the first in the text. */
+/* At most `most` keys with the largest weights of the query, in falling order; of equal ones the
+ * first in the text comes first. Marks them in taken[count], which is false before. */
+static size_t take_largest(const steps *s, size_t most, bool *taken, size_t *keys) {
+    const float *const w = steps_row(s, ATTEND_TRACE_WEIGHTS, s->e->query);
+    size_t chosen = 0;
+    for (; chosen < most && chosen < s->count; ++chosen) {
+        size_t best = s->count;
+        for (size_t j = 0; j < s->count; ++j)
+            if (!taken[j] && (best == s->count || w[j] > w[best])) best = j;
+        taken[best] = true;
+        keys[chosen] = best;
+    }
+    return chosen;
+}
+
+/* What tables show, in the order of the text. */
 static void choose_keys(steps *s) {
     const float *const w = steps_row(s, ATTEND_TRACE_WEIGHTS, s->e->query);
     bool *const shown = cli_allocate(s->count, sizeof *shown);
-    size_t chosen = 0;
-    for (; chosen < MOST_KEYS && chosen < s->count; ++chosen) {
-        size_t best = s->count;
-        for (size_t j = 0; j < s->count; ++j)
-            if (!shown[j] && (best == s->count || w[j] > w[best])) best = j;
-        shown[best] = true;
-    }
+    (void)take_largest(s, MOST_KEYS, shown, s->keys);
     for (size_t j = 0; j < s->count; ++j) {
         if (shown[j])
             s->keys[s->key_count++] = j;
@@ -75,18 +84,12 @@ void steps_free(steps *s) {
 
 size_t steps_largest(const steps *s, size_t parts[MOST_PARTS]) {
     const float *const w = steps_row(s, ATTEND_TRACE_WEIGHTS, s->e->query);
+    bool *const taken = cli_allocate(s->count, sizeof *taken);
+    const size_t most = take_largest(s, MOST_PARTS, taken, parts);
     size_t count = 0;
-    for (; count < MOST_PARTS && count < s->count; ++count) {
-        size_t best = s->count;
-        for (size_t j = 0; j < s->count; ++j) {
-            bool taken = false;
-            for (size_t p = 0; p < count; ++p)
-                taken = taken || parts[p] == j;
-            if (!taken && (best == s->count || w[j] > w[best])) best = j;
-        }
-        if (!(w[best] > 0)) break;
-        parts[count] = best;
-    }
+    while (count < most && w[parts[count]] > 0)
+        ++count;
+    free(taken);
     return count;
 }
 

@@ -19,7 +19,7 @@ const measures = [
 const SMALL_MOST = 96, SMALL_LEAST = 20; // pixels of a small picture
 const smallSize = Math.max(SMALL_LEAST, Math.min(SMALL_MOST, Math.floor(1100 / data.heads.length) - 9));
 
-let smallCells = []; // {layer, head, button, canvas, drawn}
+let smallCells = []; // {layer, head, button, drawn, look}
 
 function makeHeads() {
     const grid = byId("heads");
@@ -45,7 +45,7 @@ function makeSmall(layer, head) {
         change({layer: layer, head: head});
         byId("detail").scrollIntoView({block: "start", behavior: "smooth"});
     });
-    smallCells.push({layer: layer, head: head, button: button, drawn: ""});
+    smallCells.push({layer: layer, head: head, button: button, drawn: false});
     return button;
 }
 
@@ -63,7 +63,7 @@ function drawHeads() {
     byId("measure-help").textContent = measures.find((m) => m.name === state.measure).help;
     for (const cell of smallCells) {
         cell.button.setAttribute("aria-pressed", String(cell.layer === state.layer && cell.head === state.head));
-        if (cell.look !== look) cell.drawn = "";
+        if (cell.look !== look) cell.drawn = false;
         cell.look = look;
     }
     cancelAnimationFrame(waiting);
@@ -75,7 +75,7 @@ function drawSome() {
     for (const cell of smallCells) {
         if (cell.drawn) continue;
         drawSmall(cell);
-        cell.drawn = "yes";
+        cell.drawn = true;
         if (performance.now() > end) {
             waiting = requestAnimationFrame(drawSome);
             return;
