@@ -45,11 +45,12 @@ typedef enum ocl_class {
 
 /* Units that multiply matrices (ocl_matrix.h). Name; as texts have it; what cl/kernels/matrix.h
  * wants; work-items of a sub-group; rows and columns of a product; words that its emulation
- * exchanges for each work-item. */
+ * exchanges for each work-item; whether it multiplies BF16, too. */
 #define OCL_MATRIX_LIST(X)                                                                         \
-    X(NVIDIA, "nvidia", "-DMATRIX_NVIDIA", 32, 16, 8, 6)                                           \
-    X(INTEL16, "intel16", "-DMATRIX_INTEL=16", 16, 8, 16, 16)                                      \
-    X(INTEL8, "intel8", "-DMATRIX_INTEL=8", 8, 8, 8, 16)
+    X(NVIDIA, "nvidia", "-DMATRIX_NVIDIA", 32, 16, 8, 6, true)                                     \
+    X(INTEL16, "intel16", "-DMATRIX_INTEL=16", 16, 8, 16, 16, true)                                \
+    X(INTEL8, "intel8", "-DMATRIX_INTEL=8", 8, 8, 8, 16, true)                                     \
+    X(ARM, "arm", "-DMATRIX_ARM", 16, 8, 16, 12, false)
 typedef enum ocl_matrix_unit {
 #define ATTEND_X(name, ...) OCL_MATRIX_##name,
     OCL_MATRIX_LIST(ATTEND_X)

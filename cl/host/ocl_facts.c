@@ -82,6 +82,8 @@ static ocl_matrix_unit matrix_of(const ocl_api *cl, cl_device_id device, const c
         return number(cl, device, DEVICE_COMPUTE_CAPABILITY_MAJOR, sizeof(cl_uint)) >= 8
                    ? OCL_MATRIX_NVIDIA
                    : OCL_MATRIX_COUNT;
+    if (attend__ocl_has_word(extensions, "cl_arm_matrix_multiply"))
+        return attend__ocl_has_word(extensions, "cl_khr_fp16") ? OCL_MATRIX_ARM : OCL_MATRIX_COUNT;
     size_t sizes[16], bytes = 0, least = SIZE_MAX;
     if (!attend__ocl_has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate") ||
         cl->clGetDeviceInfo(device, DEVICE_SUB_GROUP_SIZES, sizeof sizes, sizes, &bytes) !=

@@ -31,15 +31,18 @@ attend_status attend__ocl_matrix_open(attend_device *device) {
             return ATTEND_OK;
         }
     return attend__ocl_refuse(host, ATTEND_INVALID,
-                              "ATTEND_MATRIX: \"%.40s\" is none of off, emulated-nvidia, "
-                              "emulated-intel16, emulated-intel8",
+                              "ATTEND_MATRIX: \"%.40s\" is none of off"
+#define ATTEND_X(name, text, ...) ", emulated-" text
+                              OCL_MATRIX_LIST(ATTEND_X),
+#undef ATTEND_X
                               asked);
 }
 
 static ocl_matrix_use use_of(const attend_device *device, attend_type type) {
     ocl_matrix_use use = {.shape = &attend__ocl_matrix_shapes[device->matrix]};
     const bool emulated = device->matrix_emulated;
-    const bool subgroups = !emulated && device->matrix != OCL_MATRIX_NVIDIA;
+    const bool subgroups =
+        !emulated && (device->matrix == OCL_MATRIX_INTEL16 || device->matrix == OCL_MATRIX_INTEL8);
     if (emulated)
         use.exchange_bytes = (size_t)use.shape->exchanged * OCL_MATRIX_ITEMS * sizeof(cl_uint);
     (void)snprintf(use.options, sizeof use.options, "%s%s -DMATRIX_TYPE=%d%s%s", use.shape->options,
@@ -80,7 +83,9 @@ static void judge(attend_device *device, const ocl_matrix_use *use, attend_type 
 ocl_matrix_use attend__ocl_matrix(attend_device *device, attend_type type, char *note,
                                   size_t bytes) {
     const ocl_matrix_use none = {.shape = NULL};
-    if (device->matrix == OCL_MATRIX_COUNT || (type != ATTEND_F16 && type != ATTEND_BF16))
+    if (device->matrix == OCL_MATRIX_COUNT) return none;
+    if (type != ATTEND_F16 &&
+        (type != ATTEND_BF16 || !attend__ocl_matrix_shapes[device->matrix].bf16))
         return none;
     const ocl_matrix_use use = use_of(device, type);
     ocl_device *const shared = device->shared;

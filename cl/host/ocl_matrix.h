@@ -25,6 +25,7 @@ enum {
 typedef struct ocl_matrix_shape {
     const char *name, *options;
     int lanes, rows, columns, exchanged;
+    bool bf16;
 } ocl_matrix_shape;
 extern const ocl_matrix_shape attend__ocl_matrix_shapes[OCL_MATRIX_COUNT];
 

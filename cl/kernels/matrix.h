@@ -8,6 +8,8 @@
  *                      (PTX ISA, "Matrix fragments for mma.m16n8k16 with floating point type")
  *   MATRIX_INTEL=8, 16 intel_sub_group_*_matrix_mad_k16 in sub-groups of so many
  *                      (cl_intel_subgroup_matrix_multiply_accumulate)
+ *   MATRIX_ARM         arm_matrix_multiply: 16 neighbours multiply 4 x 4 x 4 elements of f16, each
+ *                      one of every matrix (cl_arm_matrix_multiply); a product is 32 of these
  *   MATRIX_EMULATED    beside one of them: its fragments as they are, its instruction by plain
  *                      arithmetic, elements exchanged through local memory. For any device.
  *
@@ -21,7 +23,8 @@
  *   matrix_load_a, matrix_load_b, matrix_multiply, MATRIX_UNROLL
  *
  * Elements lie in local memory as words, two neighbours along K in one, the first in the lower
- * half: A as [row][k / 2], B as [k / 2][column]. Both units read B as whole words then, and A, too.
+ * half: A as [row][k / 2], B as [k / 2][column]. All but ARM's read B as whole words then, and most
+ * of them A, too.
  *
  * Kernels begin with MATRIX_KERNEL and have work-groups of MATRIX_ITEMS x 1 x 1, which call
  * matrix_multiply in flow that is the same for all of them: PTX wants that of a sub-group, the
@@ -45,6 +48,14 @@
 typedef uint4 matrix_a;
 typedef uint2 matrix_b;
 typedef float4 matrix_c;
+#elif defined(MATRIX_ARM)
+#define MATRIX_LANES 16
+#define MATRIX_ROWS 8
+#define MATRIX_COLUMNS 16
+#define MATRIX_RESULTS 8
+typedef ushort8 matrix_a;  /* 2 rows, 4 apart, of each 4 elements, 4 apart */
+typedef ushort16 matrix_b; /* 4 rows, of each 4 columns, as far apart */
+typedef float8 matrix_c;
 #else
 #ifndef MATRIX_INTEL
 #define MATRIX_INTEL 16
@@ -80,7 +91,7 @@ static int matrix_lane(void) {
 static int matrix_group(void) {
     return (int)get_sub_group_id();
 }
-#else /* a warp is 32 neighbours of a work-group */
+#else /* a warp is 32 neighbours of a work-group, or 16 */
 #define MATRIX_KERNEL MATRIX_GROUP_SIZE
 static int matrix_lane(void) {
     return (int)get_local_id(0) % MATRIX_LANES;
@@ -97,6 +108,10 @@ static matrix_a matrix_load_a(__local const uint *words, int pitch, int lane) {
 #ifdef MATRIX_NVIDIA
     __local const uint *const at = words + lane / 4 * pitch + lane % 4;
     return (uint4)(at[0], at[8 * pitch], at[4], at[8 * pitch + 4]);
+#elif defined(MATRIX_ARM)
+    __local const ushort *const at = (__local const ushort *)(words + lane / 4 * pitch) + lane % 4;
+    __local const ushort *const below = at + 8 * pitch;
+    return (ushort8)(at[0], at[4], at[8], at[12], below[0], below[4], below[8], below[12]);
 #elif MATRIX_INTEL == 16
     __local const short *const at = (__local const short *)words + lane;
     return (short8)(at[0], at[2 * pitch], at[4 * pitch], at[6 * pitch], at[8 * pitch],
@@ -113,6 +128,13 @@ static matrix_b matrix_load_b(__local const uint *words, int pitch, int lane) {
 #ifdef MATRIX_NVIDIA
     __local const uint *const at = words + lane % 4 * pitch + lane / 4;
     return (uint2)(at[0], at[4 * pitch]);
+#elif defined(MATRIX_ARM)
+    __local const ushort *const at =
+        (__local const ushort *)(words + lane / 8 * pitch + lane % 4) + lane / 4 % 2;
+    ushort b[16];
+    for (int n = 0; n < 16; n++)
+        b[n] = at[n / 4 * 4 * pitch + n % 4 * 8];
+    return vload16(0, b);
 #else
     __local const int *const at = (__local const int *)words + lane;
     return (int8)(at[0], at[pitch], at[2 * pitch], at[3 * pitch], at[4 * pitch], at[5 * pitch],
@@ -124,6 +146,8 @@ static matrix_b matrix_load_b(__local const uint *words, int pitch, int lane) {
 static int matrix_row(int i, int lane) {
 #ifdef MATRIX_NVIDIA
     return lane / 4 + i / 2 * 8;
+#elif defined(MATRIX_ARM)
+    return lane / 4 + i / 4 * 4;
 #else
     return i;
 #endif
@@ -132,6 +156,8 @@ static int matrix_row(int i, int lane) {
 static int matrix_column(int i, int lane) {
 #ifdef MATRIX_NVIDIA
     return lane % 4 * 2 + i % 2;
+#elif defined(MATRIX_ARM)
+    return lane % 4 + i % 4 * 4;
 #else
     return lane;
 #endif
@@ -152,6 +178,8 @@ static void matrix_results(matrix_c c, float to[MATRIX_RESULTS]) {
 #define MATRIX_EXCHANGE 0
 #elif defined(MATRIX_NVIDIA)
 #define MATRIX_EXCHANGE (MATRIX_ITEMS * 6)
+#elif defined(MATRIX_ARM)
+#define MATRIX_EXCHANGE (MATRIX_ITEMS * 12)
 #else
 #define MATRIX_EXCHANGE (MATRIX_ITEMS * 16)
 #endif
@@ -172,6 +200,8 @@ static float emulated_element(__local const uint *lanes, int lane, int word, int
 static float emulated_a(__local const uint *lanes, int row, int k) {
 #ifdef MATRIX_NVIDIA
     return emulated_element(lanes, row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k % 2);
+#elif defined(MATRIX_ARM)
+    return emulated_element(lanes, row % 4 * 4 + k % 4, row / 4 * 2 + k / 8, k / 4 % 2);
 #elif MATRIX_INTEL == 16
     return emulated_element(lanes, k, row, 0);
 #else
@@ -182,6 +212,9 @@ static float emulated_a(__local const uint *lanes, int row, int k) {
 static float emulated_b(__local const uint *lanes, int k, int column) {
 #ifdef MATRIX_NVIDIA
     return emulated_element(lanes, column * 4 + k % 8 / 2, 4 + k / 8, k % 2);
+#elif defined(MATRIX_ARM)
+    return emulated_element(lanes, k % 4 * 4 + column % 4, 4 + k / 4 * 2 + column / 8,
+                            column / 4 % 2);
 #else
     return emulated_element(lanes, column, 8 + k / 2, k % 2);
 #endif
@@ -199,6 +232,9 @@ static matrix_c matrix_multiply(matrix_a a, matrix_b b, matrix_c c, __local uint
 #ifdef MATRIX_NVIDIA
     vstore4(a, 0, own);
     vstore2(b, 0, own + 4);
+#elif defined(MATRIX_ARM)
+    vstore4(as_uint4(a), 0, own);
+    vstore8(as_uint8(b), 0, own + 4);
 #else
 #if MATRIX_INTEL == 16
     vstore8(convert_uint8(as_ushort8(a)), 0, own);
@@ -232,6 +268,23 @@ static matrix_c matrix_multiply(matrix_a a, matrix_b b, matrix_c c, __local uint
                      : "+f"(c0), "+f"(c1), "+f"(c2), "+f"(c3)
                      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b.x), "r"(b.y));
     return (float4)(c0, c1, c2, c3);
+}
+
+#elif defined(MATRIX_ARM)
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#pragma OPENCL EXTENSION cl_arm_matrix_multiply : enable
+static matrix_c matrix_multiply(matrix_a a, matrix_b b, matrix_c c, __local uint *exchange) {
+    half from_a[8], from_b[16];
+    float sums[MATRIX_RESULTS];
+    vstore8(as_half8(a), 0, from_a);
+    vstore16(as_half16(b), 0, from_b);
+    matrix_results(c, sums);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+#pragma unroll
+        for (int i = 0; i < MATRIX_RESULTS; i++)
+            sums[i] = arm_matrix_multiply(from_a[i / 4 * 4 + k], from_b[k * 4 + i % 4], sums[i]);
+    return vload8(0, sums);
 }
 
 #else

@@ -60,8 +60,13 @@ static i32 rows_at_once(const attend_device *device, const project_plan *p,
     return rows;
 }
 
+/* The product's kernels are those of work-groups with local memory. */
+static bool has_groups(const attend_device *device, const project_plan *p) {
+    return device->kernels == OCL_CLASS_TILE || p->matrix.shape;
+}
+
 static bool is_thin(const attend_device *device, const project_plan *p, i32 rows) {
-    if (device->kernels != OCL_CLASS_TILE) return false;
+    if (!has_groups(device, p)) return false;
     return rows <= (p->matrix.shape ? MATRIX_THIN_ROWS : THIN_MOST);
 }
 
@@ -78,7 +83,7 @@ static size_t local_bytes(const project_plan *p, bool thin) {
 
 static ocl_grid grid_of(const attend_device *device, const project_plan *p,
                         const project_arguments *a) {
-    if (device->kernels != OCL_CLASS_TILE)
+    if (!has_groups(device, p))
         return attend__ocl_item_grid(device, parts(a->columns, 16 * p->vectors),
                                      parts(a->rows, a->rows_at_once));
     const bool thin = is_thin(device, p, a->rows);
@@ -134,7 +139,7 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_memory(&launch, attend__ocl_rows_in(run, &d->residual, &a.residual));
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &d->out, &a.out));
     attend__ocl_value(&launch, &a, sizeof a);
-    if (run->device->kernels == OCL_CLASS_TILE) attend__ocl_local(&launch, local_bytes(p, thin));
+    if (has_groups(run->device, p)) attend__ocl_local(&launch, local_bytes(p, thin));
     const ocl_grid grid = grid_of(run->device, p, &a);
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
 }
@@ -176,9 +181,12 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
 }
 
 /* By the device's matrix unit where x and the weights are of one 16-bit type: by types alone, so
- * that the bits of a row depend on nothing else. False: nothing was added, `note` may say why. */
+ * that the bits of a row depend on nothing else. GPUs that have ARM's have no local memory of their
+ * own; its kernels take a copy in plain memory. False: nothing was added, `note` may say why. */
 static bool add_matrix(attend_device *device, project_plan *p, attend_plan_info *info) {
-    if (p->x_type != p->weights_type) return false;
+    const bool tried = device->kernels == OCL_CLASS_TILE ||
+                       (device->kernels == OCL_CLASS_PLAIN && device->matrix == OCL_MATRIX_ARM);
+    if (!tried || p->x_type != p->weights_type) return false;
     p->matrix = attend__ocl_matrix(device, p->x_type, info->note, sizeof info->note);
     if (p->matrix.shape == NULL) return false;
     attend_status status = ATTEND_OK;
@@ -261,7 +269,7 @@ attend_status attend__ocl_plan_project(attend_device *device, const attend_proje
     p->plan.record = record;
     p->x_type = largest->x.type;
     p->weights_type = prepared != NULL ? prepared->type : largest->w.type;
-    if (device->kernels != OCL_CLASS_TILE || !add_matrix(device, p, info)) {
+    if (!add_matrix(device, p, info)) {
         tune(device, largest, p);
         status = add_kernels(device, p);
     }

@@ -58,7 +58,7 @@ foreach(unit nvidia intel8)
   endif()
 endforeach()
 if(CMOCKA_FOUND)
-  foreach(unit nvidia intel16 intel8)
+  foreach(unit nvidia intel16 intel8 arm)
     foreach(test projection_gate layers)
       opencl_run(test_${test}-${unit} pocl "ATTEND_BACKEND=opencl;ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-${unit}" opencl
                  $<TARGET_FILE:test_${test}>)

@@ -26,7 +26,7 @@
 #include <cmocka.h>
 
 enum { MOST_ROWS = 131, MOST_COLUMNS = 133, MOST_DEPTH = 331, LOG_BYTES = 4096 };
-static const char *const units[] = {"nvidia", "intel16", "intel8"};
+static const char *const units[] = {"nvidia", "intel16", "arm", "intel8"};
 enum { UNITS = sizeof units / sizeof *units };
 static const attend_type types[] = {ATTEND_F16, ATTEND_BF16};
 
@@ -157,6 +157,7 @@ static void give_the_bits_of_the_baseline(void **state) {
         fill(types[t]);
         for (int i = 0; i < UNITS; i++) {
             if (small && (t + i) % 2) continue;
+            if (types[t] == ATTEND_BF16 && strcmp(units[i], "arm") == 0) continue;
             attend_context *const plain = opened("off");
             check_unit(units[i], types[t], plain);
             attend_close(plain);
@@ -176,6 +177,31 @@ static void other_types_do_without(void **state) {
     assert_int_equal(attend_project(context, &p), ATTEND_OK);
     check_kernel(context, "project_plain_tile");
     attend_close(context);
+    attend_context *const arm = opened("arm");
+    project(arm, ATTEND_BF16, &shapes[SMALL_SHAPE], 0, 1, with);
+    check_kernel(arm, "project_plain_tile");
+    attend_close(arm);
+}
+
+/* ARM's unit is in GPUs of the family `plain`, and projections alone take it there. */
+static void without_local_memory(void **state) {
+    const sizes *const s = &shapes[SMALL_SHAPE];
+    (void)state;
+    fill(ATTEND_F16);
+    assert_int_equal(setenv("ATTEND_KERNELS", "plain", 1), 0);
+    attend_context *const plain = opened("off"), *const nvidia = opened("nvidia");
+    attend_context *const arm = opened("arm");
+    assert_int_equal(setenv("ATTEND_KERNELS", "tile", 1), 0);
+    project(plain, ATTEND_F16, s, 0, s->rows, without);
+    check_kernel(plain, "project_plain_plain");
+    project(nvidia, ATTEND_F16, s, 0, s->rows, with);
+    check_kernel(nvidia, "project_plain_plain");
+    project(arm, ATTEND_F16, s, 0, s->rows, with);
+    check_kernel(arm, "project_plain_matrix_arm_emulated");
+    check_same("arm", s, "of the family plain");
+    attend_close(arm);
+    attend_close(nvidia);
+    attend_close(plain);
 }
 
 static void the_variable_is_read_strictly(void **state) {
@@ -229,6 +255,8 @@ static void are_refused(void **state) {
         {"intel16", "for (int k = 0; k < MATRIX_DEPTH; k++)",
          "for (int q = 0, k; k = q ^ lane, q < MATRIX_DEPTH; q++)", "of equal rows and columns",
          ATTEND_BF16},
+        {"arm", "row / 4 * 2 + k / 8, k / 4 % 2", "row / 4 * 2 + k / 8, 0", "of integers",
+         ATTEND_F16},
         /* sums of 11 bits */
         {"intel8", end, "return as_float8(as_int8(vload8(0, sums)) & (int)0xffffe000);",
          "of integers", ATTEND_F16},
@@ -331,6 +359,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(without_a_kernel), /* the first: what was built is kept */
         cmocka_unit_test(give_the_bits_of_the_baseline),
         cmocka_unit_test(other_types_do_without),
+        cmocka_unit_test(without_local_memory),
         cmocka_unit_test(the_variable_is_read_strictly),
     };
     const struct CMUnitTest wrong_tests[] = {cmocka_unit_test(are_refused)};
