@@ -178,8 +178,10 @@ static void check_softened(const floats *scores, const attend__pair_soften *t, i
     const uint16_t *const weights = (const uint16_t *)(const void *)t->of.scores;
     const double highest = (double)t->of.highest[r], factor = (double)t->of.factor;
     double most = before_highest, sum = 0;
-    for (int j = 0; j < t->of.count; j++)
-        most = fmax(most, (double)scores->x[j * rows + r]);
+    for (int j = 0; j < t->of.count; j++) { /* by fmax gcc 12 for 64-bit ARM fails */
+        const double score = (double)scores->x[j * rows + r];
+        most = score > most ? score : most;
+    }
     assert_true(highest == most);
     for (int k = 0; k < 2 * pairs; k++) {
         const int j = k - t->shift;
