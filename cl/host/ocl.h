@@ -57,10 +57,11 @@ typedef enum ocl_matrix_unit {
 #undef ATTEND_X
         OCL_MATRIX_COUNT, /* stands for none, too */
 } ocl_matrix_unit;
-typedef struct ocl_matrix_verdict {
+/* What a self-test found out (ocl_trial.h). */
+typedef struct ocl_verdict {
     bool known, good;
     char reason[200]; /* where it is not good */
-} ocl_matrix_verdict;
+} ocl_verdict;
 
 /* What was asked of a device once. Strings live as long as the process. */
 typedef struct ocl_facts {
@@ -100,8 +101,8 @@ typedef struct ocl_device {
     ocl_facts facts;
     attend__mutex build_lock;
     ocl_program *programs;
-    ocl_matrix_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
-    cl_command_queue rehearsals;                       /* ocl_rehearse.c; NULL until it is needed */
+    ocl_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
+    cl_command_queue rehearsals;                /* ocl_rehearse.c; NULL until it is needed */
     ocl_answer in_place; /* under build_lock: commands write host memory itself */
 } ocl_device;
 

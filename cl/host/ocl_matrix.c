@@ -3,8 +3,6 @@
  * ocl_matrix.h: the choice of a unit, and what is known of it. */
 #include "ocl_matrix.h"
 
-#include "ocl_cache.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +37,7 @@ attend_status attend__ocl_matrix_open(attend_device *device) {
 }
 
 static ocl_matrix_use use_of(const attend_device *device, attend_type type) {
-    ocl_matrix_use use = {.shape = &attend__ocl_matrix_shapes[device->matrix]};
+    ocl_matrix_use use = {.shape = &attend__ocl_matrix_shapes[device->matrix], .type = type};
     const bool emulated = device->matrix_emulated;
     const bool subgroups =
         !emulated && (device->matrix == OCL_MATRIX_INTEL16 || device->matrix == OCL_MATRIX_INTEL8);
@@ -53,33 +51,6 @@ static ocl_matrix_use use_of(const attend_device *device, attend_type type) {
     return use;
 }
 
-/* What this process knows, else the build cache, else the self-test. Under the build's lock, so
- * that two threads do not test at once. */
-static void judge(attend_device *device, const ocl_matrix_use *use, attend_type type,
-                  ocl_matrix_verdict *v) {
-    static const char agrees[] = "agrees";
-    const ocl_source *const source = &attend__ocl_source_matrix_check;
-    ocl_device *const shared = device->shared;
-    char text[OCL_MATRIX_TEXT] = "", line[OCL_MATRIX_TEXT + 80];
-    const char *from = "the build cache";
-    bool again = false;
-    if (!attend__ocl_cache_load_verdict(shared, device->host, source, use->options, text,
-                                        sizeof text)) {
-        from = "its self-test";
-        if (attend__ocl_matrix_check(shared, use, type, text, &again))
-            memcpy(text, agrees, sizeof agrees);
-        if (!again)
-            attend__ocl_cache_store_verdict(shared, device->host, source, use->options, text);
-    }
-    v->known = true;
-    v->good = !strcmp(text, agrees);
-    if (!v->good)
-        (void)snprintf(v->reason, sizeof v->reason, "%s is not used: %s", use->name, text);
-    (void)snprintf(line, sizeof line, "%s, %s: %s, says %s", use->name,
-                   type == ATTEND_F16 ? "f16" : "bf16", text, from);
-    device->host->log(device->host->self, ATTEND_LOG_INFO, "select", line);
-}
-
 ocl_matrix_use attend__ocl_matrix(attend_device *device, attend_type type, char *note,
                                   size_t bytes) {
     const ocl_matrix_use none = {.shape = NULL};
@@ -88,13 +59,15 @@ ocl_matrix_use attend__ocl_matrix(attend_device *device, attend_type type, char 
         (type != ATTEND_BF16 || !attend__ocl_matrix_shapes[device->matrix].bf16))
         return none;
     const ocl_matrix_use use = use_of(device, type);
-    ocl_device *const shared = device->shared;
-    attend__mutex_lock(&shared->build_lock);
-    ocl_matrix_verdict *const v =
-        &shared->matrix[device->matrix][device->matrix_emulated][type == ATTEND_BF16];
-    if (!v->known) judge(device, &use, type, v);
-    if (!v->good) (void)snprintf(note, bytes, "%s", v->reason);
-    const bool good = v->good;
-    attend__mutex_unlock(&shared->build_lock);
-    return good ? use : none;
+    const bool is_bf16 = type == ATTEND_BF16;
+    char name[sizeof use.name + 8];
+    (void)snprintf(name, sizeof name, "%s of %s", use.name, is_bf16 ? "bf16" : "f16");
+    const ocl_question question = {.name = name,
+                                   .options = use.options,
+                                   .source = &attend__ocl_source_matrix_check,
+                                   .test = attend__ocl_matrix_check,
+                                   .what = &use};
+    ocl_verdict *const verdict =
+        &device->shared->matrix[device->matrix][device->matrix_emulated][is_bf16];
+    return attend__ocl_verdict(device, verdict, &question, note, bytes) ? use : none;
 }

@@ -2,12 +2,8 @@
  *
  * Matrix units (cl/kernels/matrix.h): which one a device has, and whether it computes what it
  * should. A unit is tried where the device's extensions say that it is worth it, in the first plan
- * that would use it: the self-test's kernel must build, and agree with double precision. The
- * verdict is kept for the process, and in the build cache.
- *
- * The self-test runs in a context and a queue of its own: an instruction that a device refuses may
- * cost all that its context holds, and an application's own context and queue are not ours to add
- * to, or to wait for.
+ * that would use it (ocl_trial.h): the self-test's kernel must build, and agree with double
+ * precision.
  *
  * ATTEND_MATRIX is, for tests and comparisons,
  *     off              no unit
@@ -15,7 +11,7 @@
 #ifndef ATTEND_CL_HOST_OCL_MATRIX_H
 #define ATTEND_CL_HOST_OCL_MATRIX_H
 
-#include "ocl.h"
+#include "ocl_trial.h"
 
 enum {
     OCL_MATRIX_ITEMS = 128, /* of a work-group */
@@ -32,6 +28,7 @@ extern const ocl_matrix_shape attend__ocl_matrix_shapes[OCL_MATRIX_COUNT];
 /* A unit as a plan uses it. */
 typedef struct ocl_matrix_use {
     const ocl_matrix_shape *shape; /* NULL: none */
+    attend_type type;              /* of elements */
     size_t exchange_bytes;         /* of local memory */
     char options[80];              /* of kernels */
     char name[40];                 /* in the names of plans */
@@ -45,10 +42,8 @@ attend_status attend__ocl_matrix_open(attend_device *device);
 ocl_matrix_use attend__ocl_matrix(attend_device *device, attend_type type, char *note,
                                   size_t bytes);
 
-/* Whether the unit's products agree with double precision, in a context of their own; else a reason
- * in `text`. `again`: it may be otherwise another time. */
-enum { OCL_MATRIX_TEXT = 160 };
-bool attend__ocl_matrix_check(const ocl_device *device, const ocl_matrix_use *use, attend_type type,
-                              char text[OCL_MATRIX_TEXT], bool *again);
+/* ocl_trial.h: whether the products of a unit, an ocl_matrix_use, agree with double precision. */
+bool attend__ocl_matrix_check(const ocl_device *device, const void *what, char text[OCL_TRIAL_TEXT],
+                              bool *again);
 
 #endif

@@ -110,14 +110,14 @@ static bool agrees(const trial *t, trial_kind kind, int group, int row, int colu
     return close_to((double)got, want, size, kind == RANDOM || kind == ALIKE);
 }
 
-static bool judge(const trial *t, trial_kind kind, char text[OCL_MATRIX_TEXT]) {
+static bool judge(const trial *t, trial_kind kind, char text[OCL_TRIAL_TEXT]) {
     static const char *const names[TRIALS] = {"integers", "small numbers", "random numbers",
                                               "equal rows and columns", "NaN and infinity"};
     for (int group = 0; group < t->groups; group++)
         for (int row = 0; row < t->shape->rows; row++)
             for (int column = 0; column < t->shape->columns; column++) {
                 if (agrees(t, kind, group, row, column)) continue;
-                (void)snprintf(text, OCL_MATRIX_TEXT,
+                (void)snprintf(text, OCL_TRIAL_TEXT,
                                "its self-test gives a wrong sum of %s (sub-group %d, row %d, "
                                "column %d)",
                                names[kind], group, row, column);
@@ -128,122 +128,33 @@ static bool judge(const trial *t, trial_kind kind, char text[OCL_MATRIX_TEXT]) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-typedef struct bench {
-    const ocl_api *cl;
-    cl_context context;
-    cl_command_queue queue;
-    cl_program program;
-    cl_kernel kernel;
-    cl_mem memory[3]; /* a, b, c */
-    cl_int error;     /* the first failure; what follows does nothing */
-    const char *call;
-} bench;
-
-static bool failed(bench *r, cl_int error, const char *call) {
-    if (r->error == CL_SUCCESS && error != CL_SUCCESS) {
-        r->error = error;
-        r->call = call;
-    }
-    return r->error != CL_SUCCESS;
-}
-
-static bool build(bench *r, const ocl_device *d, const ocl_matrix_use *use) {
-    char options[160];
-    const char *text = attend__ocl_source_matrix_check.text;
-    cl_int error = CL_SUCCESS;
-    if (!attend__ocl_build_options(&d->facts, use->options, options, sizeof options))
-        return !failed(r, CL_INVALID_BUILD_OPTIONS, "clBuildProgram");
-    r->program = r->cl->clCreateProgramWithSource(r->context, 1, &text, NULL, &error);
-    if (failed(r, error, "clCreateProgramWithSource") ||
-        failed(r, r->cl->clBuildProgram(r->program, 1, &d->id, options, NULL, NULL),
-               "clBuildProgram"))
-        return false;
-    r->kernel = r->cl->clCreateKernel(r->program, "check", &error);
-    return !failed(r, error, "clCreateKernel");
-}
-
-static bool set_up(bench *r, const ocl_device *d, const ocl_matrix_use *use, const trial *t) {
-    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
-                                                (cl_context_properties)d->platform, 0};
-    const size_t sizes[3] = {sizeof t->a, sizeof t->b, sizeof t->c};
-    cl_int error = CL_SUCCESS;
-    r->context = r->cl->clCreateContext(properties, 1, &d->id, NULL, NULL, &error);
-    if (failed(r, error, "clCreateContext") || !build(r, d, use)) return false;
-    r->queue = r->cl->clCreateCommandQueue(r->context, d->id, 0, &error);
-    if (failed(r, error, "clCreateCommandQueue")) return false;
-    for (cl_uint i = 0; i < 3; i++) {
-        r->memory[i] = r->cl->clCreateBuffer(r->context, CL_MEM_READ_WRITE, sizes[i], NULL, &error);
-        if (failed(r, error, "clCreateBuffer") ||
-            failed(r, r->cl->clSetKernelArg(r->kernel, i, sizeof(cl_mem), &r->memory[i]),
-                   "clSetKernelArg"))
-            return false;
-    }
+bool attend__ocl_matrix_check(const ocl_device *device, const void *what, char text[OCL_TRIAL_TEXT],
+                              bool *again) {
+    const ocl_matrix_use *const use = what;
     const ocl_matrix_shape *const s = use->shape;
-    const size_t words = (size_t)(s->rows + t->groups * s->columns) * DEPTH / 2;
-    return !failed(
-        r, r->cl->clSetKernelArg(r->kernel, 3, words * sizeof(cl_uint) + use->exchange_bytes, NULL),
-        "clSetKernelArg");
-}
-
-static bool run(bench *r, trial *t) {
-    const size_t items = OCL_MATRIX_ITEMS;
-    const ocl_api *const cl = r->cl;
-    return !failed(r,
-                   cl->clEnqueueWriteBuffer(r->queue, r->memory[0], CL_TRUE, 0, sizeof t->a, t->a,
-                                            0, NULL, NULL),
-                   "clEnqueueWriteBuffer") &&
-           !failed(r,
-                   cl->clEnqueueWriteBuffer(r->queue, r->memory[1], CL_TRUE, 0, sizeof t->b, t->b,
-                                            0, NULL, NULL),
-                   "clEnqueueWriteBuffer") &&
-           !failed(r,
-                   cl->clEnqueueWriteBuffer(r->queue, r->memory[2], CL_TRUE, 0, sizeof t->c, t->c,
-                                            0, NULL, NULL),
-                   "clEnqueueWriteBuffer") &&
-           !failed(r,
-                   cl->clEnqueueNDRangeKernel(r->queue, r->kernel, 1, NULL, &items, &items, 0, NULL,
-                                              NULL),
-                   "clEnqueueNDRangeKernel") &&
-           !failed(r,
-                   cl->clEnqueueReadBuffer(r->queue, r->memory[2], CL_TRUE, 0, sizeof t->c, t->c, 0,
-                                           NULL, NULL),
-                   "clEnqueueReadBuffer");
-}
-
-static void tear_down(bench *r) {
-    for (int i = 0; i < 3; i++)
-        if (r->memory[i]) (void)r->cl->clReleaseMemObject(r->memory[i]);
-    if (r->kernel) (void)r->cl->clReleaseKernel(r->kernel);
-    if (r->program) (void)r->cl->clReleaseProgram(r->program);
-    if (r->queue) (void)r->cl->clReleaseCommandQueue(r->queue);
-    if (r->context) (void)r->cl->clReleaseContext(r->context);
-}
-
-bool attend__ocl_matrix_check(const ocl_device *device, const ocl_matrix_use *use, attend_type type,
-                              char text[OCL_MATRIX_TEXT], bool *again) {
-    bench r = {.cl = device->cl};
+    ocl_trial r;
     trial *const t = calloc(1, sizeof *t);
-    bool good = t != NULL;
+    bool good = true;
     *again = t == NULL;
     if (t == NULL) {
-        (void)snprintf(text, OCL_MATRIX_TEXT, "no memory for its self-test");
+        (void)snprintf(text, OCL_TRIAL_TEXT, "no memory for its self-test");
         return false;
     }
-    t->shape = use->shape;
-    t->type = type;
-    t->groups = OCL_MATRIX_ITEMS / use->shape->lanes;
-    good = set_up(&r, device, use, t);
+    t->shape = s;
+    t->type = use->type;
+    t->groups = OCL_MATRIX_ITEMS / s->lanes;
+    const size_t words = (size_t)(s->rows + t->groups * s->columns) * DEPTH / 2;
+    attend__ocl_trial_open(&r, device, &attend__ocl_source_matrix_check, use->options);
+    attend__ocl_trial_array(&r, t->a, sizeof t->a);
+    attend__ocl_trial_array(&r, t->b, sizeof t->b);
+    attend__ocl_trial_array(&r, t->c, sizeof t->c);
+    attend__ocl_trial_local(&r, words * sizeof(cl_uint) + use->exchange_bytes);
     for (int kind = 0; kind < TRIALS && good; kind++) {
         fill(t, (trial_kind)kind);
         memset(t->c, 0xff, sizeof t->c); /* NaN: what is not written is wrong */
-        good = run(&r, t) && judge(t, (trial_kind)kind, text);
+        good = attend__ocl_trial_run(&r, OCL_MATRIX_ITEMS) && judge(t, (trial_kind)kind, text);
     }
-    if (r.error != CL_SUCCESS) {
-        (void)snprintf(text, OCL_MATRIX_TEXT, "its self-test fails, %s: %s", r.call,
-                       attend__ocl_error_name(r.error));
-        *again = r.error != CL_BUILD_PROGRAM_FAILURE;
-    }
-    tear_down(&r);
+    attend__ocl_trial_close(&r, text, again);
     free(t);
     return good;
 }
