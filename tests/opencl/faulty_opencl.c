@@ -3,6 +3,8 @@
  * faulty_opencl.h. */
 #include "faulty_opencl.h"
 
+#include "built_once.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -149,11 +151,54 @@ static cl_int CL_API_CALL event_info(cl_event event, cl_event_info what, size_t 
     return error;
 }
 
+/* ---- programs, which are built once for all passes ------------------------------------------- */
+
+static cl_program CL_API_CALL from_source(cl_context context, cl_uint count, const char **texts,
+                                          const size_t *lengths, cl_int *error) {
+    cl_program program = faulty_clCreateProgramWithSource(context, count, texts, lengths, error);
+    built_once_made(program, context, count, texts, lengths);
+    return program;
+}
+
+static cl_program CL_API_CALL from_binary(cl_context context, cl_uint count,
+                                          const cl_device_id *devices, const size_t *lengths,
+                                          const unsigned char **data, cl_int *states,
+                                          cl_int *error) {
+    cl_program program =
+        faulty_clCreateProgramWithBinary(context, count, devices, lengths, data, states, error);
+    built_once_made(program, context, 0, NULL, NULL);
+    return program;
+}
+
+/* The host layer builds for one device, the context's, and waits. */
+static cl_int CL_API_CALL build(cl_program program, cl_uint count, const cl_device_id *devices,
+                                const char *options, void(CL_CALLBACK *told)(cl_program, void *),
+                                void *user) {
+    (void)devices;
+    (void)user;
+    if (count != 1 || told) return CL_INVALID_VALUE;
+    return fails("clBuildProgram") ? plan.error : built_once_build(program, options);
+}
+
+static cl_int CL_API_CALL program_info(cl_program program, cl_program_info what, size_t bytes,
+                                       void *value, size_t *needed) {
+    return faulty_clGetProgramInfo(built_once_meant(program), what, bytes, value, needed);
+}
+
+static cl_kernel CL_API_CALL create_kernel(cl_program program, const char *name, cl_int *error) {
+    return faulty_clCreateKernel(built_once_meant(program), name, error);
+}
+
 static const struct {
     const char *name;
     void (*function)(void);
 } functions[] = {{"clGetEventInfo", (void (*)(void))event_info},
                  {"clWaitForEvents", (void (*)(void))wait_and_fail},
+                 {"clCreateProgramWithSource", (void (*)(void))from_source},
+                 {"clCreateProgramWithBinary", (void (*)(void))from_binary},
+                 {"clBuildProgram", (void (*)(void))build},
+                 {"clGetProgramInfo", (void (*)(void))program_info},
+                 {"clCreateKernel", (void (*)(void))create_kernel},
 #define ATTEND_X(type, name, parameters, arguments, kind) {#name, (void (*)(void))faulty_##name},
                  CREATING_CALLS(ATTEND_X)
 #undef ATTEND_X
