@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tuner.h. A shortlist, then the neighbours of the best two, as long as they are new and there is
- * time; then the best once more, in new processes, since the best of many is partly the luckiest.
- */
+ * tuner.h. Cases take turns until the time is over or nothing is left: each gets a share of what
+ * is left, so that one that is done early leaves its time to the others. Of a kernel on a case a
+ * shortlist is tried, then the neighbours of the best two; then the best once more, in new
+ * processes, since the best of many is partly the luckiest. A share only says when no other
+ * candidate is begun: one that is being built when it ends, or the default, would have cost its
+ * time for nothing. The end of all is kept by killing who has not answered. */
 #include "tuner.h"
 
-#include "statistics.h"
-
-#include "base/memory.h"
-#include "base/thread.h"
+#include "tune_report.h"
+#include "tune_trial.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIAL_ROUNDS = 5, FINAL_PAIRS = 2, FINAL_ROUNDS = 6, HOPELESS_ROUNDS = 2 };
-static const entry_goal goal = {.seconds = 0.1, .samples = TRIAL_ROUNDS, .rounds = TRIAL_ROUNDS};
-static const double HOPELESS = 1.3; /* times the default's time */
-/* A candidate may take as many times as long to start and to check as the default did, and not
+/* A candidate may take as many times as long to start and to check as the slowest did, and not
  * less than so many seconds: the default may have been built before. */
 static const double PATIENCE = 4, LEAST_PATIENCE_S = 15;
 /* It hangs when it is silent for longer than this, and many of the default's calls. */
@@ -26,100 +24,97 @@ static const double HANGS_S = 2, SLOW_CALLS = 20;
 static const double WARM_START_S = 0.7;
 static const double LEAST_GAIN = 0.03, CHANCE = 0.05;
 
-enum { MOST_ROUNDS = FINAL_PAIRS * FINAL_ROUNDS };
+enum { MOST_TRIALS = 200 };
 
-/* A worker with values of its own. */
-typedef struct trial {
-    runner r;
-    entry e;
-    char setting[TUNE_TEXT + TUNE_NAME + 20];
-    char *settings[2];
-} trial;
+/* A kernel on a case: what was tried of it so far. */
+typedef struct work {
+    size_t result;              /* index in the report */
+    tune_queue queue;           /* empty: not begun */
+    double ratios[MOST_TRIALS]; /* to the default's time; 1: no gain when it was held anew */
+    size_t confirmed;           /* 0: nothing is better than the default */
+    double cost_s;              /* of its candidates, together */
+    size_t begun;
+    bool over;
+} work;
+
+/* A case: a share is what it gets of the time at once. */
+typedef struct job {
+    const bench_case *c;
+    work *works;
+    int count;
+    bool known, over; /* its works are listed; nothing is left */
+} job;
 
 typedef struct search {
     const tune_plan *plan;
     tune_report *report;
-    const bench_case *c;
-    const tune_space *space;
-    tune_result *result;
-    oracle o;
-    trial base, candidate;
-    double best_ratio;
-    double start_s;            /* of the default's worker, once it is built */
-    double patience_s, cost_s; /* of one candidate */
-    double end_s;
+    oracle_memory memory;
     int64_t next_id;
-} search;
 
-static double now(void) {
-    return (double)attend__clock_nanoseconds() * 1e-9;
-}
+    /* of the case whose turn it is */
+    const bench_case *c;
+    oracle o;
+    tune_trial base, candidate;
+    double start_s;    /* of the default's worker */
+    double warm_s;     /* of a worker whose kernels were built before */
+    double patience_s; /* for one candidate */
+    double share_end_s;
+    size_t begun; /* candidates in this turn of all */
+
+    /* of the kernel */
+    work *w;
+    tune_result *result;
+} search;
 
 /* ---- trials ---------------------------------------------------------------------------------- */
 
-static void end_trial(trial *t) {
-    runner_end(&t->r);
-    entry_release(&t->e);
+/* False: interrupted. */
+static bool start(search *s, tune_trial *t, double until, double timeout) {
+    const double begin = tune_now();
+    const tune_start what = {.device = s->plan->device,
+                             .c = s->c,
+                             .o = &s->o,
+                             .id = ++s->next_id,
+                             .until_s = until,
+                             .timeout_s = timeout};
+    const bool going = tune_trial_start(t, &what);
+    const double took = tune_now() - begin;
+    s->report->start_s += took;
+    if (t->e.state == ENTRY_READY) s->warm_s = fmin(s->warm_s, took);
+    return going;
 }
 
-/* Starts the worker, checks the case's result, warms up. False: interrupted. */
-static bool start_trial(search *s, trial *t, double until) {
-    memset(&t->r, 0, sizeof t->r);
-    memset(&t->e, 0, sizeof t->e);
-    t->r = *s->plan->device;
-    t->r.process = NULL;
-    t->r.about = NULL;
-    t->r.starts = RUNNER_MOST_STARTS - 1; /* one life: who dies is not asked again */
-    t->r.until_s = until;
-    if (t != &s->base) t->r.timeout_s = s->patience_s;
-    t->settings[0] = t->setting;
-    t->settings[1] = NULL;
-    t->r.settings = t->settings;
-    t->e = (entry){.c = s->c, .r = &t->r, .id = ++s->next_id};
-    if (!entry_prepare(&t->e, &s->o)) return false;
-    if (t != &s->base) t->r.timeout_s = HANGS_S + SLOW_CALLS * s->base.e.call_s;
-    return t->e.state != ENTRY_READY || entry_warm_up(&t->e, &goal);
+static void note(json_t *list, const char *what, const char *why) {
+    json_array_append_new(list, json_sprintf("%s: %s", what, why));
 }
 
-static double last_round(const entry *e) {
-    const size_t count = e->round_count ? e->round_sizes[e->round_count - 1] : 0;
-    if (!count) return NAN;
-    return summarize_samples(e->samples + e->sample_count - count, count).median;
+/* The worker with the defaults. False: interrupted. */
+static bool start_base(search *s) {
+    const double begin = tune_now();
+    snprintf(s->base.setting, sizeof s->base.setting, "ATTEND_TUNING=off");
+    const bool going = start(s, &s->base, s->plan->end_s, 0);
+    s->start_s = tune_now() - begin;
+    s->patience_s = fmax(s->patience_s, PATIENCE * s->start_s);
+    tune_report_device(s->report, &s->base.r);
+    return going;
 }
 
-typedef struct rounds {
-    double base[MOST_ROUNDS], candidate[MOST_ROUNDS], ratio[MOST_ROUNDS];
-    size_t count, wins;
-    bool lost; /* a pair of processes saw no gain */
-} rounds;
-
-static double median(const double *values, size_t count) {
-    return summarize_samples(values, count).median;
+static bool start_candidate(search *s, const tune_point *p, double until) {
+    char list[TUNE_TEXT];
+    tune_trial *const t = &s->candidate;
+    tune_point_text(&s->result->space, p, ',', list);
+    snprintf(t->setting, sizeof t->setting, "ATTEND_TUNING=%s:%s", s->result->space.kernel, list);
+    const bool going = start(s, t, until, s->patience_s);
+    t->r.timeout_s = HANGS_S + SLOW_CALLS * s->base.e.call_s;
+    return going;
 }
 
-static bool both_ready(const search *s) {
-    return s->base.e.state == ENTRY_READY && s->candidate.e.state == ENTRY_READY;
-}
-
-/* More rounds of both in turn, who is first alternates. False: interrupted. */
-static bool compare(search *s, size_t more, double until, rounds *r) {
-    trial *const t = &s->candidate;
-    const size_t first = r->count;
-    s->base.r.until_s = s->end_s;
-    t->r.until_s = until;
-    while (r->count < first + more && now() < until) {
-        entry *const pair[] = {&s->base.e, &t->e};
-        for (size_t i = 0; i < 2 && both_ready(s); ++i)
-            if (!entry_sample(pair[(i + r->count) % 2], &goal)) return false;
-        if (!both_ready(s)) return true;
-        const size_t n = r->count++;
-        r->base[n] = last_round(&s->base.e);
-        r->candidate[n] = last_round(&t->e);
-        r->ratio[n] = r->candidate[n] / r->base[n];
-        r->wins += r->ratio[n] < 1;
-        if (r->count == HOPELESS_ROUNDS && median(r->ratio, r->count) > HOPELESS) return true;
-    }
-    return true;
+static bool compare(search *s, size_t more, double until, tune_rounds *r) {
+    const double begin = tune_now();
+    s->candidate.r.until_s = until;
+    const bool going = tune_compare(&s->base, &s->candidate, more, r);
+    s->report->measure_s += tune_now() - begin;
+    return going;
 }
 
 bool tune_is_gain(size_t wins, size_t count, double ratio) {
@@ -131,73 +126,52 @@ bool tune_is_gain(size_t wins, size_t count, double ratio) {
     return wins <= count && ratio <= 1 - LEAST_GAIN && tail < CHANCE;
 }
 
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* What holding a candidate against the default anew takes: it was built before. */
+static double confirming_s(const search *s) {
+    return TUNE_FINAL_PAIRS * 2 * (TUNE_FINAL_ROUNDS * tune_round_s(&s->base) + s->warm_s);
+}
+
+/* A candidate takes what those before it took, the first as a rule less than the default, which
+ * has more to be built. One that takes longer than that is killed at the end, so half of it is
+ * reason enough to begin. */
+static double candidate_s(const search *s) {
+    return s->w->begun ? s->w->cost_s / (double)s->w->begun : s->start_s;
+}
+
+static bool has_time(const search *s) {
+    const double t = tune_now();
+    return t < s->share_end_s && t + candidate_s(s) / 2 + confirming_s(s) < s->plan->end_s;
+}
+
 /* ---- one kernel on one case ------------------------------------------------------------------ */
 
-static void note(json_t *list, const char *what, const char *why) {
-    json_array_append_new(list, json_sprintf("%s: %s", what, why));
-}
-
-static void note_device(tune_report *report, const runner *r) {
-    const char *const lines = json_string_value(json_object_get(r->about, "tuning"));
-    if (!report->device_lines && lines) report->device_lines = attend__string_copy(lines);
-}
-
-/* The worker with the defaults. False: interrupted. */
-static bool start_base(search *s) {
-    const double start = now();
-    snprintf(s->base.setting, sizeof s->base.setting, "ATTEND_TUNING=off");
-    const bool going = start_trial(s, &s->base, s->end_s);
-    s->start_s = now() - start;
-    s->cost_s = fmax(s->cost_s, s->start_s);
-    s->patience_s = fmax(LEAST_PATIENCE_S, PATIENCE * s->cost_s);
-    note_device(s->report, &s->base.r);
-    return going;
-}
-
-static bool start_candidate(search *s, const tune_point *p, double until) {
-    char list[TUNE_TEXT];
-    tune_point_text(s->space, p, ',', list);
-    snprintf(s->candidate.setting, sizeof s->candidate.setting, "ATTEND_TUNING=%s:%s",
-             s->space->kernel, list);
-    return start_trial(s, &s->candidate, until);
-}
-
-/* Seconds that the last comparison takes: what was built once is kept by the driver or by us. */
-static double reserve(const search *s) {
-    const double round = fmax(s->base.e.call_s, goal.seconds / (double)goal.rounds);
-    return FINAL_PAIRS * 2 * (FINAL_ROUNDS * round + fmin(s->start_s, WARM_START_S));
-}
-
-/* Whether another candidate is begun: as a rule it takes less than the default, which had more to
- * build. */
-static bool has_time(const search *s) {
-    return now() + s->cost_s / 2 + reserve(s) < s->end_s;
-}
-
-/* One point; *ratio stays infinite where it does not come into question. False: interrupted. */
+/* One point. False: interrupted, or the default's worker is lost. */
 static bool try_point(search *s, const tune_point *p, double *ratio) {
     char values[TUNE_TEXT];
-    const double start = now(), end = s->end_s - reserve(s);
+    const double begin = tune_now(), end = s->plan->end_s - confirming_s(s);
     const entry *const e = &s->candidate.e;
-    rounds r = {.count = 0};
-    tune_point_text(s->space, p, ' ', values);
-    if (s->plan->progress) s->plan->progress(s->plan->user, s->c, s->space->kernel, values);
-    bool going = start_candidate(s, p, fmin(end, start + s->patience_s));
-    if (going && e->state == ENTRY_READY) going = compare(s, TRIAL_ROUNDS, end, &r);
-    const bool in_time = now() < end;
-    if (in_time || r.count == TRIAL_ROUNDS) ++s->result->tried;
-    if (in_time && e->state != ENTRY_READY) note(s->result->rejected, values, e->reason);
-    if (e->state == ENTRY_READY && r.count == TRIAL_ROUNDS) *ratio = median(r.ratio, r.count);
-    if (*ratio < s->best_ratio) {
-        s->best_ratio = *ratio;
-        s->result->best = *p;
-    }
-    end_trial(&s->candidate);
-    s->cost_s = fmax(s->cost_s, fmin(now() - start, s->patience_s));
+    tune_rounds r = {.count = 0};
+    tune_point_text(&s->result->space, p, ' ', values);
+    if (s->plan->progress) s->plan->progress(s->plan->user, s->c, s->result->space.kernel, values);
+    bool going = start_candidate(s, p, fmin(end, begin + s->patience_s));
+    if (going && e->state == ENTRY_READY) going = compare(s, TUNE_TRIAL_ROUNDS, end, &r);
+    const bool in_time = tune_now() < end;
+    if (going && (in_time || r.count == TUNE_TRIAL_ROUNDS)) ++s->result->tried;
+    if (going && in_time && e->state != ENTRY_READY) note(s->result->rejected, values, e->reason);
+    if (e->state == ENTRY_READY && r.count == TUNE_TRIAL_ROUNDS)
+        *ratio = tune_median(r.ratio, r.count);
+    tune_trial_end(&s->candidate);
+    s->w->cost_s += tune_now() - begin;
+    ++s->w->begun;
+    ++s->begun;
     return going && s->base.e.state == ENTRY_READY;
 }
 
-static bool add_neighbours(const search *s, const double *ratios, tune_queue *q) {
+static bool add_neighbours(const search *s) {
+    tune_queue *const q = &s->w->queue;
+    const double *const ratios = s->w->ratios;
     size_t first = 0, second = SIZE_MAX;
     for (size_t i = 1; i < q->next; ++i) {
         if (ratios[i] < ratios[first]) {
@@ -208,161 +182,183 @@ static bool add_neighbours(const search *s, const double *ratios, tune_queue *q)
         }
     }
     const tune_point a = q->points[first], b = q->points[second == SIZE_MAX ? first : second];
-    return tune_neighbours(s->space, &a, q) && tune_neighbours(s->space, &b, q);
+    return tune_neighbours(&s->result->space, &a, q) && tune_neighbours(&s->result->space, &b, q);
 }
 
-enum { MOST_TRIALS = 200 };
-
-/* False: interrupted, or the default's worker is lost. */
-static bool try_all(search *s) {
-    double ratios[MOST_TRIALS] = {1};
-    tune_queue q;
-    bool going = tune_shortlist(s->space, &q);
-    s->report->no_memory |= !going;
-    while (going) {
-        while (going && q.next < q.count && q.next < MOST_TRIALS && has_time(s)) {
-            const tune_point p = q.points[q.next];
-            ratios[q.next] = INFINITY;
-            going = try_point(s, &p, &ratios[q.next]);
-            ++q.next;
-        }
-        if (q.next < q.count) break;
-        if (!add_neighbours(s, ratios, &q)) s->report->no_memory = true;
-        if (q.next == q.count) break;
-    }
-    s->result->left = q.count - 1 - s->result->tried;
-    tune_queue_release(&q);
-    return going;
-}
-
-/* New processes of the default and of the best: some are slow for as long as they live, wherever
- * their threads and pages were put. False: interrupted. */
-static bool compare_anew(search *s, rounds *r) {
-    const size_t first = r->count;
-    end_trial(&s->base);
-    if (!start_base(s) || s->base.e.state != ENTRY_READY) return false;
-    bool going = start_candidate(s, &s->result->best, s->end_s);
-    if (going && s->candidate.e.state == ENTRY_READY) going = compare(s, FINAL_ROUNDS, s->end_s, r);
-    const size_t count = r->count - first;
-    if (count < FINAL_ROUNDS || median(r->ratio + first, count) > 1 - LEAST_GAIN) r->lost = true;
-    end_trial(&s->candidate);
-    return going;
-}
-
-/* The best again, and what it is worth. */
-static bool confirm(search *s) {
-    tune_result *const result = s->result;
-    rounds r = {.count = 0};
+/* As many points as there is time for. False: interrupted, or the default's worker is lost. */
+static bool try_points(search *s) {
+    work *const w = s->w;
+    tune_queue *const q = &w->queue;
     bool going = true;
-    result->before_s = result->after_s = s->base.e.call_s;
-    for (int i = 0; i < FINAL_PAIRS && going && s->best_ratio < 1 && !r.lost; ++i)
-        going = compare_anew(s, &r);
-    const double ratio = r.count ? median(r.ratio, r.count) : 1;
-    if (r.count) result->before_s = result->after_s = median(r.base, r.count);
-    if (going && !r.lost && tune_is_gain(r.wins, r.count, ratio)) {
-        result->after_s = median(r.candidate, r.count);
-        result->ratio = ratio;
-    } else {
-        result->best = tune_default(s->space);
+    if (!q->count) {
+        w->ratios[0] = 1;
+        s->report->no_memory |= !tune_shortlist(&s->result->space, q);
     }
+    while (going && !w->over && !s->report->no_memory) {
+        while (going && q->next < q->count && q->next < MOST_TRIALS && has_time(s)) {
+            const tune_point p = q->points[q->next];
+            w->ratios[q->next] = INFINITY;
+            going = try_point(s, &p, &w->ratios[q->next]);
+            ++q->next;
+        }
+        if (q->next < q->count && q->next < MOST_TRIALS) break;
+        s->report->no_memory |= !add_neighbours(s);
+        w->over = q->next == q->count || q->next == MOST_TRIALS;
+    }
+    s->result->left = q->count - 1 - s->result->tried;
     return going;
 }
 
-static tune_result *new_result(tune_report *report, const bench_case *c, const tune_space *space) {
-    tune_result *const results =
-        realloc(report->results, (report->count + 1) * sizeof *report->results);
-    if (!results) {
-        report->no_memory = true;
-        return NULL;
+/* New processes of the default and of the candidate: some are slow for as long as they live,
+ * wherever their threads and pages were put. False: interrupted, or the default's is lost. */
+static bool compare_anew(search *s, const tune_point *p, tune_rounds *r) {
+    const size_t first = r->count;
+    tune_trial_end(&s->base);
+    if (!start_base(s) || s->base.e.state != ENTRY_READY) return false;
+    bool going = start_candidate(s, p, s->plan->end_s);
+    if (going && s->candidate.e.state == ENTRY_READY)
+        going = compare(s, TUNE_FINAL_ROUNDS, s->plan->end_s, r);
+    const size_t count = r->count - first;
+    if (count < TUNE_FINAL_ROUNDS || tune_median(r->ratio + first, count) > 1 - LEAST_GAIN)
+        r->lost = true;
+    tune_trial_end(&s->candidate);
+    return going;
+}
+
+/* The best candidate that is worth holding against the default anew; 0: none. */
+static size_t best_of(const work *w) {
+    size_t best = w->confirmed;
+    for (size_t i = 1; i < w->queue.next; ++i)
+        if (w->ratios[i] < (best ? w->ratios[best] : 1 - LEAST_GAIN)) best = i;
+    return best == w->confirmed ? 0 : best;
+}
+
+/* Candidate `i` again, and what it is worth. False as compare_anew. */
+static bool confirm(search *s, size_t i) {
+    work *const w = s->w;
+    tune_result *const result = s->result;
+    tune_rounds r = {.count = 0};
+    bool going = true;
+    for (int n = 0; n < TUNE_FINAL_PAIRS && going && !r.lost; ++n)
+        going = compare_anew(s, &w->queue.points[i], &r);
+    const double ratio = r.count ? tune_median(r.ratio, r.count) : 1;
+    const bool gain = going && !r.lost && tune_is_gain(r.wins, r.count, ratio);
+    w->ratios[i] = gain ? ratio : 1;
+    if (r.count && !w->confirmed) result->before_s = result->after_s = tune_median(r.base, r.count);
+    if (!gain || (w->confirmed && result->ratio <= ratio)) return going;
+    result->before_s = tune_median(r.base, r.count);
+    result->after_s = tune_median(r.candidate, r.count);
+    result->ratio = ratio;
+    result->best = w->queue.points[i];
+    w->confirmed = i;
+    return going;
+}
+
+/* The time of one is kept back; where it is no gain after all, the next best. */
+static bool confirm_best(search *s) {
+    bool going = true, first = true;
+    if (isnan(s->result->before_s)) s->result->before_s = s->result->after_s = s->base.e.call_s;
+    for (size_t i = best_of(s->w); going && i; i = best_of(s->w)) {
+        if (!first && tune_now() + confirming_s(s) >= s->plan->end_s) break;
+        first = false;
+        going = confirm(s, i);
     }
-    report->results = results;
-    tune_result *const r = &results[report->count++];
-    *r = (tune_result){.c = c,
-                       .space = *space,
-                       .best = tune_default(space),
-                       .before_s = NAN,
-                       .after_s = NAN,
-                       .ratio = 1,
-                       .rejected = json_array()};
-    return r;
+    return going;
 }
 
 /* ---- a case ---------------------------------------------------------------------------------- */
 
-static bool search_space(search *s, const tune_space *space, double end_s) {
-    const double until = s->end_s;
-    s->result = new_result(s->report, s->c, space);
-    if (!s->result) return false;
-    s->space = &s->result->space;
-    s->end_s = end_s;
-    s->best_ratio = 1;
-    const bool going = try_all(s) && confirm(s);
-    s->end_s = until;
+static void list_works(search *s, job *j) {
+    tune_space spaces[TUNE_MOST_SPACES];
+    const int count = s->base.e.tuning ? tune_spaces_read(s->base.e.tuning, spaces) : 0;
+    j->known = true;
+    j->works = calloc((size_t)count + 1, sizeof *j->works);
+    s->report->no_memory |= !j->works;
+    for (int i = 0; i < count && !s->report->no_memory; ++i) {
+        if (!tune_report_add(s->report, s->c, &spaces[i])) return;
+        j->works[j->count++].result = s->report->count - 1;
+    }
+}
+
+static bool search_job(search *s, job *j, double share_end) {
+    bool going = true, over = true;
+    for (int i = 0; going && i < j->count && !s->report->no_memory; ++i) {
+        s->w = &j->works[i];
+        s->result = &s->report->results[s->w->result];
+        s->share_end_s = tune_now() + (share_end - tune_now()) / (double)(j->count - i);
+        if (!s->w->over) going = try_points(s) && confirm_best(s);
+        over &= s->w->over;
+    }
+    j->over |= over;
     return going;
 }
 
-static void tune_case(search *s, oracle_memory *memory) {
-    tune_space spaces[TUNE_MOST_SPACES];
-    if (!oracle_create(s->c, memory, &s->o)) {
+/* What a lost default is said to have died of; that the time is over is no fault of its own. */
+static void judge_base(search *s, job *j) {
+    const entry_state state = s->base.e.state;
+    if (state != ENTRY_FAILED && state != ENTRY_SKIPPED) return;
+    j->over = true;
+    if (tune_now() < s->plan->end_s)
+        note(s->report->failed, s->c->name, s->base.e.reason);
+    else if (!j->known)
+        note(s->report->failed, s->c->name, "the time was over before its default had run");
+}
+
+/* A turn of one of `count` cases that are left. */
+static void take_turn(search *s, job *j, size_t count) {
+    s->c = j->c;
+    s->patience_s = LEAST_PATIENCE_S;
+    s->warm_s = WARM_START_S;
+    if (!oracle_create(s->c, &s->memory, &s->o)) {
         s->report->no_memory = true;
         return;
     }
     bool going = start_base(s);
-    const bool ready = s->base.e.state == ENTRY_READY;
-    const int count =
-        going && ready && s->base.e.tuning ? tune_spaces_read(s->base.e.tuning, spaces) : 0;
-    for (int i = 0; going && i < count; ++i)
-        going = search_space(s, &spaces[i], now() + (s->end_s - now()) / (double)(count - i));
-    const bool lost = s->base.e.state == ENTRY_FAILED || s->base.e.state == ENTRY_SKIPPED;
-    if (lost && (!ready || now() < s->end_s)) note(s->report->failed, s->c->name, s->base.e.reason);
-    end_trial(&s->base);
+    if (going && s->base.e.state == ENTRY_READY) {
+        const double t = tune_now();
+        if (!j->known) list_works(s, j);
+        going = search_job(s, j, t + (s->plan->end_s - t) / (double)count);
+    }
+    if (going || !process_interrupted()) judge_base(s, j);
+    tune_trial_end(&s->base);
     oracle_release(&s->o);
 }
 
-static void start_report(tune_report *report) {
-    memset(report, 0, sizeof *report);
-    report->failed = json_array();
+static bool is_going(const search *s) {
+    return !s->report->no_memory && !process_interrupted() && tune_now() < s->plan->end_s;
+}
+
+static void take_turns(search *s, job *jobs) {
+    const size_t count = s->plan->case_count;
+    bool more = true;
+    while (more && is_going(s)) {
+        size_t left = 0;
+        for (size_t i = 0; i < count; ++i)
+            left += !jobs[i].over;
+        s->begun = 0;
+        for (size_t i = 0; i < count && is_going(s); ++i)
+            if (!jobs[i].over) take_turn(s, &jobs[i], left--);
+        more = s->begun > 0;
+    }
+    for (size_t i = 0; i < count && !process_interrupted(); ++i)
+        if (!jobs[i].known && !jobs[i].over)
+            note(s->report->failed, jobs[i].c->name, "the time was over before its turn");
 }
 
 void tune_run(const tune_plan *plan, tune_report *report) {
-    oracle_memory memory;
-    memset(&memory, 0, sizeof memory);
-    start_report(report);
-    for (size_t i = 0; i < plan->case_count && !report->no_memory; ++i) {
-        const double left = plan->end_s - now();
-        search s = {.plan = plan, .report = report, .c = &plan->cases[i]};
-        s.end_s = now() + left / (double)(plan->case_count - i);
-        if (left <= 0) break;
-        tune_case(&s, &memory);
-        if (process_interrupted()) break;
-    }
+    search s = {.plan = plan, .report = report};
+    tune_report_start(report);
+    job *const jobs = calloc(plan->case_count + 1, sizeof *jobs);
+    report->no_memory = !jobs;
+    for (size_t i = 0; jobs && i < plan->case_count; ++i)
+        jobs[i].c = &plan->cases[i];
+    if (jobs) take_turns(&s, jobs);
     report->interrupted = process_interrupted();
-    oracle_forget(&memory);
-}
-
-void tune_look(const tune_plan *plan, tune_report *report) {
-    start_report(report);
-    for (size_t i = 0; i < plan->case_count && !process_interrupted(); ++i) {
-        tune_space spaces[TUNE_MOST_SPACES];
-        trial t = {.r = *plan->device};
-        t.e = (entry){.c = &plan->cases[i], .r = &t.r, .id = 1};
-        const bool going = entry_prepare(&t.e, NULL);
-        note_device(report, &t.r);
-        const int count = going && t.e.tuning ? tune_spaces_read(t.e.tuning, spaces) : 0;
-        for (int k = 0; k < count; ++k)
-            (void)new_result(report, &plan->cases[i], &spaces[k]);
-        if (going && t.e.state != ENTRY_READY)
-            json_array_append_new(report->failed, json_string(t.e.reason));
-        end_trial(&t);
+    for (size_t i = 0; jobs && i < plan->case_count; ++i) {
+        for (int k = 0; k < jobs[i].count; ++k)
+            tune_queue_release(&jobs[i].works[k].queue);
+        free(jobs[i].works);
     }
-    report->interrupted = process_interrupted();
-}
-
-void tune_report_release(tune_report *report) {
-    for (size_t i = 0; i < report->count; ++i)
-        json_decref(report->results[i].rejected);
-    free(report->results);
-    free(report->device_lines);
-    json_decref(report->failed);
-    memset(report, 0, sizeof *report);
+    free(jobs);
+    oracle_forget(&s.memory);
 }

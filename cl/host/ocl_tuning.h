@@ -20,17 +20,18 @@
 
 #include "ocl.h"
 
-/* Kernel (its file), parameter, defaults of the classes rows, tile and plain, values to be tried. A
- * kernel's parameters stand together. */
+/* Kernel (its file), parameter, defaults of the classes rows, tile and plain, values to be tried,
+ * neighbours beside each other. A kernel's parameters stand together. A plan takes a value that is
+ * asked for, or refuses it with a sentence: what depends on the plan is the value 0. */
 #define OCL_TUNING_LIST(X)                                                                         \
-    /* vectors of 16 rows in a strip, and strips of a work-item, at most */                        \
-    X(attention_lanes, vectors, 3, 3, 3, 1, 2, 3)                                                  \
+    /* vectors of 16 rows in a strip, 0: by the head size; strips of a work-item; at most */       \
+    X(attention_lanes, vectors, 0, 0, 0, 0, 2, 1, 3)                                               \
     X(attention_lanes, strips, 6, 6, 6, 1, 2, 3, 4, 6, 8)                                          \
     /* query rows of a work-item, 0: as many as waste least */                                     \
     X(attention_few, rows, 0, 0, 0, 0, 1, 2, 4, 8)                                                 \
     X(attention_rows, rows, 8, 8, 2, 1, 2, 4, 8)                                                   \
-    /* columns of values that a work-group sums, at most */                                        \
-    X(attention_tile, columns, 256, 256, 256, 64, 128, 256)                                        \
+    /* columns of values that a work-group sums, at most, 0: by its size */                        \
+    X(attention_tile, columns, 0, 0, 0, 0, 128, 64, 256)                                           \
     /* query rows of a work-group and of a work-item, 0: by the head size */                       \
     X(attention_tile, rows, 0, 0, 0, 0, 32, 64)                                                    \
     X(attention_tile, own, 0, 0, 0, 0, 4, 8)                                                       \

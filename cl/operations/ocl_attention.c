@@ -22,6 +22,7 @@ enum {
     FEW_ROWS = 16,          /* of a key/value head that have kernels of their own */
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
     MOST_WIDE_DEPTH = 256,  /* and the rows of strips of more than one vector */
+    MOST_VECTORS = 3,
 };
 
 static int padded(int64_t n, int to) {
@@ -244,18 +245,20 @@ static const char *mask_text(const attend_attention *a) {
     return a->causal ? "causal" : attend__ocl_given(&a->key_lengths) ? "lengths" : "none";
 }
 
-/* Values of a kernel's parameters for the plan; attention_few is for few rows in any plan. */
+/* Values of a kernel's parameters for the plan; attention_few is for few rows in any plan, and
+ * attention_tile for many. */
 void attend__ocl_attention_tuned(const attend_device *device, const ocl_source *source,
                                  const attend_attention *largest, int *values) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
-    const bool many = are_many(&n), aside = many && source == &attend__ocl_source_attention_few;
+    const bool many = are_many(&n), few = source == &attend__ocl_source_attention_few,
+               tile = source == &attend__ocl_source_attention_tile;
     const ocl_tuned_shape shape = {
         .type = largest->k.type,
         .mask = mask_text(largest),
-        .phase = many && !aside ? "many" : "few",
+        .phase = many && !few ? "many" : "few",
         .head = (int)n.D,
-        .sizes = {aside ? 1 : n.L, n.S, n.B * n.H},
-        .aside = aside,
+        .sizes = {many && few ? 1 : n.L, n.S, n.B * n.H},
+        .aside = many ? few : tile,
     };
     attend__ocl_tuned(device, source, &shape, values);
 }
@@ -289,7 +292,8 @@ static int make_lanes(attend_device *device, const attend_attention *largest,
     if (!are_many(n)) return -1;
     attend__ocl_attention_tuned(device, &attend__ocl_source_attention_lanes, largest, values);
     p->most_strips = values[OCL_TUNED(attention_lanes, strips)];
-    const int vectors = p->DP <= MOST_WIDE_DEPTH ? values[OCL_TUNED(attention_lanes, vectors)] : 1;
+    int vectors = values[OCL_TUNED(attention_lanes, vectors)];
+    if (vectors == 0) vectors = p->DP <= MOST_WIDE_DEPTH ? MOST_VECTORS : 1;
     p->lane_rows = 16 * vectors;
     char options[80];
     (void)snprintf(options, sizeof options,

@@ -21,6 +21,7 @@ enum {
     MOST_DECODE_ROWS = 8,
     MOST_KEYS = 64,
     LEAST_KEYS = 32,
+    MOST_COLUMNS = 256,
     WIDE_COLUMNS = 128 /* beyond, 8 work-items beside each other have too many in registers */
 };
 
@@ -75,7 +76,7 @@ int attend__ocl_tile_choose(const attend_device *device, const attend_attention 
                   attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, own)));
     p->tile = want.fixed || fits(device, &want, 0) ? want : least;
     const int most = values[OCL_TUNED(attention_tile, columns)];
-    return least.keys == LEAST_KEYS && most > WIDE_COLUMNS ? WIDE_COLUMNS : most;
+    return most > 0 ? most : least.keys == LEAST_KEYS ? WIDE_COLUMNS : MOST_COLUMNS;
 }
 
 /* FAST lets the weights be rounded to the type of the values: worth it where half is a type of the
@@ -116,9 +117,9 @@ static int make_classes(attend_device *device, ocl_attention_plan *p, attend_sta
 }
 
 /* By the device's matrix unit, where queries and keys are of one 16-bit type. False: nothing was
- * added, the plan's note may say why. */
+ * added, the plan's note may say why; *refused is for another tile than the unit's, asked for. */
 static bool build_matrix(attend_device *device, const attend_attention *largest,
-                         ocl_attention_plan *p, attend_plan_info *info) {
+                         ocl_attention_plan *p, attend_plan_info *info, attend_status *refused) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
     const ocl_tile before = p->tile;
     const bool small = n.D <= 64 && n.E <= 64;
@@ -127,6 +128,14 @@ static bool build_matrix(attend_device *device, const attend_attention *largest,
     if (before.keys == MOST_KEYS && matrix_bytes(&p->tile, p->DP) <= most_local(device))
         p->matrix = attend__ocl_matrix(device, largest->q.type, info->note, sizeof info->note);
     attend_status status = ATTEND_OK;
+    if (p->matrix.shape && before.fixed) {
+        *refused =
+            attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                               "opencl: attention_tile with %d rows, %d of a work-item: %s has a "
+                               "tile of its own",
+                               before.rows, before.own, p->matrix.name);
+        return true;
+    }
     if (p->matrix.shape) p->fused = build(device, largest, p, &status);
     if (p->matrix.shape && status == ATTEND_OK) return true;
     if (p->matrix.shape)
@@ -166,7 +175,7 @@ static void build_plain(attend_device *device, const attend_attention *largest,
 void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
                            ocl_attention_plan *p, attend_plan_info *info, attend_status *status) {
     if (*status != ATTEND_OK) return;
-    if (!build_matrix(device, largest, p, info)) build_plain(device, largest, p, status);
+    if (!build_matrix(device, largest, p, info, status)) build_plain(device, largest, p, status);
     if (*status != ATTEND_OK) return;
     p->fused_rows = p->tile.rows;
     p->fused_items = items_of(&p->tile);

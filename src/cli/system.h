@@ -23,10 +23,13 @@ bool system_replace_file(const char *path, const void *data, size_t bytes);
 
 /* Whether system_replace_file could write that path now; errno says why not. */
 bool system_can_replace(const char *path);
-/* Waits until no other process holds the lock of that file, which is made if it is missing; -1:
- * errno says why. A process that ends gives it back. */
+/* Waits until no other process holds the lock of that file, which is made; -1: errno says why. A
+ * process that ends gives it back. */
 int system_lock(const char *path);
-void system_unlock(int lock); /* -1 is allowed */
+/* Removes the file, too; -1 is allowed. */
+void system_unlock(const char *path, int lock);
+/* Where it is empty. */
+void system_remove_folder(const char *path);
 /* The file of this program, to start it again; freed by the caller, NULL without memory. */
 char *system_own_program(void);
 

@@ -119,7 +119,7 @@ bool system_can_replace(const char *path) {
     return can;
 }
 
-int system_lock(const char *path) {
+static int wait_for_lock(const char *path) {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     while (fd != -1 && fcntl(fd, F_SETLKW, &whole) == -1) {
@@ -132,8 +132,27 @@ int system_lock(const char *path) {
     return fd;
 }
 
-void system_unlock(int lock) {
-    if (lock != -1) close(lock);
+int system_lock(const char *path) {
+    for (;;) {
+        struct stat held, named;
+        const int fd = wait_for_lock(path);
+        if (fd == -1) return -1;
+        /* who held it before has removed that file: another process may have made the next */
+        if (fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino &&
+            held.st_dev == named.st_dev)
+            return fd;
+        close(fd);
+    }
+}
+
+void system_unlock(const char *path, int lock) {
+    if (lock == -1) return;
+    unlink(path);
+    close(lock);
+}
+
+void system_remove_folder(const char *path) {
+    (void)rmdir(path);
 }
 
 char *system_own_program(void) {

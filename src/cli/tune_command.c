@@ -5,11 +5,11 @@
 #include "case_list.h"
 #include "cli.h"
 #include "system.h"
+#include "tune_file.h"
 #include "tune_results.h"
 
 #include "base/thread.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,17 +90,24 @@ static int judge(const tune_report *report) {
 
 static int tune(const settings *s, tune_plan *plan, double seconds, double start) {
     tune_report report;
+    tune_file file;
     const bool shown = system_error_is_terminal();
+    if (!tune_file_find(&file, s->out)) {
+        tune_file_release(&file);
+        return CLI_FAILED;
+    }
     if (shown) plan->progress = on_progress;
     plan->user = plan;
     plan->end_s = start + seconds;
     process_catch_interrupts();
     tune_run(plan, &report);
     if (shown) fputs("\r\033[K", stderr);
-    tune_print_results(&report, now() - start);
-    const bool kept = tune_keep(&report, s->out);
+    const tune_time time = {.given_s = seconds, .used_s = now() - start};
+    tune_print_results(&report, &time);
+    const bool kept = tune_file_keep(&file, &report);
     const int status = judge(&report);
     tune_report_release(&report);
+    tune_file_release(&file);
     return kept ? status : CLI_FAILED;
 }
 
@@ -122,15 +129,10 @@ static int run(const cli_call *call) {
     double seconds = 0;
     int status = CLI_USAGE;
     if (read_time(s->seconds, &seconds) && read_cases(s, &cases)) {
-        if (s->out && !system_can_replace(s->out)) {
-            cli_error("%s: %s", s->out, strerror(errno));
-            status = CLI_FAILED;
-        } else {
-            tune_plan plan = {.cases = cases.items, .case_count = cases.count};
-            plan.device = find_device(call->globals, &targets, &status);
-            if (plan.device) status = s->list ? list(&plan) : tune(s, &plan, seconds, start);
-            bench_targets_release(&targets);
-        }
+        tune_plan plan = {.cases = cases.items, .case_count = cases.count};
+        plan.device = find_device(call->globals, &targets, &status);
+        if (plan.device) status = s->list ? list(&plan) : tune(s, &plan, seconds, start);
+        bench_targets_release(&targets);
     }
     case_list_release(&cases);
     return status;

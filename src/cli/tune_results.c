@@ -5,15 +5,9 @@
 
 #include "cli.h"
 #include "report_parts.h"
-#include "system.h"
 
-#include "base/environment.h"
-#include "base/folder.h"
 #include "base/memory.h"
-#include "base/tuning_file.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +28,8 @@ static void print_texts(const char *title, const char *kernel, const json_t *lis
     }
 }
 
+static const double EARLY = 0.9; /* of the time: worth a word */
+
 static bool is_better(const tune_result *r) {
     return r->ratio < 1;
 }
@@ -50,7 +46,9 @@ static void add_result(report_grid *grid, const tune_result *r) {
     const char *const texts[] = {r->space.kernel,
                                  r->c->name,
                                  before,
-                                 is_better(r) ? after : "nothing better",
+                                 is_better(r) ? after
+                                 : r->tried   ? "nothing better"
+                                              : "none tried",
                                  was,
                                  is_better(r) ? is : "-",
                                  is_better(r) ? gain : "-"};
@@ -63,7 +61,22 @@ static void print_rejected(const tune_result *r) {
     print_texts("rejected: ", kernel, r->rejected);
 }
 
-void tune_print_results(const tune_report *report, double seconds) {
+/* How the time was spent, and why it was not where there was more of it. */
+static void print_time(const tune_report *report, size_t tried, size_t left,
+                       const tune_time *time) {
+    const double used = time->used_s;
+    char rest[60] = "none is left";
+    if (left) snprintf(rest, sizeof rest, "%zu were not reached", left);
+    printf("\n%zu candidates were tried, %s, in %.1f s of %g: %.0f %% to start and build, %.0f %% "
+           "to measure\n",
+           tried, rest, used, time->given_s, 100 * report->start_s / used,
+           100 * report->measure_s / used);
+    if (left && !report->interrupted && used < EARLY * time->given_s)
+        puts("it ended early: another candidate would not have been built, measured and held "
+             "against the default anew");
+}
+
+void tune_print_results(const tune_report *report, const tune_time *time) {
     static const char *const titles[] = {"kernel", "case",  "before", "after",
                                          "time",   "after", "gain"};
     size_t tried = 0, left = 0;
@@ -78,9 +91,7 @@ void tune_print_results(const tune_report *report, double seconds) {
     }
     if (report->count) report_grid_print(&grid, false, stdout);
     report_grid_free(&grid);
-    if (report->count)
-        printf("\n%zu candidates were tried, %zu were not reached, in %.1f s\n", tried, left,
-               seconds);
+    if (report->count) print_time(report, tried, left, time);
     for (size_t i = 0; i < report->count; ++i)
         print_rejected(&report->results[i]);
     print_texts("not measured: ", "", report->failed);
@@ -120,77 +131,4 @@ void tune_print_list(const tune_report *report) {
     if (report->count) report_grid_print(&grid, false, stdout);
     report_grid_free(&grid);
     print_texts("not planned: ", "", report->failed);
-}
-
-/* ---- the file -------------------------------------------------------------------------------- */
-
-/* The device's key, from the line "device KEY". */
-static char *device_key(const tune_report *report) {
-    const char *const lines = report->device_lines ? report->device_lines : "";
-    if (strncmp(lines, "device ", 7) != 0) return NULL;
-    return attend__string_part(lines + 7, strcspn(lines + 7, "\n"));
-}
-
-/* What was tried to the end of its time or of its space; the default, too, or the values of a
- * neighbouring shape would take its place. */
-static char *result_lines(const tune_report *report) {
-    char *const lines = cli_allocate(report->count + 1, 3 * TUNE_TEXT);
-    size_t used = 0;
-    for (size_t i = 0; i < report->count; ++i) {
-        const tune_result *const r = &report->results[i];
-        char values[TUNE_TEXT];
-        if (!r->tried || isnan(r->before_s)) continue;
-        tune_point_text(&r->space, &r->best, ' ', values);
-        used +=
-            (size_t)snprintf(lines + used, 3 * TUNE_TEXT, "%s: %s (%.4g s before, %.4g s after)\n",
-                             r->space.shape, values, r->before_s, r->after_s);
-    }
-    return lines;
-}
-
-/* Under the lock: what is there, and what is new. */
-static bool replace(const char *folder, const char *name, const char *key, const char *lines) {
-    char *old;
-    (void)attend__tuning_load(folder, name, key, &old);
-    char *const merged = attend__tuning_merge(old, lines);
-    const bool stored = merged && attend__cache_store(folder, name, key, merged, strlen(merged));
-    if (!stored) cli_error("%s/%s: %s", folder, name, merged ? strerror(errno) : "out of memory");
-    free(old);
-    free(merged);
-    return stored;
-}
-
-static bool store(const char *folder, const char *name, const char *key, const char *lines) {
-    char *const path = attend__path_join(folder, "tuning.lock");
-    const int lock = path ? system_lock(path) : -1;
-    if (lock == -1) cli_error("%s: %s", path ? path : folder, strerror(errno));
-    const bool stored = lock != -1 && replace(folder, name, key, lines);
-    system_unlock(lock);
-    free(path);
-    if (stored) printf("kept in %s/%s\n", folder, name);
-    return stored;
-}
-
-bool tune_keep(const tune_report *report, const char *out) {
-    char own_name[ATTEND__TUNING_NAME], reason[300] = "out of memory";
-    const char *name = own_name;
-    char *folder = NULL, *const key = device_key(report), *const lines = result_lines(report);
-    bool stored = true;
-    if (*lines && !key) {
-        cli_error("nothing was kept: the worker does not say what device it is");
-        stored = false;
-    } else if (*lines) {
-        attend__tuning_name(key, own_name);
-        if (out)
-            (void)attend__tuning_split(out, &folder, &name);
-        else
-            folder = attend__config_folder(attend__environment_get("ATTEND_CONFIG_DIR"), true,
-                                           reason, sizeof reason);
-        if (!folder) cli_error("nothing was kept: %s", reason);
-        stored = folder && store(folder, name, key, lines);
-    }
-    free(folder);
-    free(key);
-    free(lines);
-    return stored;
 }

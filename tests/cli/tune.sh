@@ -27,8 +27,16 @@ expect 2 tune --case nonsense
 refuses nonsense
 expect 2 tune surplus
 refuses "one argument too many"
+expect 2 tune --time nan
+refuses "'nan'"
 expect 1 tune --out "$work/nowhere/file"
 refuses "$work/nowhere/file"
+expect 1 tune --out "$work"
+refuses "$work: Is a directory"
+ATTEND_CONFIG_DIR=$out/config expect 1 tune
+refuses "nothing could be kept"
+ATTEND_CONFIG_DIR=config expect 1 tune
+refuses '"config" is not an absolute path'
 expect 1 tune --device no-such-device --list
 says "$err" "no usable device"
 expect 1 tune --backend cpu --list --case seed-tiny
@@ -68,9 +76,23 @@ says "$out" "not measured: "
 [ ! -e "$ATTEND_CONFIG_DIR" ] || fault "something was kept of nothing"
 unset OPENCL_LAYERS ATTEND_TEST_KERNEL ATTEND_TEST_WRONG ATTEND_TEST_CRASH
 
+# ---- what is asked for -------------------------------------------------------------------------------
+for built in 0:1 3:3; do # vectors of heads beyond 256
+    OPENCL_LAYERS=$layer ATTEND_TEST_CRASH=-DMOST_VECTORS=${built#*:} ATTEND_TUNING=attention_lanes:vectors=${built%:*} \
+        expect 1 tune --list --case 'B1 H1 G1 L40 S40 D272 f32'
+    says "$out" "not planned: the worker died of signal 6"
+done
+(
+    faults=0
+    export ATTEND_KERNELS=tile ATTEND_MATRIX=emulated-nvidia
+    ATTEND_TUNING=attention_tile:rows=64 expect 1 tune --list --case 'B1 H1 G1 L40 S40 D64 f16'
+    says "$out" "has a tile of its own"
+    exit $((faults > 0))
+) || faults=$((faults + 1))
+
 # ---- tiles that do not fit ---------------------------------------------------------------------------
 # A candidate whose groups are too large, by the device or by its compiler, is refused; a default gives way to one that fits.
-many='B1 H2 G2 L70 S70 D16 f32' product='project R70 N70 K40 f32'
+many='B1 H2 G2 L70 S70 D16 f32' wide='B1 H1 G1 L40 S40 D256 f32' product='project R70 N70 K40 f32'
 export ATTEND_KERNELS=tile
 expect 0 tune --list --case "$many,$product"
 for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text"; done
@@ -83,6 +105,12 @@ for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text
     ATTEND_TUNING=project_tile:columns=64 expect 1 tune --list --case "$product"
     says "$out" "project_tile with 64 columns: 128 work-items"
     ATTEND_TUNING=project_tile:columns=32 expect 0 tune --list --case "$product"
+    # What is asked for is built, where a default gives way: columns=256 in groups of 64
+    export OPENCL_LAYERS=$layer
+    for built in 0:128 64:64 128:128 256:256; do
+        ATTEND_TEST_CRASH=-DEC=${built#*:} ATTEND_TUNING=attention_tile:columns=${built%:*} expect 1 tune --list --case "$wide"
+        says "$out" "not planned: the worker died of signal 6"
+    done
     exit $((faults > 0))
 ) || faults=$((faults + 1))
 export OPENCL_LAYERS=$layer ATTEND_TEST_NARROW=attention_tile
@@ -95,11 +123,31 @@ unset OPENCL_LAYERS ATTEND_TEST_NARROW
 export ATTEND_KERNELS=rows
 rm -r "$ATTEND_CONFIG_DIR" # of a device with other kernels
 
+# ---- interrupted -------------------------------------------------------------------------------------
+# What was found is shown; no process is left, and no file but the results' own.
+processes() { # with this configuration folder
+    local p
+    for p in /proc/[0-9]*; do
+        [ "$(readlink "$p/exe")" = "$(readlink -f "$program")" ] && grep -qzxF "ATTEND_CONFIG_DIR=$ATTEND_CONFIG_DIR" "$p/environ" && echo "$p"
+    done 2>/dev/null
+}
+"$program" tune --time 60 --case "$one" >"$out" 2>"$err" &
+tuner=$!
+what="attend tune, interrupted"
+until [ "$(processes | wc -l)" -ge 3 ] || ! kill -0 $tuner; do sleep 0.05; done
+kill -INT $tuner
+wait $tuner && fault "$what: status 0"
+says "$err" "interrupted: the results are what was found so far"
+lacks "$out" rejected
+[ -z "$(processes)" ] || fault "$what: processes are left"
+[ -z "$(find "$ATTEND_CONFIG_DIR" -mindepth 1 ! -name 'tuning-????????????????' 2>/dev/null)" ] || fault "$what: files are left"
+
 # ---- the file ----------------------------------------------------------------------------------------
 "$program" tune --time 8 --case "$one" >"$work/first" 2>&1 &
 tune 8 --case "$other"
 wait
 kept
+[ "$(ls "$ATTEND_CONFIG_DIR")" = "$(cd "$ATTEND_CONFIG_DIR" && echo tuning-????????????????)" ] || fault "two at once: other files"
 for text in ' 0 8 3: ' ' 0 11 3: '; do grep -q "^attention_few .*$text" "$out" || fault "two at once: no $text"; done
 expect 0 tune --list --case "$one,$other"
 says "$out" " (file)"
@@ -116,4 +164,8 @@ says "$out" "(default)"
 tune 6 --case "$one" --out "$work/elsewhere"
 says "$out" "kept in $work/elsewhere"
 grep -q ' 0 11 3: ' "$work/elsewhere" || fault "--out forgot what was there"
+[ ! -e "$work/elsewhere.lock" ] || fault "--out left a lock"
+echo nothing >"$work/elsewhere"
+tune 6 --case "$one" --out "$work/elsewhere"
+says "$out" "kept in $work/elsewhere, in the place of a file that was damaged or none"
 finish
