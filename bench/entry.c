@@ -141,16 +141,21 @@ static bool start(entry *e) {
     return true;
 }
 
+static json_t *prepare_ask(const entry *e) {
+    return json_pack("{s:s, s:I, s:o}", "ask", "prepare", "id", (json_int_t)e->id, "case",
+                     bench_case_write(e->c));
+}
+
+void entry_begin(entry *e) {
+    runner_begin(e->r, prepare_ask(e));
+}
+
 /* Has the case prepared in the process that runs now. */
 static bool prepare_now(entry *e) {
     if (!start(e)) return false;
     if (e->state == ENTRY_FAILED) return true;
     json_t *answer;
-    if (!ask(e,
-             json_pack("{s:s, s:I, s:o}", "ask", "prepare", "id", (json_int_t)e->id, "case",
-                       bench_case_write(e->c)),
-             &answer))
-        return false;
+    if (!ask(e, prepare_ask(e), &answer)) return false;
     if (!answer) return true;
     e->generation = e->r->starts;
     if (isnan(e->first_s)) read_prepared(e, answer);

@@ -43,6 +43,9 @@ typedef struct entry_goal {
     size_t samples, rounds;
 } entry_goal;
 
+/* Has the process started and the case prepared without waiting; entry_prepare takes what came of
+ * it. */
+void entry_begin(entry *e);
 /* Each returns false only when the user interrupts; what else goes wrong is the entry's state.
  * o may be NULL: a kernel, which checks itself. */
 bool entry_prepare(entry *e, const oracle *o);

@@ -83,7 +83,12 @@ runner_verdict runner_ask(runner *r, json_t *ask, json_t **answer) {
     }
     process_resume(r->process);
     char *line = NULL;
-    if (!send_line(r, ask)) return lose(r, NULL);
+    if (r->ahead > 0) {
+        --r->ahead;
+        json_decref(ask);
+    } else if (!send_line(r, ask)) {
+        return lose(r, NULL);
+    }
     const runner_verdict verdict = receive(r, &line);
     if (verdict != RUNNER_OK) return verdict;
     process_pause(r->process);
@@ -97,13 +102,15 @@ runner_verdict runner_ask(runner *r, json_t *ask, json_t **answer) {
     return refused;
 }
 
-runner_verdict runner_start(runner *r) {
-    if (r->process) return RUNNER_OK;
+static json_t *hello(const runner *r) {
+    return json_pack("{s:s, s:i, s:i}", "ask", "hello", "protocol", 1, "threads", (int)r->threads);
+}
+
+static runner_verdict launch(runner *r) {
     if (r->starts == RUNNER_MOST_STARTS) {
         snprintf(r->reason, sizeof r->reason, "the worker died %d times", RUNNER_MOST_STARTS);
         return RUNNER_LOST;
     }
-    ++r->starts;
     char texts[VARIABLE_COUNT][VARIABLE_BYTES];
     char *settings[VARIABLE_COUNT + RUNNER_MOST_SETTINGS + 1] = {NULL};
     for (int i = 0; i < VARIABLE_COUNT; ++i) {
@@ -112,12 +119,26 @@ runner_verdict runner_start(runner *r) {
     }
     for (int i = 0; r->settings && i < RUNNER_MOST_SETTINGS && r->settings[i]; ++i)
         settings[VARIABLE_COUNT + i] = r->settings[i];
+    r->ahead = 0;
     r->process = process_start(r->argv, settings, r->hear_errors, r->reason, sizeof r->reason);
     if (!r->process) return RUNNER_MISSING;
+    ++r->starts;
+    return RUNNER_OK;
+}
+
+void runner_begin(runner *r, json_t *ask) {
+    if (launch(r) == RUNNER_OK && send_line(r, hello(r)))
+        r->ahead = 1 + send_line(r, ask);
+    else
+        json_decref(ask);
+}
+
+runner_verdict runner_start(runner *r) {
+    if (r->process && !r->ahead) return RUNNER_OK;
+    const runner_verdict launched = r->process ? RUNNER_OK : launch(r);
+    if (launched != RUNNER_OK) return launched;
     json_t *answer;
-    const runner_verdict verdict = runner_ask(
-        r, json_pack("{s:s, s:i, s:i}", "ask", "hello", "protocol", 1, "threads", (int)r->threads),
-        &answer);
+    const runner_verdict verdict = runner_ask(r, hello(r), &answer);
     if (verdict == RUNNER_OK) {
         json_decref(r->about);
         r->about = answer;

@@ -34,10 +34,14 @@ typedef struct runner {
 
     json_t *about; /* its answer to hello; NULL before */
     process *process;
+    int ahead; /* asks that were sent and wait for their answers to be taken */
     int starts;
     char reason[WORKER_TEXT]; /* why the last ask failed */
 } runner;
 
+/* Starts the process and sends hello and `ask` (its reference is taken), but waits for nothing: it
+ * is runner_start and the same ask that take the answers, and learn what went wrong. */
+void runner_begin(runner *r, json_t *ask);
 /* Starts the process if there is none and says hello. */
 runner_verdict runner_start(runner *r);
 /* Sends `ask` (its reference is taken; NULL: no memory) and gives the answer, owned by the caller,

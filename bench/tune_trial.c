@@ -21,26 +21,46 @@ double tune_now(void) {
 
 /* ---- a worker -------------------------------------------------------------------------------- */
 
-void tune_trial_end(tune_trial *t) {
-    runner_end(&t->r);
-    entry_release(&t->e);
-}
-
-bool tune_trial_start(tune_trial *t, const tune_start *start) {
+static void set_up(tune_trial *t, const tune_start *start) {
     memset(&t->r, 0, sizeof t->r);
     memset(&t->e, 0, sizeof t->e);
     t->r = *start->device;
     t->r.process = NULL;
     t->r.about = NULL;
     t->r.starts = RUNNER_MOST_STARTS - 1; /* one life: who dies is not asked again */
-    t->r.until_s = start->until_s;
-    if (start->timeout_s > 0) t->r.timeout_s = start->timeout_s;
     t->settings[0] = t->setting;
     t->settings[1] = NULL;
     t->r.settings = t->settings;
     t->e = (entry){.c = start->c, .r = &t->r, .id = start->id};
+}
+
+void tune_trial_begin(tune_trial *t, const tune_start *start) {
+    set_up(t, start);
+    t->begun = true;
+    entry_begin(&t->e);
+}
+
+bool tune_trial_start(tune_trial *t, const tune_start *start) {
+    if (!t->begun) set_up(t, start);
+    t->begun = false;
+    t->r.until_s = start->until_s;
+    if (start->timeout_s > 0) t->r.timeout_s = start->timeout_s;
     if (!entry_prepare(&t->e, start->o)) return false;
+    if (start->beside && start->beside->r.process) process_pause(start->beside->r.process);
     return t->e.state != ENTRY_READY || entry_warm_up(&t->e, &goal);
+}
+
+void tune_trial_end(tune_trial *t) {
+    /* nobody waits for a compiler then */
+    if (process_interrupted() && t->r.process) process_kill(t->r.process);
+    runner_end(&t->r);
+    entry_release(&t->e);
+    t->begun = false;
+}
+
+void tune_trial_kill(tune_trial *t) {
+    if (t->r.process) process_kill(t->r.process);
+    tune_trial_end(t);
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ typedef struct tune_trial {
     entry e;
     char setting[TUNE_TEXT + TUNE_NAME + 20]; /* ATTEND_TUNING=.. */
     char *settings[2];
+    bool begun;
 } tune_trial;
 
 /* Who is started for what. */
@@ -26,13 +27,19 @@ typedef struct tune_start {
     int64_t id;
     double until_s;   /* on the clock: killed when it has not answered by then */
     double timeout_s; /* for one ask; 0: the device's */
+    const tune_trial
+        *beside; /* NULL, or one that builds meanwhile: it stops before calls are timed */
 } tune_start;
 
 double tune_now(void);
 
 /* Starts the worker with t->setting, checks the case's result, warms up. False: interrupted. */
 bool tune_trial_start(tune_trial *t, const tune_start *start);
+/* Starts it and has it build, without waiting: tune_trial_start takes what came of it. */
+void tune_trial_begin(tune_trial *t, const tune_start *start);
 void tune_trial_end(tune_trial *t);
+/* The same at once, whatever it does. */
+void tune_trial_kill(tune_trial *t);
 
 typedef struct tune_rounds {
     double base[TUNE_MOST_ROUNDS], candidate[TUNE_MOST_ROUNDS], ratio[TUNE_MOST_ROUNDS];

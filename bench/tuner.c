@@ -50,17 +50,17 @@ typedef struct search {
     tune_report *report;
     oracle_memory memory;
     int64_t next_id;
-
     /* of the case whose turn it is */
     const bench_case *c;
     oracle o;
-    tune_trial base, candidate;
-    double start_s;    /* of the default's worker */
-    double warm_s;     /* of a worker whose kernels were built before */
-    double patience_s; /* for one candidate */
+    tune_trial base, trials[2];
+    tune_trial *candidate, *next; /* of trials */
+    size_t next_at;               /* the point that `next` builds; 0: none */
+    double start_s;               /* of the default's worker */
+    double warm_s;                /* of a worker whose kernels were built before */
+    double patience_s;            /* for one candidate */
     double share_end_s;
     size_t begun; /* candidates in this turn of all */
-
     /* of the kernel */
     work *w;
     tune_result *result;
@@ -76,7 +76,8 @@ static bool start(search *s, tune_trial *t, double until, double timeout) {
                              .o = &s->o,
                              .id = ++s->next_id,
                              .until_s = until,
-                             .timeout_s = timeout};
+                             .timeout_s = timeout,
+                             .beside = s->next_at ? s->next : NULL};
     const bool going = tune_trial_start(t, &what);
     const double took = tune_now() - begin;
     s->report->start_s += took;
@@ -99,20 +100,49 @@ static bool start_base(search *s) {
     return going;
 }
 
-static bool start_candidate(search *s, const tune_point *p, double until) {
+static void set_values(const search *s, tune_trial *t, const tune_point *p) {
     char list[TUNE_TEXT];
-    tune_trial *const t = &s->candidate;
     tune_point_text(&s->result->space, p, ',', list);
     snprintf(t->setting, sizeof t->setting, "ATTEND_TUNING=%s:%s", s->result->space.kernel, list);
-    const bool going = start(s, t, until, s->patience_s);
-    t->r.timeout_s = HANGS_S + SLOW_CALLS * s->base.e.call_s;
+}
+
+static bool start_candidate(search *s, const tune_point *p, double until) {
+    if (!s->candidate->begun) set_values(s, s->candidate, p);
+    const bool going = start(s, s->candidate, until, s->patience_s);
+    s->candidate->r.timeout_s = HANGS_S + SLOW_CALLS * s->base.e.call_s;
     return going;
+}
+
+static void begin(search *s, tune_trial *t, size_t at) {
+    const tune_start what = {.device = s->plan->device, .c = s->c, .id = ++s->next_id};
+    set_values(s, t, &s->w->queue.points[at]);
+    tune_trial_begin(t, &what);
+}
+
+/* Makes the point `at` the candidate, and has the next one built at the same time: compilers take
+ * one thread. It stands still while calls are timed. */
+static void take_point(search *s, size_t at) {
+    tune_trial *const next = s->next;
+    if (s->next_at == at) {
+        s->next = s->candidate;
+        s->candidate = next;
+    } else {
+        begin(s, s->candidate, at);
+    }
+    const bool more = at + 1 < s->w->queue.count && at + 1 < MOST_TRIALS;
+    s->next_at = more && tune_now() < s->share_end_s ? at + 1 : 0;
+    if (s->next_at) begin(s, s->next, s->next_at);
+}
+
+static void drop_next(search *s) {
+    if (s->next_at) tune_trial_kill(s->next);
+    s->next_at = 0;
 }
 
 static bool compare(search *s, size_t more, double until, tune_rounds *r) {
     const double begin = tune_now();
-    s->candidate.r.until_s = until;
-    const bool going = tune_compare(&s->base, &s->candidate, more, r);
+    s->candidate->r.until_s = until;
+    const bool going = tune_compare(&s->base, s->candidate, more, r);
     s->report->measure_s += tune_now() - begin;
     return going;
 }
@@ -142,17 +172,21 @@ static double candidate_s(const search *s) {
 
 static bool has_time(const search *s) {
     const double t = tune_now();
-    return t < s->share_end_s && t + candidate_s(s) / 2 + confirming_s(s) < s->plan->end_s;
+    const bool begun = s->next_at && s->next_at == s->w->queue.next;
+    return (begun || t < s->share_end_s) &&
+           t + candidate_s(s) / 2 + confirming_s(s) < s->plan->end_s;
 }
 
 /* ---- one kernel on one case ------------------------------------------------------------------ */
 
-/* One point. False: interrupted, or the default's worker is lost. */
-static bool try_point(search *s, const tune_point *p, double *ratio) {
+/* The queue's next point. False: interrupted, or the default's worker is lost. */
+static bool try_point(search *s, double *ratio) {
     char values[TUNE_TEXT];
     const double begin = tune_now(), end = s->plan->end_s - confirming_s(s);
-    const entry *const e = &s->candidate.e;
+    const tune_point *const p = &s->w->queue.points[s->w->queue.next];
     tune_rounds r = {.count = 0};
+    take_point(s, s->w->queue.next);
+    const entry *const e = &s->candidate->e;
     tune_point_text(&s->result->space, p, ' ', values);
     if (s->plan->progress) s->plan->progress(s->plan->user, s->c, s->result->space.kernel, values);
     bool going = start_candidate(s, p, fmin(end, begin + s->patience_s));
@@ -162,7 +196,7 @@ static bool try_point(search *s, const tune_point *p, double *ratio) {
     if (going && in_time && e->state != ENTRY_READY) note(s->result->rejected, values, e->reason);
     if (e->state == ENTRY_READY && r.count == TUNE_TRIAL_ROUNDS)
         *ratio = tune_median(r.ratio, r.count);
-    tune_trial_end(&s->candidate);
+    tune_trial_end(s->candidate);
     s->w->cost_s += tune_now() - begin;
     ++s->w->begun;
     ++s->begun;
@@ -196,15 +230,15 @@ static bool try_points(search *s) {
     }
     while (going && !w->over && !s->report->no_memory) {
         while (going && q->next < q->count && q->next < MOST_TRIALS && has_time(s)) {
-            const tune_point p = q->points[q->next];
             w->ratios[q->next] = INFINITY;
-            going = try_point(s, &p, &w->ratios[q->next]);
+            going = try_point(s, &w->ratios[q->next]);
             ++q->next;
         }
         if (q->next < q->count && q->next < MOST_TRIALS) break;
         s->report->no_memory |= !add_neighbours(s);
         w->over = q->next == q->count || q->next == MOST_TRIALS;
     }
+    drop_next(s);
     s->result->left = q->count - 1 - s->result->tried;
     return going;
 }
@@ -216,12 +250,12 @@ static bool compare_anew(search *s, const tune_point *p, tune_rounds *r) {
     tune_trial_end(&s->base);
     if (!start_base(s) || s->base.e.state != ENTRY_READY) return false;
     bool going = start_candidate(s, p, s->plan->end_s);
-    if (going && s->candidate.e.state == ENTRY_READY)
+    if (going && s->candidate->e.state == ENTRY_READY)
         going = compare(s, TUNE_FINAL_ROUNDS, s->plan->end_s, r);
     const size_t count = r->count - first;
     if (count < TUNE_FINAL_ROUNDS || tune_median(r->ratio + first, count) > 1 - LEAST_GAIN)
         r->lost = true;
-    tune_trial_end(&s->candidate);
+    tune_trial_end(s->candidate);
     return going;
 }
 
@@ -347,6 +381,8 @@ static void take_turns(search *s, job *jobs) {
 
 void tune_run(const tune_plan *plan, tune_report *report) {
     search s = {.plan = plan, .report = report};
+    s.candidate = &s.trials[0];
+    s.next = &s.trials[1];
     tune_report_start(report);
     job *const jobs = calloc(plan->case_count + 1, sizeof *jobs);
     report->no_memory = !jobs;
