@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "error.h"
 #include "launch.h"
+#include "launch_device.h"
 #include "log.h"
 #include "plan_cache.h"
 #include "retired.h"
@@ -112,6 +113,7 @@ void attend__context_retain(attend_context *context) {
 static void destroy(attend_context *context) {
     attend__worker_release(context);
     if (context->plans) attend__plan_cache_destroy(context);
+    attend__scratch_pool_release(context->staging);
     if (context->device) {
         context->table.close(context->device);
         atomic_fetch_sub(&context->module->open_devices, 1);
@@ -243,11 +245,17 @@ static attend_status open_device(void *argument, const attend__choice *choice) {
                : attend__fail(status, "%s: %s", choice->info.id, attend_status_text(status));
 }
 
+/* What the context keeps for calls. */
+static attend_status make_pools(attend_context *context) {
+    const attend_status status = attend__plan_cache_create(context);
+    return status == ATTEND_OK ? attend__staging_create(context) : status;
+}
+
 static attend_status open_chosen(attend_context *context) {
     attend__choice choice;
     attend_status status = attend__select(context->settings, open_device, context, &choice);
     if (status == ATTEND_OK) status = note_choice(context, &choice);
-    if (status == ATTEND_OK) status = attend__plan_cache_create(context);
+    if (status == ATTEND_OK) status = make_pools(context);
     if (status == ATTEND_OK)
         attend__log(context->settings, ATTEND_LOG_INFO, "select", "%s on %s: %s", choice.info.id,
                     choice.info.name, choice.reason);
@@ -272,7 +280,7 @@ static attend_status adopt_native(attend_context *context, const char *kind, con
         if (status == ATTEND_OK) status = adopt_device(context, m, &table, device);
     }
     free(modules);
-    return status == ATTEND_OK ? attend__plan_cache_create(context) : status;
+    return status == ATTEND_OK ? make_pools(context) : status;
 }
 
 static attend_status open_with(const char *kind, const void *native, const attend_options *options,

@@ -29,6 +29,7 @@ struct attend_context {
     struct attend__thread_pool *pool; /* base/thread_pool.h; started at the first parallel call */
     struct attend__worker *worker;    /* host-memory devices: started at the first enqueue */
     struct attend__plan_cache *plans;
+    struct attend__scratch_pool *staging; /* launch_device.c; devices with memory of their own */
     struct attend__retired *retired;
     attend__recycler calls; /* memory of events and of enqueued calls */
     attend__mutex lock;     /* guards worker, retired and their creation */

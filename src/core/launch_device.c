@@ -15,65 +15,80 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Operands of a call lie in one block that the context keeps, up to the size of a buffer that every
+ * device gives (CL_DEVICE_MAX_MEM_ALLOC_SIZE, OpenCL 1.2, table 4.3). Beyond, each has a buffer for
+ * the call, which takes less time than the copying. */
+enum { BLOCK_BYTES = 128 << 20, BLOCKS_KEPT = 4, ALIGNMENT = 64 };
+
 typedef struct staged {
+    attend_tensor *tensor; /* of the call */
     attend_tensor host, view;
-    attend_buffer *buffer;
-    bool output;
-    size_t bytes;
+    attend_buffer *buffer; /* of the block, or its own */
+    size_t at, bytes;
+    bool input, output;
 } staged;
 
 typedef struct stage {
     attend_context *context;
     attend__wrapped wrapped;
     uint64_t copied, in_place; /* bytes */
-    size_t count;
+    attend__scratch block;
+    size_t block_bytes, count;
     staged list[ATTEND__MAX_FIELDS];
 } stage;
+
+attend_status attend__staging_create(attend_context *context) {
+    if (attend__host_memory(context)) return ATTEND_OK;
+    return attend__scratch_pool_create(context, 0, BLOCKS_KEPT, &context->staging);
+}
 
 static attend_status write_input(stage *s, staged *one) {
     s->copied += one->bytes;
     if (attend__is_compact(&one->host, &one->view))
-        return attend_buffer_write(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
-    void *packed = attend__context_allocate(s->context, one->bytes);
+        return attend_buffer_write(one->buffer, one->at, attend__tensor_start(&one->host),
+                                   one->bytes);
+    void *packed = attend__recycler_take(&s->context->calls, one->bytes);
     if (packed == NULL)
         return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to pack an input could not be had",
                             one->bytes);
     attend__gather(&one->host, &one->view, packed);
-    const attend_status status = attend_buffer_write(one->buffer, 0, packed, one->bytes);
-    attend__context_free(s->context, packed);
+    const attend_status status = attend_buffer_write(one->buffer, one->at, packed, one->bytes);
+    attend__recycler_give(&s->context->calls, packed);
     return status;
 }
 
 static attend_status read_output(stage *s, staged *one) {
     s->copied += one->bytes;
     if (attend__is_compact(&one->host, &one->view))
-        return attend_buffer_read(one->buffer, 0, attend__tensor_start(&one->host), one->bytes);
-    void *packed = attend__context_allocate(s->context, one->bytes);
+        return attend_buffer_read(one->buffer, one->at, attend__tensor_start(&one->host),
+                                  one->bytes);
+    void *packed = attend__recycler_take(&s->context->calls, one->bytes);
     if (packed == NULL)
         return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes to unpack an output could not be had",
                             one->bytes);
-    const attend_status status = attend_buffer_read(one->buffer, 0, packed, one->bytes);
+    const attend_status status = attend_buffer_read(one->buffer, one->at, packed, one->bytes);
     if (status == ATTEND_OK) attend__scatter(&one->host, &one->view, packed);
-    attend__context_free(s->context, packed);
+    attend__recycler_give(&s->context->calls, packed);
     return status;
 }
 
-static attend_status stage_tensor(stage *s, attend_tensor *t, unsigned role) {
-    const bool output = (role & ATTEND__OUTPUT) != 0;
+/* Adds it to the list; its memory comes when all are known. */
+static void add_staged(stage *s, attend_tensor *t, unsigned role) {
     staged *one = &s->list[s->count];
+    one->tensor = t;
     one->host = *t;
-    one->output = output;
+    one->buffer = NULL;
+    one->output = (role & ATTEND__OUTPUT) != 0;
+    one->input = !one->output || (role & ATTEND__KEEP) != 0;
     one->bytes = attend__compact_view(t, &one->view);
     if (one->bytes == 0) { /* no element, no memory */
         t->data = NULL;
-        return ATTEND_OK;
+        return;
     }
-    attend_status status = attend_buffer_create(s->context, one->bytes, &one->buffer);
-    if (status != ATTEND_OK) return status;
+    one->at = s->block_bytes;
+    const size_t room = (one->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    s->block_bytes = room > SIZE_MAX - s->block_bytes ? SIZE_MAX : s->block_bytes + room;
     s->count++;
-    *t = one->view;
-    t->buffer = one->buffer;
-    return output && (role & ATTEND__KEEP) == 0 ? ATTEND_OK : write_input(s, one);
 }
 
 /* A tensor that the device uses where it lies. */
@@ -82,6 +97,20 @@ static bool use_in_place(stage *s, attend_tensor *t) {
     if (!attend__wrapped_use(&s->wrapped, t)) return false;
     s->in_place += attend__compact_view(t, &view);
     return true;
+}
+
+static attend_status place(stage *s, staged *one) {
+    attend_status status = ATTEND_OK;
+    one->buffer = s->block.buffer;
+    if (one->buffer == NULL) {
+        one->at = 0;
+        status = attend_buffer_create(s->context, one->bytes, &one->buffer);
+        if (status != ATTEND_OK) return status;
+    }
+    *one->tensor = one->view;
+    one->tensor->buffer = one->buffer;
+    one->tensor->offset = (int64_t)(one->at / attend_type_bytes(one->view.type));
+    return one->input ? write_input(s, one) : ATTEND_OK;
 }
 
 static attend_status stage_all(stage *s, const attend__call *call, void *arguments) {
@@ -96,9 +125,25 @@ static attend_status stage_all(stage *s, const attend__call *call, void *argumen
             memset(t, 0,
                    sizeof *t); /* host memory is no scratch for this device: it uses its own */
         else if (!use_in_place(s, t))
-            status = stage_tensor(s, t, role);
+            add_staged(s, t, role);
     }
+    if (status == ATTEND_OK && s->count > 0 && s->block_bytes <= BLOCK_BYTES)
+        status = attend__scratch_get(s->context->staging, s->block_bytes, &s->block);
+    for (size_t i = 0; i < s->count && status == ATTEND_OK; i++)
+        status = place(s, &s->list[i]);
     return status;
+}
+
+/* Outputs come back, memory is given back. Nothing uses it any more. */
+static attend_status unstage_all(stage *s, attend_status status) {
+    const attend__sequence ended = {.context = s->context};
+    for (size_t i = 0; i < s->count; i++) {
+        staged *const one = &s->list[i];
+        if (status == ATTEND_OK && one->output) status = read_output(s, one);
+        if (one->buffer != s->block.buffer) attend_buffer_release(one->buffer);
+    }
+    attend__scratch_return(s->context->staging, &s->block, &ended);
+    return attend__unwrap(&s->wrapped, status);
 }
 
 /* The work's status, with the device's own sentence where it has one, unless `status` is a failure
@@ -122,7 +167,8 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
     stage s;
     s.context = context;
     s.copied = s.in_place = 0;
-    s.count = 0;
+    s.count = s.block_bytes = 0;
+    s.block = (attend__scratch){0};
     attend__arguments resolved;
     memcpy(&resolved, arguments, call->fields->size);
     attend__sequence sequence = {.context = context, .enqueue = true};
@@ -133,11 +179,7 @@ attend_status attend__device_run(const attend__call *call, const void *arguments
         status = wait_for_end(sequence.last, status);
         attend_event_release(sequence.last);
     }
-    for (size_t i = 0; i < s.count; i++) {
-        if (status == ATTEND_OK && s.list[i].output) status = read_output(&s, &s.list[i]);
-        attend_buffer_release(s.list[i].buffer);
-    }
-    status = attend__unwrap(&s.wrapped, status);
+    status = unstage_all(&s, status);
     attend__decision_moved(context, s.copied, s.in_place);
     return status;
 }

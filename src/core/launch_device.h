@@ -25,6 +25,8 @@ typedef union attend__arguments {
     attend_tensor tensor;
 } attend__arguments;
 
+/* Once for each context, behind its device. */
+attend_status attend__staging_create(attend_context *context);
 attend_status attend__device_run(const attend__call *call, const void *arguments);
 /* Waits and memory have been checked. */
 attend_status attend__device_enqueue(const attend__call *call, const void *arguments,

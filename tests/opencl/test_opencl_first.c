@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Plans compile, runs do not. A run of a plan, the first one too, whatever it needs within what was
- * planned, builds no program, makes no kernel object and no queue (counted by a layer of the
- * loader, layer.c), and over PoCL, which compiles a kernel when it is launched, leaves no new file
- * in PoCL's folder of compiled kernels, which is empty when the test begins. */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include "own_opencl.h"
+ * planned, compiles nothing and makes no object; over buffers it takes no memory of the device
+ * either. (Over host memory each range becomes a buffer for the call, on a CPU.) */
+#include "watch.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,58 +13,8 @@ enum { MOST = 1 << 22 }; /* elements of a tensor */
 
 static attend_context *context;
 static float *zeros, *results;
+static attend_buffer *zeros_buffer, *results_buffer; /* as large as both */
 static bool pocl;
-static char folder[4096];
-
-/* ---- what was compiled ----------------------------------------------------------------------- */
-
-static int libraries;
-static char newest[300];
-
-static int count(const char *path, const struct stat *facts, int kind, struct FTW *place) {
-    (void)facts;
-    (void)place;
-    const size_t length = strlen(path);
-    if (kind != FTW_F || length < 3 || strcmp(path + length - 3, ".so") != 0) return 0;
-    libraries++;
-    (void)snprintf(newest, sizeof newest, "%s", path + strlen(folder));
-    return 0;
-}
-
-static int compiled(void) {
-    libraries = 0;
-    assert_int_equal(nftw(folder, count, 8, FTW_PHYS), 0);
-    return libraries;
-}
-
-static int erase(const char *path, const struct stat *facts, int kind, struct FTW *place) {
-    (void)facts;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
-typedef struct mark {
-    long calls;
-    int libraries;
-} mark;
-
-static mark mark_now(void) {
-    return (mark){own_log_position(), compiled()};
-}
-
-static void nothing_compiled(const mark *before, const char *what) {
-    static const char *const names[] = {"clCreateProgramWithSource", "clCreateProgramWithBinary",
-                                        "clBuildProgram", "clCreateKernel", "clCreateCommandQueue"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (own_calls(before->calls, names[i], 0) != 0) fail_msg("%s: calls %s", what, names[i]);
-    if (own_calls(before->calls, "clEnqueueNDRangeKernel", 0) == 0)
-        fail_msg("%s: runs no kernel", what);
-    const int now = compiled();
-    if (now != before->libraries)
-        fail_msg("%s: %d kernels were compiled, one of them %s", what, now - before->libraries,
-                 newest);
-}
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
@@ -177,16 +124,39 @@ static void spread(attend_tensor *t) {
         t->strides[i] *= 2;
 }
 
-static void run(attend_plan *plan, const shape *s, int64_t L, int64_t S, bool apart) {
+static void put_in_buffers(attend_attention *a) {
+    attend_tensor *const tensors[] = {&a->q,      &a->k,    &a->v,       &a->out,
+                                      &a->mask,   &a->bias, &a->weights, &a->weights_mean,
+                                      &a->scores, &a->lse};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        attend_tensor *const t = tensors[i];
+        const float *const data = t->data;
+        if (data == NULL) continue;
+        const bool input = data >= zeros && data < zeros + MOST;
+        t->buffer = input ? zeros_buffer : results_buffer;
+        t->offset = (data - (input ? zeros : results)) * 4 / (int64_t)attend_type_bytes(t->type);
+        t->data = NULL;
+    }
+}
+
+/* Apart: rows whose elements are no neighbours. */
+typedef enum where { HOST, HOST_APART, BUFFERS, BUFFERS_APART } where;
+
+static void run(attend_plan *plan, const shape *s, int64_t L, int64_t S, where at,
+                watch_level level) {
+    const bool host = at == HOST || at == HOST_APART,
+               apart = at == HOST_APART || at == BUFFERS_APART;
     char name[100];
     attend_attention a = description(s, L, S);
     if (apart) spread(&a.q);
-    (void)snprintf(name, sizeof name, "%s: %d rows, %d keys%s", s->name, (int)L, (int)S,
-                   apart ? ", every other element" : "");
-    const mark before = mark_now();
+    if (at == HOST_APART) spread(&a.out);
+    if (!host) put_in_buffers(&a);
+    (void)snprintf(name, sizeof name, "%s: %d rows, %d keys%s%s", s->name, (int)L, (int)S,
+                   host ? "" : ", in buffers", apart ? ", every other element" : "");
+    const watch_mark before = watch_now();
     const attend_status status = attend_plan_run(plan, &a);
     if (status != ATTEND_OK) fail_msg("%s: %s", name, attend_error_text());
-    nothing_compiled(&before, name);
+    watch_check(&before, level, name);
 }
 
 static void test_plans_compile(void **state) {
@@ -195,15 +165,16 @@ static void test_plans_compile(void **state) {
         const shape *const s = &shapes[i];
         const attend_attention largest = description(s, s->L, s->S);
         attend_plan *plan = NULL;
-        const int before = compiled();
+        const int before = watch_compiled();
         const attend_status status = attend_plan_create(context, &largest, &plan);
         if (status != ATTEND_OK) fail_msg("%s: %s", s->name, attend_error_text());
-        if (pocl && i == 0) assert_true(compiled() > before);
-        run(plan, s, s->L, s->S, false);
-        run(plan, s, s->L, s->S, true);
+        if (pocl && i == 0) assert_true(watch_compiled() > before);
+        run(plan, s, s->L, s->S, BUFFERS, NOTHING_TAKEN);
+        run(plan, s, s->L, s->S, BUFFERS_APART, NOTHING_TAKEN);
+        run(plan, s, s->L, s->S, HOST, NOTHING_MADE);
         for (int64_t L = 1; L < s->L && L <= 16; L *= 2)
-            run(plan, s, L, s->S, false);
-        run(plan, s, 1, (s->S + 1) / 2, true);
+            run(plan, s, L, s->S, BUFFERS, NOTHING_TAKEN);
+        run(plan, s, 1, (s->S + 1) / 2, BUFFERS_APART, NOTHING_TAKEN);
         attend_plan_release(plan);
     }
 }
@@ -247,10 +218,10 @@ static void stages(int64_t rows) {
 static void test_stages_compile_once(void **state) {
     (void)state;
     stages(130);
-    const int before = compiled();
+    const int before = watch_compiled();
     for (int64_t rows = 1; rows <= 200; rows = rows * 3 + 1) {
         stages(rows);
-        if (compiled() != before) fail_msg("%d rows: compiled %s", (int)rows, newest);
+        if (watch_compiled() != before) fail_msg("%d rows: compiled %s", (int)rows, watch_newest());
     }
 }
 
@@ -278,22 +249,55 @@ static void test_tokens_behind_a_prompt(void **state) {
     d.type = ATTEND_F32;
     assert_int_equal(attend_cache_create(context, &d, &cache), ATTEND_OK);
     step(cache, 150);
-    const int before = compiled();
+    const int before = watch_compiled();
     for (int i = 0; i < 20; i++)
         step(cache, 1);
-    if (compiled() != before) fail_msg("a token compiled %s", newest);
+    if (watch_compiled() != before) fail_msg("a token compiled %s", watch_newest());
     attend_cache_release(cache);
+}
+
+/* ---- copied operands ------------------------------------------------------------------------- */
+
+/* Where operands are copied, their memory is kept: a call of other shapes up to the largest so far
+ * takes none, rows with gaps between their elements neither. */
+static void test_copies_take_memory_once(void **state) {
+    (void)state;
+    static const char *const ways[] = {"copy", "stage"};
+    const shape *const s = &shapes[1];
+    for (int i = 0; i < 2; i++) {
+        attend_context *const before = context;
+        attend_plan *plan = NULL;
+        attend_options options = attend_options_default();
+        const attend_attention largest = description(s, s->L, s->S);
+        options.backend = own_backend;
+        assert_int_equal(setenv("ATTEND_TRANSFERS", ways[i], 1), 0);
+        assert_int_equal(attend_open(&options, &context), ATTEND_OK);
+        assert_int_equal(unsetenv("ATTEND_TRANSFERS"), 0);
+        assert_int_equal(attend_plan_create(context, &largest, &plan), ATTEND_OK);
+        run(plan, s, s->L, s->S, HOST, NOTHING_MADE);
+        for (int64_t L = s->L; L > 0; L /= 3) {
+            run(plan, s, L, s->S, HOST, NOTHING_TAKEN);
+            run(plan, s, L, s->S / 2, HOST_APART, NOTHING_TAKEN);
+        }
+        attend_plan_release(plan);
+        attend_close(context);
+        context = before;
+    }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static bool prepare(void) {
-    const int length = snprintf(folder, sizeof folder, "%s/first-XXXXXX", ATTEND_TEST_SCRATCH);
-    if (length < 0 || (size_t)length >= sizeof folder || mkdtemp(folder) == NULL) return false;
     zeros = calloc(MOST, sizeof *zeros);
     results = calloc(MOST, sizeof *results);
-    return zeros && results && setenv("POCL_CACHE_DIR", folder, 1) == 0 &&
-           setenv("ATTEND_CACHE", "off", 1) == 0 && own_log_start();
+    return zeros && results && watch_start();
+}
+
+static bool make_buffers(void) {
+    const size_t bytes = MOST * sizeof *zeros;
+    return attend_buffer_create(context, bytes, &zeros_buffer) == ATTEND_OK &&
+           attend_buffer_create(context, bytes, &results_buffer) == ATTEND_OK &&
+           attend_buffer_write(zeros_buffer, 0, zeros, bytes) == ATTEND_OK;
 }
 
 int main(int argc, char **argv) {
@@ -303,20 +307,30 @@ int main(int argc, char **argv) {
     attend_options options = attend_options_default();
     options.backend = own_backend;
     int failures = 77;
-    if (own_find(&own) && attend_open(&options, &context) == ATTEND_OK) {
+    if (own_find(&own) && attend_open(&options, &context) == ATTEND_OK && make_buffers()) {
         char name[100] = "";
         (void)clGetPlatformInfo(own.platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
         pocl = strstr(name, "Portable Computing Language") != NULL;
-        const struct CMUnitTest tests[] = {
+        const struct CMUnitTest all[] = {
             cmocka_unit_test(test_plans_compile),
+            cmocka_unit_test(test_copies_take_memory_once),
             cmocka_unit_test(test_stages_compile_once),
             cmocka_unit_test(test_tokens_behind_a_prompt),
         };
-        failures = cmocka_run_group_tests(tests, NULL, NULL);
+        const struct CMUnitTest stages_alone[] = {
+            cmocka_unit_test(test_stages_compile_once),
+            cmocka_unit_test(test_tokens_behind_a_prompt),
+        };
+        /* fused, attention over `clblast` is that of `opencl` */
+        const bool same =
+            strcmp(own_backend, "clblast") == 0 && getenv("ATTEND_CLBLAST_ATTENTION") == NULL;
+        failures = same ? cmocka_run_group_tests(stages_alone, NULL, NULL)
+                        : cmocka_run_group_tests(all, NULL, NULL);
+        attend_buffer_release(zeros_buffer);
+        attend_buffer_release(results_buffer);
         attend_close(context);
     }
-    own_log_end();
-    (void)nftw(folder, erase, 8, FTW_DEPTH | FTW_PHYS);
+    watch_end();
     free(zeros);
     free(results);
     return failures;
