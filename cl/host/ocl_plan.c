@@ -79,12 +79,17 @@ static attend_status grow_scratch(attend_device *device, size_t bytes) {
     return ATTEND_OK;
 }
 
+/* A layer runs a plan twice in one call: it rotates queries and keys. */
+enum { STAGINGS = 2 };
+
 attend_status attend__ocl_plan_finish(attend_device *device, attend_device_plan *plan) {
     attend__mutex_lock(&device->lock);
     attend_status status = grow_scratch(device, plan->scratch_bytes);
-    if (status == ATTEND_OK && plan->small_bytes > 0) {
-        ocl_staging *const first = attend__ocl_staging_new(device, plan, &status);
-        if (first) plan->stagings = first;
+    for (int i = 0; i < STAGINGS && status == ATTEND_OK && plan->small_bytes > 0; i++) {
+        ocl_staging *const s = attend__ocl_staging_new(device, plan, &status);
+        if (s == NULL) break;
+        s->next = plan->stagings;
+        plan->stagings = s;
     }
     attend__mutex_unlock(&device->lock);
     return status;

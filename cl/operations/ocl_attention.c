@@ -229,7 +229,8 @@ static void record(ocl_run *run, const void *description) {
         enqueue_by_rows(&r, &n, out);
     else
         enqueue_fused(&r, out, plan->fused, (size_t)rows);
-    if (r.p.pieces > 1) enqueue_merge(&r, out);
+    /* rehearsed in any plan: others of the same kernels may have more keys */
+    if (r.p.pieces > 1 || run->purpose == OCL_IDLE) enqueue_merge(&r, out);
     if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
     if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
     if (attend__ocl_given(&a->weights_mean)) attend__ocl_side_weights(&r, NULL, true);

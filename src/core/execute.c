@@ -122,21 +122,24 @@ attend_status attend__step(attend__sequence *sequence, attend_operation operatio
     attend__description completed;
     /* arrays of lengths and indices were read when the call came in; here they may come out of a
      * buffer */
-    attend__problem problem = {.values_checked = true};
+    attend__problem problem = {.values_checked = true, .without_memory = sequence->planning};
     attend_status status =
         attend__description_copy(attend__operation_text(operation),
                                  attend__operation_fields(operation), description, &completed);
     if (status == ATTEND_OK) status = attend__validate(context, operation, &completed, &problem);
     if (status != ATTEND_OK || problem.empty) return status;
+    /* one that is composed of steps has scratch of L x S, which a call of these sizes may never
+     * ask for */
+    if (sequence->planning && (context->table.operations >> operation & 1u) == 0) return ATTEND_OK;
     if (plan != NULL) {
         status = attend__plan_admits(plan, &problem, &completed);
         if (status == ATTEND_OK) attend__plan_hold(plan);
     } else {
-        status = attend__plan_cache_get(context, &problem, &completed, &plan);
+        status = attend__plan_cache_get(context, &problem, &completed, sequence->extent, &plan);
     }
     if (status != ATTEND_OK) return status;
-    status = attend__plan_execute(plan, &completed, sequence);
-    if (status == ATTEND_OK) {
+    if (!sequence->planning) status = attend__plan_execute(plan, &completed, sequence);
+    if (status == ATTEND_OK && !sequence->planning) {
         attend__shape shape;
         attend__problem_shape(&problem, &completed, &shape);
         attend__decision_note(context, plan->info.kernel, &shape);

@@ -86,6 +86,22 @@ attend_status attend__cache_steps(const attend__cache_use *use, const attend_ten
     return status != ATTEND_OK ? status : attend__step(sequence, ATTEND_OP_APPEND, &d, NULL);
 }
 
+attend_status attend__cache_plans(const attend_cache *cache) {
+    const attend_type type = cache->type == ATTEND_I8 ? ATTEND_F32 : cache->type;
+    const attend_tensor k = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, 1,
+                                             cache->head_size),
+                        v = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, 1,
+                                             cache->value_size);
+    const attend__cache_rope rope = {cache->rope_cos, cache->rope_sin, cache->rope_dim,
+                                     cache->rope_interleaved};
+    attend__sequence sequence = {.context = cache->context, .planning = true};
+    attend__cache_use use;
+    attend__cache_look(cache, &use);
+    use.counts = use.before;
+    const attend_append d = append_of(&use, &k, &v, &rope);
+    return attend__step(&sequence, ATTEND_OP_APPEND, &d, NULL);
+}
+
 static const attend__field appending_list[] = {
     {"k", offsetof(attend__cache_appending, k), ATTEND__INPUT},
     {"v", offsetof(attend__cache_appending, v), ATTEND__INPUT},

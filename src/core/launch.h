@@ -62,11 +62,21 @@ static inline bool attend__given(const attend_tensor *tensor) {
 /* The fields of an operation's description (fields.c). */
 const attend__fields *attend__operation_fields(attend_operation operation);
 
+/* What a layer was made for. Plans of its steps are made for that much, so that calls of other
+ * sizes find them. */
+typedef struct attend__extent {
+    int64_t batch, queries, keys;
+    bool tokens; /* calls of one token a sample have plans of their own, for which devices have
+                    kernels */
+} attend__extent;
+
 /* Steps in their order. Running: each has finished when attend__step returns. Enqueuing: each waits
- * for the one before, the first for the caller's events. */
+ * for the one before, the first for the caller's events. Planning: nothing runs, each step has its
+ * plan made; tensors need no memory. */
 typedef struct attend__sequence {
     attend_context *context;
-    bool enqueue;
+    bool enqueue, planning;
+    const attend__extent *extent; /* of the layer whose steps these are; NULL: not known */
     size_t wait_count;
     attend_event *const *waits;
     attend_event *last; /* of the last enqueued step; NULL before */
@@ -139,7 +149,8 @@ attend_status attend__scratch_pool_create(attend_context *context, size_t bytes,
 void attend__scratch_pool_release(attend__scratch_pool *pool);
 attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
                                   attend__scratch *scratch);
-/* A contiguous tensor out of the scratch, 64-byte aligned. OUT_OF_MEMORY past its end. */
+/* A contiguous tensor out of the scratch, 64-byte aligned. OUT_OF_MEMORY past its end. Of a zeroed
+ * scratch, for planning: one without memory. */
 attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type, int32_t rank,
                                      const int64_t *sizes, attend_tensor *tensor);
 /* Given back once the work of `sequence` that uses it has ended (at once when running). */

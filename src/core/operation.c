@@ -76,7 +76,7 @@ static attend_status find_plan(attend_context *context, const attend__problem *p
         *plan = NULL;
         return ATTEND_OK;
     }
-    if (*plan == NULL) return attend__plan_cache_get(context, problem, completed, plan);
+    if (*plan == NULL) return attend__plan_cache_get(context, problem, completed, NULL, plan);
     attend__plan_hold(*plan);
     return ATTEND_OK;
 }

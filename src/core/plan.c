@@ -61,6 +61,40 @@ void attend__plan_key_round(attend__plan_key *key) {
     }
 }
 
+/* Overflow gives the largest number: such a plan is refused as one of such sizes would be. */
+static int64_t times(int64_t a, int64_t b) {
+    return b > 0 && a > INT64_MAX / b ? INT64_MAX : a * b;
+}
+
+static int64_t size_of_layer(char letter, int64_t size, const attend__extent *e) {
+    const int64_t rows = times(e->batch, e->queries > e->keys ? e->queries : e->keys);
+    switch (letter) {
+    case 'B':
+        return e->batch;
+    case 'L':
+        return size > 1 || !e->tokens ? e->queries : 1;
+    case 'S':
+        return e->keys;
+    case 'R':
+        return size > e->batch || !e->tokens ? rows : e->batch;
+    case 'U': /* of packed batches, else 1 */
+        return size > 1 ? times(e->batch, e->queries) : 1;
+    case 'V':
+        return size > 1 ? times(e->batch, e->keys) : 1;
+    default:
+        return size;
+    }
+}
+
+void attend__plan_key_extend(attend__plan_key *key, const attend__extent *extent) {
+    const char *letters = attend__operation_largest((attend_operation)key->operation);
+    for (int i = 0; letters[i] != '\0'; i++) {
+        if (letters[i] == 'S' && (key->options & ATTEND_OPTION_PAGES) != 0) continue;
+        const int64_t size = size_of_layer(letters[i], key->largest[i], extent);
+        if (key->largest[i] < size) key->largest[i] = size;
+    }
+}
+
 /* ---- making --------------------------------------------------------------------------------- */
 
 static int64_t planned_size(const attend__problem *problem, const attend__plan_key *key,

@@ -35,6 +35,8 @@ void attend__plan_key_make(const attend__problem *problem, const void *completed
 /* For the cache: lengths, batch and rows rounded up to powers of two, so that few plans serve many
  * sizes. */
 void attend__plan_key_round(attend__plan_key *key);
+/* For the steps of a layer, before rounding: sizes up to those of the layer. */
+void attend__plan_key_extend(attend__plan_key *key, const attend__extent *extent);
 
 /* A plan with one reference, made on the device for the sizes of `key`. */
 attend_status attend__plan_make(attend_context *context, const attend__problem *problem,

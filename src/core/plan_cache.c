@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SLOTS = 64 };
+enum { SLOTS = 128 }; /* two kinds of layers take half of them */
 
 struct attend__plan_cache {
     attend__mutex lock;
@@ -86,10 +86,12 @@ static attend_plan *insert(attend__plan_cache *cache, uint64_t hash, attend_plan
 }
 
 attend_status attend__plan_cache_get(attend_context *context, const attend__problem *problem,
-                                     const void *completed, attend_plan **plan) {
+                                     const void *completed, const attend__extent *extent,
+                                     attend_plan **plan) {
     attend__plan_cache *cache = context->plans;
     attend__plan_key key;
     attend__plan_key_make(problem, completed, &key);
+    if (extent != NULL) attend__plan_key_extend(&key, extent);
     attend__plan_key_round(&key);
     const uint64_t hash = hash_key(&key);
     attend__mutex_lock(&cache->lock);

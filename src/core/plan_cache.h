@@ -14,8 +14,9 @@ attend_status attend__plan_cache_create(attend_context *context);
 void attend__plan_cache_destroy(attend_context *context);
 
 /* The plan for this problem with one reference for the caller (attend__plan_drop); makes it on a
- * miss. `completed` is the validated description. */
+ * miss. `completed` is the validated description; `extent`: of the layer that asks, or NULL. */
 attend_status attend__plan_cache_get(attend_context *context, const attend__problem *problem,
-                                     const void *completed, attend_plan **plan);
+                                     const void *completed, const attend__extent *extent,
+                                     attend_plan **plan);
 
 #endif

@@ -129,6 +129,10 @@ attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
 attend_status attend__scratch_tensor(attend__scratch *scratch, attend_type type, int32_t rank,
                                      const int64_t *sizes, attend_tensor *tensor) {
     const size_t element = attend_type_bytes(type);
+    if (scratch->buffer == NULL) { /* of a plan */
+        *tensor = attend_tensor_nd(NULL, type, rank, sizes);
+        return ATTEND_OK;
+    }
     size_t bytes = element, start = 0, end = 0;
     bool fits = true;
     for (int32_t i = 0; i < rank && fits; i++)

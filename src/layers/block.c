@@ -161,6 +161,38 @@ static attend_status fill(attend_context *context, const attend_block_desc *desc
     return status != ATTEND_OK ? status : attend__layer_pool(&block->head, bytes);
 }
 
+static attend_status run_norm(const attend_block *block, part which, const attend_tensor rows[3],
+                              attend__sequence *sequence) {
+    attend_norm n = attend_norm_default();
+    n.x = rows[0];
+    n.residual = rows[1];
+    n.out = rows[2];
+    n.weight = attend__parameter_as(&block->norms[which].weight, n.x.type);
+    n.bias = attend__parameter_as(&block->norms[which].bias, n.x.type);
+    n.kind = block->norm;
+    n.eps = block->eps;
+    return attend__step(sequence, ATTEND_OP_NORM, &n, NULL);
+}
+
+/* The sub-layers have made theirs. */
+static attend_status make_plans(attend_block *block) {
+    static const attend_tensor none;
+    attend__sequence sequence = {.context = block->head.context, .planning = true};
+    block->head.extent = block->self->head.extent;
+    attend__extent e = block->head.extent;
+    if (e.batch == 0 && attend__host_memory(sequence.context)) return ATTEND_OK;
+    if (e.batch == 0) e = (attend__extent){.batch = 1, .queries = ATTEND__ROWS_TO_PLAN};
+    (void)attend__layer_extent(&block->head, &sequence);
+    attend_status status = ATTEND_OK;
+    for (int i = 0; i < 2 && status == ATTEND_OK; i++) {
+        const attend_tensor rows =
+            attend_tensor_3d(NULL, block->head.type, e.batch, i ? e.queries : 1, block->width);
+        status = run_norm(
+            block, SELF, (attend_tensor[]){rows, block->norm_first ? none : rows, rows}, &sequence);
+    }
+    return status;
+}
+
 attend_status attend_block_create(attend_context *context, const attend_block_desc *description,
                                   attend_block **result) {
     if (result != NULL) *result = NULL;
@@ -171,6 +203,7 @@ attend_status attend_block_create(attend_context *context, const attend_block_de
     if (status != ATTEND_OK) return status;
     attend_block *block = memory;
     status = fill(context, description, block);
+    if (status == ATTEND_OK) status = make_plans(block);
     if (status != ATTEND_OK) {
         attend__layer_drop(block);
         return status;
@@ -201,19 +234,6 @@ static attend_status run_part(const attend_block *block, const attend__block_cal
     a.args.residual = rows[1];
     a.args.out = rows[2];
     return attend__multihead_body(which == SELF ? block->self : block->cross, &a, sequence);
-}
-
-static attend_status run_norm(const attend_block *block, part which, const attend_tensor rows[3],
-                              attend__sequence *sequence) {
-    attend_norm n = attend_norm_default();
-    n.x = rows[0];
-    n.residual = rows[1];
-    n.out = rows[2];
-    n.weight = attend__parameter_as(&block->norms[which].weight, n.x.type);
-    n.bias = attend__parameter_as(&block->norms[which].bias, n.x.type);
-    n.kind = block->norm;
-    n.eps = block->eps;
-    return attend__step(sequence, ATTEND_OP_NORM, &n, NULL);
 }
 
 static attend_status run_steps(const attend_block *block, const attend__block_call *call,
@@ -250,12 +270,15 @@ static attend_status body(void *object, const void *arguments, attend__sequence 
     size_t bytes = 0;
     attend__scratch scratch;
     attend_status status = scratch_bytes(args->x.type, args->x.sizes, &bytes);
-    if (status == ATTEND_OK) status = attend__scratch_get(block->head.pool, bytes, &scratch);
+    if (status == ATTEND_OK)
+        status = attend__layer_scratch(&block->head, sequence, bytes, &scratch);
     if (status != ATTEND_OK) return status;
+    const attend__extent *const before = attend__layer_extent(&block->head, sequence);
     attend_tensor rows[INTERMEDIATES];
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
         status = attend__scratch_tensor(&scratch, args->x.type, 3, args->x.sizes, &rows[i]);
     if (status == ATTEND_OK) status = run_steps(block, call, rows, sequence);
+    sequence->extent = before;
     attend__scratch_return(block->head.pool, &scratch, sequence);
     return status;
 }

@@ -113,6 +113,24 @@ static attend_status make_pool(attend_feedforward *layer, int64_t rows) {
     return status != ATTEND_OK ? status : attend__layer_pool(&layer->head, bytes);
 }
 
+/* For all rows and for one, with and without a residual. */
+static attend_status make_plans(attend_feedforward *layer, int64_t rows) {
+    if (rows > 0) layer->head.extent = (attend__extent){1, rows, rows, true};
+    attend__sequence sequence = {.context = layer->head.context, .planning = true};
+    if (rows == 0 && attend__host_memory(sequence.context)) return ATTEND_OK;
+    attend_status status = ATTEND_OK;
+    for (int i = 0; i < 4 && status == ATTEND_OK; i++) {
+        const attend_type type = layer->head.type;
+        const int64_t n = i % 2 ? 1 : rows > 0 ? rows : ATTEND__ROWS_TO_PLAN;
+        attend_feedforward_args args = attend_feedforward_args_default();
+        args.x = attend_tensor_2d(NULL, type, n, layer->width);
+        args.out = attend_tensor_2d(NULL, type, n, layer->width_out);
+        if (i / 2) args.residual = args.out;
+        status = attend__feedforward_body(layer, &args, &sequence);
+    }
+    return status;
+}
+
 attend_status attend_feedforward_create(attend_context *context,
                                         const attend_feedforward_desc *description,
                                         attend_feedforward **result) {
@@ -129,6 +147,7 @@ attend_status attend_feedforward_create(attend_context *context,
     if (status == ATTEND_OK) status = check_desc(&d, layer);
     if (status == ATTEND_OK) status = prepare(layer, &d);
     if (status == ATTEND_OK) status = make_pool(layer, d.max_rows);
+    if (status == ATTEND_OK) status = make_plans(layer, d.max_rows);
     if (status != ATTEND_OK) {
         attend__layer_drop(layer);
         return status;
@@ -184,13 +203,16 @@ attend_status attend__feedforward_body(void *object, const void *arguments,
     size_t bytes = 0;
     attend__scratch scratch;
     attend_status status = attend__feedforward_scratch_bytes(layer, &args->x, &bytes);
-    if (status == ATTEND_OK) status = attend__scratch_get(layer->head.pool, bytes, &scratch);
+    if (status == ATTEND_OK)
+        status = attend__layer_scratch(&layer->head, sequence, bytes, &scratch);
     if (status != ATTEND_OK) return status;
+    const attend__extent *const before = attend__layer_extent(&layer->head, sequence);
     attend_tensor hidden, multiplier;
     status = attend__scratch_tensor(&scratch, args->x.type, rank, sizes, &hidden);
     if (status == ATTEND_OK && layer->w_gate != NULL)
         status = attend__scratch_tensor(&scratch, args->x.type, rank, sizes, &multiplier);
     if (status == ATTEND_OK) status = run_steps(layer, args, &hidden, &multiplier, sequence);
+    sequence->extent = before;
     attend__scratch_return(layer->head.pool, &scratch, sequence);
     return status;
 }

@@ -70,6 +70,18 @@ attend_status attend__layer_pool(attend__layer *layer, size_t bytes) {
     return attend__scratch_pool_create(layer->context, bytes, SCRATCH_KEPT, &layer->pool);
 }
 
+attend_status attend__layer_scratch(attend__layer *layer, const attend__sequence *sequence,
+                                    size_t bytes, attend__scratch *scratch) {
+    memset(scratch, 0, sizeof *scratch);
+    return sequence->planning ? ATTEND_OK : attend__scratch_get(layer->pool, bytes, scratch);
+}
+
+const attend__extent *attend__layer_extent(const attend__layer *layer, attend__sequence *sequence) {
+    const attend__extent *const before = sequence->extent;
+    sequence->extent = layer->extent.batch > 0 ? &layer->extent : NULL;
+    return before;
+}
+
 attend_status attend__scratch_add(size_t *total, attend_type type, int32_t rank,
                                   const int64_t *sizes) {
     size_t bytes = attend_type_bytes(type);

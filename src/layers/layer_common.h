@@ -25,7 +25,8 @@ typedef struct attend__layer {
     atomic_int references;
     attend_context *context;
     attend__scratch_pool *pool;
-    attend_type type; /* of the weights */
+    attend_type type;      /* of the weights */
+    attend__extent extent; /* batch 0: not known */
     void (*destroy)(
         void *layer); /* releases what the layer has beyond this head; parts may be missing */
 } attend__layer;
@@ -35,6 +36,14 @@ attend_status attend__layer_allocate(attend_context *context, size_t bytes, void
                                      void **layer);
 /* The pool of the layer; `bytes` of one call at its largest, 0 = not known. */
 attend_status attend__layer_pool(attend__layer *layer, size_t bytes);
+/* Scratch of one call; of a sequence that plans, a zeroed one. */
+attend_status attend__layer_scratch(attend__layer *layer, const attend__sequence *sequence,
+                                    size_t bytes, attend__scratch *scratch);
+/* Rows of a sample for which plans are made where a layer does not know its largest sizes: as many
+ * as take the kernels for many. */
+enum { ATTEND__ROWS_TO_PLAN = 32 };
+/* What the sequence plans for from here on; gives what it did before, to be put back. */
+const attend__extent *attend__layer_extent(const attend__layer *layer, attend__sequence *sequence);
 /* The public head of a create call: context, description, place of the result. */
 attend_status attend__layer_begin(attend_context *context, const void *description,
                                   const void *result);

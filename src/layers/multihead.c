@@ -163,6 +163,7 @@ attend_status attend_multihead_create(attend_context *context,
     if (status == ATTEND_OK) status = prepare_weights(layer);
     if (status == ATTEND_OK) status = prepare_parameters(layer);
     if (status == ATTEND_OK) status = make_pool(layer);
+    if (status == ATTEND_OK) status = attend__multihead_plans(layer);
     if (status != ATTEND_OK) {
         attend__layer_drop(layer);
         return status;
@@ -221,12 +222,20 @@ static attend_status rotate(const attend_multihead *layer, attend__sequence *seq
     rope.rotary_dim = layer->options.rope_dim;
     rope.interleaved = layer->options.rope_interleaved;
     attend_status status = ATTEND_OK;
-    if (attend__given(r->cu))
+    const attend__extent *const extent = sequence->extent;
+    attend__extent joined; /* samples in one */
+    if (attend__given(r->cu)) {
         status = attend__packed_positions(context, r->cu, r->before, r->heads->sizes[2],
                                           &rope.position_ids);
-    else
+        if (extent != NULL) {
+            joined = (attend__extent){1, extent->batch * extent->keys, 0, false};
+            sequence->extent = &joined;
+        }
+    } else {
         rope.position_offsets = *r->before;
+    }
     if (status == ATTEND_OK) status = attend__step(sequence, ATTEND_OP_ROPE, &rope, NULL);
+    sequence->extent = extent;
     attend__recycler_give(&context->calls, rope.position_ids.data);
     return status;
 }
@@ -342,12 +351,15 @@ attend_status attend__multihead_body(void *object, const void *arguments,
     size_t bytes = 0;
     attend__scratch scratch;
     attend_status status = attend__multihead_scratch_bytes(layer, type, &lengths, &bytes);
-    if (status == ATTEND_OK) status = attend__scratch_get(layer->head.pool, bytes, &scratch);
+    if (status == ATTEND_OK)
+        status = attend__layer_scratch(&layer->head, sequence, bytes, &scratch);
     if (status != ATTEND_OK) return status;
+    const attend__extent *const before = attend__layer_extent(&layer->head, sequence);
     attend_tensor rows[INTERMEDIATES];
     for (int i = 0; i < INTERMEDIATES && status == ATTEND_OK; i++)
         status = attend__scratch_tensor(&scratch, type, 3, sizes[i], &rows[i]);
     if (status == ATTEND_OK) status = run_steps(layer, call, rows, sequence);
+    sequence->extent = before;
     attend__scratch_return(layer->head.pool, &scratch, sequence);
     return status;
 }

@@ -188,6 +188,23 @@ static attend_status create_tables(attend__bert *bert, attend__weight_store *sto
     return ATTEND_OK;
 }
 
+/* Blocks compile when they are created; what stands before them when it first runs, which is here,
+ * for one token. */
+static attend_status begin(const attend__bert *bert, const attend__safetensors *file) {
+    static const int32_t first = 0;
+    float *const hidden = calloc((size_t)bert->config.model_size, sizeof *hidden);
+    if (!hidden) return attend__model_no_memory(attend__safetensors_path(file));
+    const attend__bert_call call = {.ids = &first,
+                                    .types = &first,
+                                    .rows = 1,
+                                    .texts = 1,
+                                    .skipped_layers = bert->config.layers,
+                                    .hidden = hidden};
+    const attend_status status = attend__bert_run(bert, &call);
+    free(hidden);
+    return status;
+}
+
 attend_status attend__bert_create(attend_context *context, const attend__bert_config *config,
                                   const attend__safetensors *file, attend__bert **bert) {
     *bert = NULL;
@@ -199,6 +216,7 @@ attend_status attend__bert_create(attend_context *context, const attend__bert_co
     attend_status status = create_tables(b, &store);
     if (!status) status = create_blocks(b, &store);
     attend__weight_store_clear(&store);
+    if (!status) status = begin(b, file);
     if (status)
         attend__bert_release(b);
     else
