@@ -137,6 +137,24 @@ static void finish(const clblast_block_run *b) {
     enqueue(&launch, b->n.value_columns, b->p.rows, b->p.planes);
 }
 
+/* Every kernel of an operation, of no plane: the loops over blocks find none. */
+static void rehearse(clblast_block_run *b) {
+    const attend_operation operation = b->r.run->plan->operation;
+    attend__clblast_all_samples(b);
+    if (operation != ATTEND_OP_MIX) {
+        widen_keys(b);
+        widen_queries(b);
+    }
+    if (operation != ATTEND_OP_SCORES) widen_values(b);
+    if (operation == ATTEND_OP_SCORES)
+        store_scores(b);
+    else if (operation == ATTEND_OP_MIX)
+        take_weights(b);
+    else
+        weigh(b);
+    if (operation != ATTEND_OP_SCORES) finish(b);
+}
+
 /* ---- recording ------------------------------------------------------------------------------- */
 
 static void take_out(clblast_block_run *b) {
@@ -197,6 +215,7 @@ static void record_attention(ocl_run *run, const void *description) {
     if (weights) b.r.p.row_sums_at = attend__ocl_scratch(run, attend__ocl_sums_bytes(&n)) / 4;
     attend__clblast_blocks_start(&b, run);
     take_out(&b);
+    if (run->purpose == OCL_IDLE) rehearse(&b);
     while (attend__clblast_next_samples(&b))
         while (next_planes(&b))
             attend_planes(&b);
@@ -216,6 +235,7 @@ static void record_scores(ocl_run *run, const void *description) {
     attend__clblast_all_samples(&b); /* all are written */
     take_given(&b, &a->scores, attend__ocl_output(run, &a->scores));
     b.p.stage = (i32)a->scores_stage;
+    if (run->purpose == OCL_IDLE) rehearse(&b);
     while (next_planes(&b)) {
         widen_keys(&b);
         while (next_rows(&b)) {
@@ -233,6 +253,7 @@ static void record_mix(ocl_run *run, const void *description) {
     attend__clblast_blocks_start(&b, run);
     take_given(&b, &a->weights, attend__ocl_input(run, &a->weights));
     take_out(&b);
+    if (run->purpose == OCL_IDLE) rehearse(&b);
     while (attend__clblast_next_samples(&b))
         while (next_planes(&b))
             mix_planes(&b);
@@ -249,8 +270,13 @@ static void record_warm_up(ocl_run *run, const void *description) {
     attend__clblast_all_samples(&b); /* lengths are not known yet */
     (void)next_planes(&b);
     (void)next_rows(&b);
-    if (operation != ATTEND_OP_MIX) attend__clblast_scores(&b);
-    if (operation != ATTEND_OP_SCORES) attend__clblast_mix(&b);
+    int64_t rows[CLBLAST_WARM_UPS];
+    const int count = attend__clblast_rows_to_warm_up(b.p.rows, rows);
+    for (int i = 0; i < count; i++) {
+        b.p.rows = (i32)rows[i];
+        if (operation != ATTEND_OP_MIX) attend__clblast_scores(&b);
+        if (operation != ATTEND_OP_SCORES) attend__clblast_mix(&b);
+    }
 }
 
 /* ---- planning -------------------------------------------------------------------------------- */
@@ -308,6 +334,7 @@ attend_status attend__clblast_plan_attention(attend_device *device, attend_opera
                                                     : record_mix;
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, made);
     if (status == ATTEND_OK) status = warm_up(device, p, largest);
+    if (status == ATTEND_OK) status = attend__ocl_rehearse(device, made, largest);
     if (status != ATTEND_OK) {
         attend__ocl_plan_release(device, made);
         return status;

@@ -41,7 +41,7 @@ clblast_blocks attend__clblast_blocks(const ocl_attention_sizes *n) {
     b.scores_pitch = b.keys + GAP;
     b.parts = b.keys > FEW_PARTS * KEYS ? (b.keys + KEYS - 1) / KEYS : 1;
     const int64_t operand = most(b.operand_pitch, b.value_pitch), wide = widest(&b);
-    b.rows = least(b.all_rows, most(LEAST_ROWS, FLOATS / wide));
+    b.rows = most(1, least(b.all_rows, most(LEAST_ROWS, FLOATS / wide)));
     const int64_t tall = rounded(b.rows, TILE) * rounded(wide, TILE);
     b.planes = least(4 * (int64_t)FLOATS / tall, FLOATS / (b.rows * wide));
     b.planes = least(b.planes, 2 * (int64_t)FLOATS / most(1, b.keys * operand));

@@ -116,7 +116,7 @@ static int multiply(ocl_run *run, const clblast_product *p) {
 }
 
 void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
-    if (run->status != ATTEND_OK) return;
+    if (run->status != ATTEND_OK || run->purpose != OCL_WORK) return;
     if (!all_fit(p)) {
         run->status = attend__ocl_refuse(run->device->host, ATTEND_UNSUPPORTED,
                                          "clblast: a matrix that ends beyond 2^31 elements of its "
@@ -139,6 +139,15 @@ void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
         run->device->host, status_of(code),
         "clblast: a product of %lld x %lld x %lld failed with CLBlast's status %d", (long long)p->m,
         (long long)p->n, (long long)p->k, code);
+}
+
+int attend__clblast_rows_to_warm_up(int64_t most, int64_t rows[CLBLAST_WARM_UPS]) {
+    enum { WHOLE_TILES = 128, ODD = 1 };
+    int count = 0;
+    rows[count++] = most;
+    if (most > WHOLE_TILES) rows[count++] = WHOLE_TILES;
+    if (most > ODD) rows[count++] = ODD;
+    return count;
 }
 
 /* Not as a plan's enqueue: that could be kept behind a gate of the application's, and nothing is

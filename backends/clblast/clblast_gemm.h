@@ -43,6 +43,11 @@ int attend__clblast_gemm(cl_command_queue queue, const clblast_product *p);
 /* As a part of a run, in its order; a failure sticks to the run with its sentence. */
 void attend__clblast_multiply(ocl_run *run, const clblast_product *p);
 
+/* Numbers of rows of products, up to `most`, which take different kernels of CLBlast: whether it
+ * copies, pads or turns operands depends on whether sizes are whole tiles. Returns how many. */
+enum { CLBLAST_WARM_UPS = 3 };
+int attend__clblast_rows_to_warm_up(int64_t most, int64_t rows[CLBLAST_WARM_UPS]);
+
 /* Enqueues the products of a plan's largest run once, on scratch memory, so that CLBlast compiles
  * now; `record` enqueues them. */
 attend_status attend__clblast_warm_up(attend_device *device, attend_device_plan *plan,

@@ -34,7 +34,8 @@ static int64_t pitch_of(int64_t columns) {
 }
 
 static int64_t rows_of_block(int64_t rows, int64_t columns, int64_t depth) {
-    const int64_t pitch = pitch_of(columns > depth ? columns : depth);
+    const int64_t wider = columns > depth ? columns : depth,
+                  pitch = pitch_of(wider > 0 ? wider : 1);
     const int64_t most = FLOATS / pitch > LEAST_ROWS ? FLOATS / pitch : LEAST_ROWS;
     return rows < most ? rows : most;
 }
@@ -168,6 +169,11 @@ static void record(ocl_run *run, const void *description) {
         r.weights_at = floats(run, block_bytes(r.p.a.depth, r.p.a.columns));
         widen_weights(run, r.plan->widen_weights, &d->w, run->scratch, r.weights_at);
     }
+    if (run->purpose == OCL_IDLE) { /* there are no rows */
+        widen_rows(&r);
+        finish_rows(&r);
+        return;
+    }
     for (int64_t first = 0; first < r.p.a.rows && run->status == ATTEND_OK; first += r.block) {
         r.p.first = (i32)first;
         r.p.rows = (i32)(r.p.a.rows - first < r.block ? r.p.a.rows - first : r.block);
@@ -182,15 +188,21 @@ static void record_warm_up(ocl_run *run, const void *description) {
     const attend_projection *const d = description;
     const attend_device_weights *const prepared = attend_projection_device_weights(d);
     project_run r = {.run = run, .plan = (const project_plan *)(const void *)run->plan};
+    int64_t rows[CLBLAST_WARM_UPS];
     r.p.a.columns = (i32)attend__ocl_columns(&d->out);
     r.p.a.depth = (i32)attend__ocl_columns(&d->x);
-    r.p.rows = (i32)rows_of_block(attend__ocl_row_count(&d->out), r.p.a.columns, r.p.a.depth);
-    r.x_pitch = pitch_of(r.p.a.depth);
-    r.results_at = floats(run, block_bytes(r.p.rows, r.p.a.columns));
-    r.x_at = floats(run, block_bytes(r.p.rows, r.p.a.depth));
+    r.block = rows_of_block(attend__ocl_row_count(&d->out), r.p.a.columns, r.p.a.depth);
+    r.results_at = floats(run, block_bytes(r.block, r.p.a.columns));
+    r.x_at = floats(run, block_bytes(r.block, r.p.a.depth));
     r.weights = prepared ? prepared->memory : run->scratch;
     if (prepared == NULL) r.weights_at = floats(run, block_bytes(r.p.a.depth, r.p.a.columns));
-    multiply(&r);
+    const int count = attend__clblast_rows_to_warm_up(r.block, rows);
+    for (int i = 0; i < 2 * count; i++) {
+        /* rows of ours, and rows of the caller's without a gap */
+        r.x_pitch = i < count ? pitch_of(r.p.a.depth) : r.p.a.depth;
+        r.p.rows = (i32)rows[i % count];
+        if (i < count || r.p.a.depth < pitch_of(r.p.a.depth)) multiply(&r);
+    }
 }
 
 /* ---- planning -------------------------------------------------------------------------------- */
@@ -238,6 +250,7 @@ attend_status attend__clblast_plan_project(attend_device *device, const attend_p
     if (status == ATTEND_OK) status = attend__ocl_plan_finish(device, &p->plan);
     if (status == ATTEND_OK)
         status = attend__clblast_warm_up(device, &p->plan, record_warm_up, largest);
+    if (status == ATTEND_OK) status = attend__ocl_rehearse(device, &p->plan, largest);
     if (status != ATTEND_OK) {
         attend__ocl_plan_release(device, &p->plan);
         return status;
