@@ -57,6 +57,24 @@ typedef enum ocl_matrix_unit {
 #undef ATTEND_X
         OCL_MATRIX_COUNT, /* stands for none, too */
 } ocl_matrix_unit;
+
+/* Ways in which neighbours of a sub-group exchange values (ocl_subgroup.h). Name; as texts have it;
+ * what cl/kernels/subgroup.h wants. */
+#define OCL_SUBGROUP_LIST(X)                                                                       \
+    X(KHR, "subgroups", OCL_SUBGROUPS " -DSUBGROUP_KHR")                                           \
+    X(NVIDIA, "subgroups_nvidia", "-DSUBGROUP_NVIDIA")                                             \
+    X(AMD, "subgroups_amd", "-DSUBGROUP_AMD")                                                      \
+    X(EMULATED, "subgroups_emulated", "-DSUBGROUP_EMULATED")
+typedef enum ocl_subgroup_way {
+#define ATTEND_X(name, text, options) OCL_SUBGROUP_##name,
+    OCL_SUBGROUP_LIST(ATTEND_X)
+#undef ATTEND_X
+        OCL_SUBGROUP_COUNT, /* stands for none, too */
+} ocl_subgroup_way;
+/* An option of kernels that call functions of sub-groups: they are built by the OpenCL C that these
+ * need, all others by 1.2. */
+#define OCL_SUBGROUPS "-DSUBGROUPS"
+
 /* What a self-test found out (ocl_trial.h). */
 typedef struct ocl_verdict {
     bool known, good;
@@ -76,12 +94,12 @@ typedef struct ocl_facts {
     bool unified;           /* shares its memory with the host */
     bool fast_fma;          /* CL_FP_FMA: fma is an instruction */
     bool half;              /* cl_khr_fp16 */
-    bool subgroups;         /* cl_khr_subgroups or OpenCL 3's feature */
     bool keeps_binaries;    /* the driver has a build cache of its own */
     bool compiles_late;     /* kernels when they are first launched, not when they are built */
     bool prefetch;          /* its compiler has clang's __builtin_prefetch, and runs it */
     ocl_matrix_unit matrix; /* that its extensions promise */
-    const char *standard;   /* "-cl-std=CL1.2", or the newest that subgroups need */
+    ocl_subgroup_way subgroup;
+    const char *standard; /* "-cl-std=CL1.2", or the newest that subgroups need */
 } ocl_facts;
 
 typedef struct ocl_program ocl_program;
@@ -102,8 +120,9 @@ typedef struct ocl_device {
     attend__mutex build_lock;
     ocl_program *programs;
     ocl_verdict matrix[OCL_MATRIX_COUNT][2][2]; /* [emulated or not][F16, BF16] */
-    cl_command_queue rehearsals;                /* ocl_rehearse.c; NULL until it is needed */
-    ocl_answer in_place; /* under build_lock: commands write host memory itself */
+    ocl_verdict subgroup[OCL_SUBGROUP_COUNT];
+    cl_command_queue rehearsals; /* ocl_rehearse.c; NULL until it is needed */
+    ocl_answer in_place;         /* under build_lock: commands write host memory itself */
 } ocl_device;
 
 /* Device `index` over all platforms, counted from 0; platforms without a device and those that
@@ -184,6 +203,7 @@ struct attend_device {
     ocl_class kernels;      /* of the device, or what ATTEND_KERNELS asks */
     ocl_matrix_unit matrix; /* that plans may take, if it computes what it should */
     bool matrix_emulated;
+    ocl_subgroup_way subgroup; /* the same of exchanges */
     struct ocl_tuning *tuning; /* what is known of kernels' parameters, ocl_tuning.c */
     ocl_transfers transfers;
     bool mapless;              /* what commands write in host memory is seen without a map */

@@ -27,6 +27,8 @@ bool attend__ocl_api_fill(ocl_api *api, ocl_symbol_fn *symbol, void *user, const
         }
         memcpy((char *)api + functions[i].place, &address, sizeof address);
     }
+    void *const later = symbol(user, "clGetKernelSubGroupInfo");
+    memcpy(&api->kernel_sub_group_info, &later, sizeof later);
     return true;
 }
 

@@ -61,6 +61,9 @@ typedef struct ocl_api {
 #define ATTEND_X(name) cl_api_##name name;
     OCL_FUNCTION_LIST(ATTEND_X)
 #undef ATTEND_X
+    /* clGetKernelSubGroupInfo of OpenCL 2.1, where the loader has it; a driver need not. */
+    cl_int(CL_API_CALL *kernel_sub_group_info)(cl_kernel, cl_device_id, cl_uint, size_t,
+                                               const void *, size_t, void *, size_t *);
 } ocl_api;
 
 /* The loader of the system, opened at the first call and kept. NULL and, in *reason, a sentence of

@@ -6,6 +6,7 @@
 #include "ocl_event.h"
 #include "ocl_matrix.h"
 #include "ocl_run.h"
+#include "ocl_subgroup.h"
 #include "ocl_transfer.h"
 #include "ocl_tuning.h"
 
@@ -167,6 +168,7 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
     }
     attend_status status = choose_kernels(d);
     if (status == ATTEND_OK) status = attend__ocl_matrix_open(d);
+    if (status == ATTEND_OK) status = attend__ocl_subgroups_open(d);
     if (status == ATTEND_OK) status = attend__ocl_tuning_open(d);
     if (status == ATTEND_OK) status = queue ? adopt_queue(d, queue) : make_queue(d);
     if (status == ATTEND_OK) status = attend__ocl_transfers_open(d);

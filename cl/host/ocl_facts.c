@@ -94,21 +94,38 @@ static ocl_matrix_unit matrix_of(const ocl_api *cl, cl_device_id device, const c
     return least == 16 ? OCL_MATRIX_INTEL16 : least == 8 ? OCL_MATRIX_INTEL8 : OCL_MATRIX_COUNT;
 }
 
+/* What is worth a self-test, and by which a kernel's sub-groups can be asked for (OpenCL 2.1). */
+static ocl_subgroup_way subgroup_of(const ocl_api *cl, cl_device_id device, const char *extensions,
+                                    const ocl_facts *f) {
+    const bool old = !strncmp(f->version, "OpenCL 1.", 9) || !strncmp(f->version, "OpenCL 2.0", 10);
+    const bool shuffle = attend__ocl_has_word(extensions, "cl_khr_subgroup_shuffle") ||
+                         attend__ocl_has_word(extensions, "cl_intel_subgroups");
+    if (attend__ocl_has_word(extensions, "cl_nv_device_attribute_query") &&
+        number(cl, device, DEVICE_COMPUTE_CAPABILITY_MAJOR, sizeof(cl_uint)) >= 3)
+        return OCL_SUBGROUP_NVIDIA;
+    if (attend__ocl_has_word(extensions, "cl_amd_device_attribute_query")) return OCL_SUBGROUP_AMD;
+    const bool usable = !old && shuffle && strcmp(f->standard, "-cl-std=CL1.2") != 0;
+    return usable && cl->kernel_sub_group_info ? OCL_SUBGROUP_KHR : OCL_SUBGROUP_COUNT;
+}
+
+/* The OpenCL C that sub-groups need: 2.0 with an extension, or 3.0 where they are a feature. */
+static const char *standard_of(const ocl_api *cl, cl_device_id device, const char *extensions) {
+    if (has_feature(cl, device, "__opencl_c_subgroups")) return "-cl-std=CL3.0";
+    char *const language = attend__ocl_device_text(cl, device, CL_DEVICE_OPENCL_C_VERSION);
+    const bool second = language && !strncmp(language, "OpenCL C 2", 10) &&
+                        attend__ocl_has_word(extensions, "cl_khr_subgroups");
+    free(language);
+    return second ? "-cl-std=CL2.0" : "-cl-std=CL1.2";
+}
+
 static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
     char *const list = attend__ocl_device_text(cl, device, CL_DEVICE_EXTENSIONS);
     if (list == NULL) return;
     f->matrix = matrix_of(cl, device, list);
     f->half = attend__ocl_has_word(list, "cl_khr_fp16");
-    const bool feature = has_feature(cl, device, "__opencl_c_subgroups");
-    f->subgroups = feature || attend__ocl_has_word(list, "cl_khr_subgroups");
+    f->standard = standard_of(cl, device, list);
+    f->subgroup = subgroup_of(cl, device, list, f);
     free(list);
-    char *const language = attend__ocl_device_text(cl, device, CL_DEVICE_OPENCL_C_VERSION);
-    /* "OpenCL C 2.0 ..": sub-groups need 2.0, or 3.0 where it is a feature */
-    f->standard = feature                                            ? "-cl-std=CL3.0"
-                  : language && !strncmp(language, "OpenCL C 2", 10) ? "-cl-std=CL2.0"
-                                                                     : "-cl-std=CL1.2";
-    if (!strcmp(f->standard, "-cl-std=CL1.2")) f->subgroups = false;
-    free(language);
 }
 
 bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device_id device,
@@ -123,6 +140,7 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     f->suffix = attend__ocl_platform_text(cl, platform, PLATFORM_ICD_SUFFIX);
     f->standard = "-cl-std=CL1.2";
     f->matrix = OCL_MATRIX_COUNT;
+    f->subgroup = OCL_SUBGROUP_COUNT;
     if (!f->name || !f->vendor || !f->version || !f->driver || !f->platform ||
         !f->platform_version || !f->suffix) {
         attend__ocl_facts_release(f);

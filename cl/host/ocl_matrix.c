@@ -43,9 +43,9 @@ static ocl_matrix_use use_of(const attend_device *device, attend_type type) {
         !emulated && (device->matrix == OCL_MATRIX_INTEL16 || device->matrix == OCL_MATRIX_INTEL8);
     if (emulated)
         use.exchange_bytes = (size_t)use.shape->exchanged * OCL_MATRIX_ITEMS * sizeof(cl_uint);
-    (void)snprintf(use.options, sizeof use.options, "%s%s -DMATRIX_TYPE=%d%s%s", use.shape->options,
-                   emulated ? " -DMATRIX_EMULATED" : "", (int)type, subgroups ? " " : "",
-                   subgroups ? device->shared->facts.standard : "");
+    (void)snprintf(use.options, sizeof use.options, "%s%s -DMATRIX_TYPE=%d%s", use.shape->options,
+                   emulated ? " -DMATRIX_EMULATED" : "", (int)type,
+                   subgroups ? " " OCL_SUBGROUPS : "");
     (void)snprintf(use.name, sizeof use.name, "matrix_%s%s", use.shape->name,
                    emulated ? "_emulated" : "");
     return use;

@@ -85,7 +85,7 @@ static cl_program find(const ocl_device *d, const ocl_source *source, const char
 bool attend__ocl_build_options(const ocl_facts *facts, const char *options, char *all,
                                size_t bytes) {
     const int length = snprintf(
-        all, bytes, "%s%s%s %s", strstr(options, "-cl-std=") ? "" : "-cl-std=CL1.2",
+        all, bytes, "%s%s%s %s", strstr(options, OCL_SUBGROUPS) ? facts->standard : "-cl-std=CL1.2",
         facts->fast_fma ? " -DUSE_FMA" : "", facts->prefetch ? " -DUSE_PREFETCH" : "", options);
     return length >= 0 && (size_t)length < bytes;
 }

@@ -2,8 +2,9 @@
  *
  * Fused attention for GPUs where query rows are few, which reading keys and values bounds: a
  * work-group of 64 takes RQ rows of one key/value head, all heads of a group where they fit, and
- * reads each key and value once for all, where the caller has it. 8 work-items share a key, then
- * each has 4 columns of every n-th value. What they sum is added in a fixed order.
+ * reads each key and value once for all, where the caller has it. 8 work-items share 4 keys, then
+ * each has 4 columns of every n-th value. What they sum is added in a fixed order, by neighbours of
+ * a sub-group in registers where there are such (subgroup.h), with the same bits.
  *
  * Chunks of 256 keys are summed on their own and joined in the order of the keys, so that rows have
  * the same bits with and without split keys, and whatever RQ is. Excluded keys weigh -0, and are
@@ -23,139 +24,72 @@
 #endif
 #define DIRECT
 #define BQ RQ
-#include "attention_decode.h"
-#include "attention_finish.h"
-#include "operand.h"
-#include "tile_rows.h"
+#include "decode_scores.h"
 
-#define CHUNK DECODE_CHUNK
-#define ITEMS DECODE_ITEMS
-#define LANES_OF_KEY 8
-#define KEYS 32 /* at once: 4 of a work-item */
-#define SHARES 16
+#include "attention_finish.h"
+
 #define QUADS (EC / 4)
 #define BANDS (ITEMS / QUADS) /* of keys, one after the other: BANDS apart */
 
-/* Local memory, in floats. */
-#define QUERIES(work) (work)
-#define WEIGHTS(work) ((work) + RQ * DP)
-#define SUMS(work) (WEIGHTS(work) + RQ * CHUNK)
-#define SHARES_OF(work) (SUMS(work) + RQ * DECODE_SUMS)
-#define LINES(work) ((__local row_line *)(SHARES_OF(work) + RQ * 2 * SHARES))
+/* ---- weights and sums ------------------------------------------------------------------------ */
 
-/* The rows of a group and the operands of their head. */
-typedef struct few {
-    operand_source k, v;
-    operand_memory k_memory, v_memory;
-    operand_head head;
-    int z, first, count; /* plane, first row, rows in all */
-    int column, item;
-    int from, until; /* keys that any of the rows may see */
-    i64 key_mask_at;
-} few;
-
-/* 4 neighbours of a row, 0 beyond its end. */
-static float4 quad_at(const operand_source *x, const operand_memory *m, const operand_row *row,
-                      int from) {
-    if (x->strides[3] != 1 || from + 4 > x->size) {
-        float4 v = (float4)(0.0f);
-        if (from < x->size) v.x = operand_element(x, m, row, from);
-        if (from + 1 < x->size) v.y = operand_element(x, m, row, from + 1);
-        if (from + 2 < x->size) v.z = operand_element(x, m, row, from + 2);
-        if (from + 3 < x->size) v.w = operand_element(x, m, row, from + 3);
-        return v;
-    }
-    const i64 at = row->at + from;
-    if (x->type == TYPE_F32) return vload4(0, (__global const float *)m->rows + at);
-    if (x->type == TYPE_F16) return vload_half4(0, (__global const half *)m->rows + at);
-    if (x->type == TYPE_BF16)
-        return as_float4(convert_uint4(vload4(0, (__global const ushort *)m->rows + at)) << 16);
-    return convert_float4(vload4(0, (__global const char *)m->rows + at)) * row->scale;
+/* The most of a row from its shares, of which n counts through those of all rows; then its sum, and
+ * both for all work-items. Nothing is known of an n beyond the last. */
+#ifdef USE_SUBGROUPS
+static float row_most(__local float *work, int n, float top) {
+    return neighbours_most(top, SHARES, EXCHANGE(work));
 }
-
-/* ---- one chunk ------------------------------------------------------------------------------- */
-
-/* A work-item's share of the products of all rows with 4 keys from j on, KEYS / 4 apart. Neighbours
- * share a key, or where elements of keys are neighbours each has its own. */
-static void share_products(const few *t, __local float *work, int j) {
-    const int together = keys_lie_together(&t->k), across = KEYS / 4;
-    const int key = together ? t->item % across : t->item / LANES_OF_KEY;
-    const int lane = together ? t->item / across : t->item % LANES_OF_KEY;
-    for (int n = key; n < KEYS; n += across) {
-        float sum[RQ];
-        for (int r = 0; r < RQ; r++)
-            sum[r] = 0.0f;
-        if (j + n >= t->from && j + n < t->until) {
-            const operand_row row = operand_find(&t->k, &t->k_memory, &t->head, j + n);
-            for (int d = 4 * lane; d < DP; d += 4 * LANES_OF_KEY) {
-                const float4 x = quad_at(&t->k, &t->k_memory, &row, d);
-#pragma unroll
-                for (int r = 0; r < RQ; r++) {
-                    const float4 q = *(__local const float4 *)(QUERIES(work) + r * DP + d);
-                    sum[r] = FMA(q.w, x.w, FMA(q.z, x.z, FMA(q.y, x.y, FMA(q.x, x.x, sum[r]))));
-                }
-            }
-        }
-        for (int r = 0; r < RQ; r++)
-            SUMS(work)[(r * LANES_OF_KEY + lane) * KEYS + n] = sum[r];
+static void put_mass(__local float *work, int n, float top, float sum) {
+    sum = neighbours_sum(sum, SHARES, EXCHANGE(work));
+    if (n < RQ * SHARES && n % SHARES == 0) {
+        SHARES_OF(work)[n / SHARES] = top;
+        SHARES_OF(work)[RQ + n / SHARES] = sum;
     }
 }
-
-/* Masked scores of the chunk at key j0, [RQ][CHUNK]. */
-static void scores(const inputs *in, const few *t, __local float *work, int j0) {
-    for (int k = 0; k < CHUNK; k += KEYS) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        share_products(t, work, j0 + k);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (int n = t->item; n < RQ * KEYS; n += ITEMS) {
-            const int r = n / KEYS, key = n % KEYS, j = j0 + k + key;
-            const row_info row = row_of(LINES(work) + r, t->key_mask_at);
-            float s = 0.0f;
-            for (int lane = 0; lane < LANES_OF_KEY; lane++)
-                s += SUMS(work)[(r * LANES_OF_KEY + lane) * KEYS + key];
-            WEIGHTS(work)[r * CHUNK + k + key] =
-                allowed_key(in, &row, j) ? advance_key(in, &row, j, s, STAGE_RAW, STAGE_MASKED)
-                                         : -INFINITY;
-        }
-    }
+static mass row_mass(__local const float *work, int r) {
+    return (mass){SHARES_OF(work)[r], SHARES_OF(work)[RQ + r]};
+}
+#else
+static float most_of(__local const float *shares) {
+    const float16 x = vload16(0, shares);
+    const float8 a = fmax(x.even, x.odd);
+    const float4 b = fmax(a.even, a.odd);
+    return fmax(fmax(b.x, b.y), fmax(b.z, b.w));
+}
+static float row_most(__local float *work, int n, float top) {
+    if (n < RQ * SHARES) SHARES_OF(work)[n] = top;
     barrier(CLK_LOCAL_MEM_FENCE);
+    return most_of(SHARES_OF(work) + min(n / SHARES, RQ - 1) * SHARES);
 }
+static void put_mass(__local float *work, int n, float top, float sum) {
+    if (n < RQ * SHARES) SHARES_OF(work)[RQ * SHARES + n] = sum;
+}
+static mass row_mass(__local const float *work, int r) {
+    __local const float *const maxima = SHARES_OF(work) + r * SHARES;
+    return (mass){most_of(maxima), sum_16(vload16(0, maxima + RQ * SHARES))};
+}
+#endif
 
 /* Scores become weights; maxima and sums of the rows, by 16 shares of each: share i has the keys i,
  * i + 16, .. */
 static void weigh(const few *t, __local float *work, mass m[RQ]) {
-    __local float *const maxima = SHARES_OF(work), *const sums = maxima + RQ * SHARES;
-    for (int n = t->item; n < RQ * SHARES; n += ITEMS) {
-        __local const float *const s = WEIGHTS(work) + n / SHARES * CHUNK + n % SHARES;
-        float top = -INFINITY;
-        for (int k = 0; k < CHUNK; k += SHARES)
-            top = fmax(top, s[k]);
-        maxima[n] = top;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int r = 0; r < RQ; r++) {
-        m[r].maximum = maxima[r * SHARES];
-        for (int n = 1; n < SHARES; n++)
-            m[r].maximum = fmax(m[r].maximum, maxima[r * SHARES + n]);
-    }
-    for (int n = t->item; n < RQ * SHARES; n += ITEMS) {
+    for (int from = 0; from < RQ * SHARES; from += ITEMS) {
+        const int n = from + t->item, end = n < RQ * SHARES ? CHUNK : 0;
         __local float *const s = WEIGHTS(work) + n / SHARES * CHUNK + n % SHARES;
-        float top = maxima[n / SHARES * SHARES], sum = 0.0f;
-        for (int i = 1; i < SHARES; i++)
-            top = fmax(top, maxima[n / SHARES * SHARES + i]);
+        float top = -INFINITY, sum = 0.0f;
+        for (int k = 0; k < end; k += SHARES)
+            top = fmax(top, s[k]);
+        top = row_most(work, n, top);
         const float base = anchor(top);
-        for (int k = 0; k < CHUNK; k += SHARES) {
+        for (int k = 0; k < end; k += SHARES) {
             s[k] = s[k] == -INFINITY ? -0.0f : exponential(s[k] - base);
             sum += s[k];
         }
-        sums[n] = sum;
+        put_mass(work, n, top, sum);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int r = 0; r < RQ; r++) {
-        m[r].sum = 0.0f;
-        for (int n = 0; n < SHARES; n++)
-            m[r].sum += sums[r * SHARES + n];
-    }
+    for (int r = 0; r < RQ; r++)
+        m[r] = row_mass(work, r);
 }
 
 static float4 value_at(const few *t, int j, int column) {
@@ -259,7 +193,7 @@ __kernel void attention_decode(const attention_params p, __global const uchar *m
     const results to = {sinks, out, lse, scratch};
     const int chunks = p.EP / EC, z = (int)get_global_id(2) / chunks, b = z / p.G;
     __local float *const work = (__local float *)local_memory;
-    few t = {.k = d.k, .v = d.v, .z = z, .item = get_local_id(0)};
+    few t = {.k = d.k, .v = d.v, .z = z, .item = neighbour_item()};
     t.k_memory = (operand_memory){k, k_scales, pages};
     t.v_memory = (operand_memory){v, v_scales, pages};
     t.head = (operand_head){sample_of(&in, b), b, z % p.G};
@@ -277,6 +211,7 @@ __kernel void attention_decode(const attention_params p, __global const uchar *m
     mass m[RQ], one[RQ];
     for (int r = 0; r < RQ; r++)
         m[r] = one[r] = (mass){-INFINITY, 0.0f};
+    barrier(CLK_LOCAL_MEM_FENCE);
     const chunk_range keys = chunks_of(&p, t.from, t.until);
     const int in_memory = keys.last > keys.first + CHUNK;
     for (int j0 = keys.first; j0 < keys.last; j0 += CHUNK) {

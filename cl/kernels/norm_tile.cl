@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Norms with a work-group of 64 to a row, see norm.cl for the algorithm. Partial sums meet in local
- * memory, with USE_SUBGROUPS first in registers. Each work-item writes the columns it read, so
- * `out` and `sum` may lie where x and residual do.
+ * memory, those of neighbours in registers where there is a way (subgroup.h); added in the same
+ * order. Each work-item writes the columns it read, so `out` and `sum` may lie where x and residual
+ * do.
  *
  * Local memory is an argument in these kernels. PoCL 3.1 leaves an array declared in the kernel,
  * but used by helpers only, one static array of the process, and work-groups on two threads share
  * it. */
 #define LANES 1
 #include "norm.h"
-
-#ifdef USE_SUBGROUPS
-#pragma OPENCL EXTENSION cl_khr_subgroups : enable
-#endif
+#include "subgroup.h"
 
 #define GROUP 64
 
-/* The sum of x over the work-group, the same bits in every work-item. All call it. */
+/* The sum of x over the work-group, the same bits in every work-item: of neighbours, then of
+ * neighbouring pairs, and so on. All call it. `shared`: GROUP elements, and what an exchange
+ * needs. */
 static float2 sum_group(float2 x, __local float2 *shared) {
-    const int item = (int)get_local_id(0);
+    const int item = neighbour_item();
 #ifdef USE_SUBGROUPS
-    const int parts = (int)get_num_sub_groups();
-    const float2 part = (float2)(sub_group_reduce_add(x.x), sub_group_reduce_add(x.y));
-    if (get_sub_group_local_id() == 0) shared[get_sub_group_id()] = part;
+    __local float *const exchange = (__local float *)(shared + GROUP);
+    const float2 part = (float2)(neighbours_sum(x.x, NEIGHBOURS, exchange),
+                                 neighbours_sum(x.y, NEIGHBOURS, exchange));
+    if (item % NEIGHBOURS == 0) shared[item / NEIGHBOURS] = part;
     barrier(CLK_LOCAL_MEM_FENCE);
-    float2 total = shared[0];
-    for (int i = 1; i < parts; i++)
-        total += shared[i];
+    const float2 total = (shared[0] + shared[1]) + (shared[2] + shared[3]);
 #else
     shared[item] = x;
-    for (int half_way = GROUP / 2; half_way > 0; half_way /= 2) {
+    for (int step = 1; step < GROUP; step *= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (item < half_way) shared[item] += shared[item + half_way];
+        if (item % (2 * step) == 0) shared[item] += shared[item + step];
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     const float2 total = shared[0];
@@ -46,7 +45,7 @@ static float2 sum_row(const norm_row *r, i32 columns, float center, __local floa
     for (i32 begin = 0; begin < columns; begin += 64 * GROUP) {
         const i32 end = min(columns, begin + 64 * GROUP);
         float2 part = (float2)(0.0f);
-        for (i32 n = begin + (i32)get_local_id(0); n < end; n += GROUP) {
+        for (i32 n = begin + neighbour_item(); n < end; n += GROUP) {
             const float d = norm_input(r, n, 1) - center;
             part += (float2)(d, d * d);
         }
@@ -64,7 +63,7 @@ __kernel void norm(__global const uchar *x, __global const uchar *residual,
         norm_scale scale = {0.0f, 0.0f, 0.0f};
         if (a.centred) scale.center = sum_row(&r, a.columns, 0.0f, shared).x / a.columns;
         norm_finish(&scale, sum_row(&r, a.columns, scale.center, shared), &a);
-        for (i32 n = (i32)get_local_id(0); n < a.columns; n += GROUP)
+        for (i32 n = neighbour_item(); n < a.columns; n += GROUP)
             norm_store(&r, &scale, n);
     }
 }

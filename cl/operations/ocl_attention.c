@@ -327,10 +327,11 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
     attend__ocl_side_kernels(device, p, status);
     int values[OCL_TUNED_COUNT];
     p->direct = p->token = p->lanes = p->fused = p->classes = -1;
+    p->fused_subgroups.way = p->direct_subgroups.way = OCL_SUBGROUP_COUNT;
     p->direct_rows = rows_that_fit(device, n);
     p->fused_rows = shapes[device->kernels].rows;
     if (device->kernels == OCL_CLASS_TILE) {
-        attend__ocl_decode_make(device, largest, p, status);
+        attend__ocl_decode_make(device, largest, p, info, status);
         if (are_many(n)) attend__ocl_tile_make(device, largest, p, info, status);
     } else if (in_place(device, p->DP)) {
         make_few(device, largest, n, p, status);
@@ -369,11 +370,13 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     p->partial_bytes = room_for_partials(device, &n, p->EP);
     p->plan.scratch_bytes = scratch_bytes(device, p, &n, largest);
     info->workspace_bytes = p->plan.scratch_bytes;
-    (void)snprintf(info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s",
-                   attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
-                   p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
-                   p->lanes >= 0     ? "lanes"
-                   : p->matrix.shape ? p->matrix.name
-                                     : attend__ocl_class_text(device->kernels));
+    (void)snprintf(
+        info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s%s",
+        attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
+        p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
+        p->lanes >= 0     ? "lanes"
+        : p->matrix.shape ? p->matrix.name
+                          : attend__ocl_class_text(device->kernels),
+        attend__ocl_subgroups_text(p->fused >= 0 ? &p->fused_subgroups : &p->direct_subgroups));
     return attend__ocl_plan_made(device, &p->plan, status, plan);
 }

@@ -9,6 +9,7 @@
 #include "attention_params.h"
 #include "ocl.h"
 #include "ocl_matrix.h"
+#include "ocl_subgroup.h"
 
 typedef struct ocl_attention_sizes {
     int64_t B, H, G, L, S, D, E;
@@ -38,7 +39,8 @@ typedef struct ocl_attention_plan {
     int classes;     /* of blocks under masks */
     ocl_tile tile;
     ocl_matrix_use matrix; /* the unit that makes the products of `fused`' tile */
-    size_t fused_items, fused_bytes, direct_bytes; /* of a work-group; bytes of local memory */
+    ocl_subgroups fused_subgroups, direct_subgroups; /* of `fused` as a tile, and of decoding */
+    size_t fused_items, fused_bytes, direct_bytes;   /* of a work-group; bytes of local memory */
     int DP, EC, EP;
     int64_t query_rows,
         key_rows;         /* of a head, that scratch memory is for; 0: any that are planned */

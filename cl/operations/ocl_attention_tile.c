@@ -184,7 +184,7 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
 }
 
 void attend__ocl_decode_make(attend_device *device, const attend_attention *largest,
-                             ocl_attention_plan *p, attend_status *status) {
+                             ocl_attention_plan *p, attend_plan_info *info, attend_status *status) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
     int rows = 1;
     while (rows < MOST_DECODE_ROWS && rows < n.H / n.G * n.L &&
@@ -192,11 +192,17 @@ void attend__ocl_decode_make(attend_device *device, const attend_attention *larg
         rows *= 2;
     char options[60];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC, rows);
-    p->direct = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_decode,
-                                        options, "attention_decode", status);
+    const ocl_wanted wanted = {.source = &attend__ocl_source_attention_decode,
+                               .options = options,
+                               .name = "attention_decode",
+                               .items = DECODE_ITEMS,
+                               .local_bytes =
+                                   DECODE_FLOATS((size_t)rows, (size_t)p->DP) * sizeof(cl_float)};
+    p->direct_subgroups = attend__ocl_subgroups(device, info->note, sizeof info->note);
+    p->direct =
+        attend__ocl_plan_neighbours(device, &p->plan, &wanted, &p->direct_subgroups, status);
     p->direct_rows = rows;
-    p->direct_bytes = DECODE_FLOATS((size_t)rows, (size_t)p->DP) * sizeof(cl_float);
-    attend__ocl_kernel_fits(device, &p->plan, p->direct, DECODE_ITEMS, p->direct_bytes, status);
+    p->direct_bytes = wanted.local_bytes + DECODE_ITEMS * p->direct_subgroups.item_bytes;
 }
 
 /* ---- classes of blocks ----------------------------------------------------------------------- */

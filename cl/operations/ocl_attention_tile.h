@@ -13,11 +13,11 @@ int attend__ocl_tile_choose(const attend_device *device, const attend_attention 
 
 /* Each adds a kernel and says in the plan how it is run: attention_tile, by a matrix unit where
  * there is one for its types, and attention_classes where the plan has masks; attention_decode.
- * `info` gets a note on a unit that is not used. */
+ * `info` gets a note on a unit, or on sub-groups, that are not used. */
 void attend__ocl_tile_make(attend_device *device, const attend_attention *largest,
                            ocl_attention_plan *p, attend_plan_info *info, attend_status *status);
 void attend__ocl_decode_make(attend_device *device, const attend_attention *largest,
-                             ocl_attention_plan *p, attend_status *status);
+                             ocl_attention_plan *p, attend_plan_info *info, attend_status *status);
 
 /* Whether FAST rounds the weights: see attention_tile.cl. */
 bool attend__ocl_tile_narrow(const attend_device *device, const attend_attention *largest);

@@ -3,6 +3,7 @@
  * Layer norm and RMS norm: a row to a work-item, or to a work-group where local memory is real. */
 #include "ocl_operations.h"
 #include "ocl_rows.h"
+#include "ocl_subgroup.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -10,6 +11,11 @@
 extern const ocl_source attend__ocl_source_norm, attend__ocl_source_norm_tile;
 
 enum { GROUP = 64, MOST_GROUPS = 1 << 20 };
+
+typedef struct norm_plan {
+    attend_device_plan plan;
+    size_t local_bytes; /* of norm_tile */
+} norm_plan;
 
 static cl_mem set_vector(ocl_run *run, const attend_tensor *t, i64 *offset, i64 *step, i32 *type) {
     if (!attend__ocl_given(t)) return NULL;
@@ -54,27 +60,38 @@ static void record(ocl_run *run, const void *description) {
     attend__ocl_memory(&launch, attend__ocl_rows_out(run, &n->sum, &a.sum));
     attend__ocl_value(&launch, &a, sizeof a);
     if (run->device->kernels == OCL_CLASS_TILE)
-        attend__ocl_local(&launch, GROUP * sizeof(cl_float2));
+        attend__ocl_local(&launch, ((const norm_plan *)run->plan)->local_bytes);
     attend__ocl_enqueue(&launch, grid.groups, grid.local);
+}
+
+static void make_tile(attend_device *device, norm_plan *p, const char *kind, attend_plan_info *info,
+                      attend_status *status) {
+    ocl_subgroups use = attend__ocl_subgroups(device, info->note, sizeof info->note);
+    const ocl_wanted wanted = {.source = &attend__ocl_source_norm_tile,
+                               .options = "",
+                               .name = "norm",
+                               .items = GROUP,
+                               .local_bytes = GROUP * sizeof(cl_float2)};
+    (void)attend__ocl_plan_neighbours(device, &p->plan, &wanted, &use, status);
+    p->local_bytes = wanted.local_bytes + GROUP * use.item_bytes;
+    snprintf(info->kernel, sizeof info->kernel, "%s_group%s", kind,
+             attend__ocl_subgroups_text(&use));
 }
 
 attend_status attend__ocl_plan_norm(attend_device *device, const attend_norm *largest,
                                     attend_plan_info *info, attend_device_plan **plan) {
     attend_status status = attend__ocl_rows_fit(device, "x", &largest->x);
     if (status != ATTEND_OK) return status;
-    attend_device_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_NORM, sizeof *p);
+    norm_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_NORM, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
-    p->record = record;
-    const bool tile = device->kernels == OCL_CLASS_TILE;
-    const bool subgroups = tile && device->shared->facts.subgroups;
-    char options[64] = "";
-    if (subgroups)
-        snprintf(options, sizeof options, "%s -DUSE_SUBGROUPS", device->shared->facts.standard);
-    snprintf(info->kernel, sizeof info->kernel, "%s_%s%s",
-             largest->kind == ATTEND_LAYER_NORM ? "layer_norm" : "rms_norm",
-             tile ? "group" : "item", subgroups ? "_subgroups" : "");
-    (void)attend__ocl_plan_kernel(device, p,
-                                  tile ? &attend__ocl_source_norm_tile : &attend__ocl_source_norm,
-                                  options, "norm", &status);
-    return attend__ocl_plan_made(device, p, status, plan);
+    p->plan.record = record;
+    const char *const kind = largest->kind == ATTEND_LAYER_NORM ? "layer_norm" : "rms_norm";
+    if (device->kernels == OCL_CLASS_TILE) {
+        make_tile(device, p, kind, info, &status);
+    } else {
+        snprintf(info->kernel, sizeof info->kernel, "%s_item", kind);
+        (void)attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_norm, "", "norm",
+                                      &status);
+    }
+    return attend__ocl_plan_made(device, &p->plan, status, plan);
 }

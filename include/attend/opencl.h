@@ -49,8 +49,9 @@ typedef struct attend_opencl_objects {
     cl_context context;
     cl_command_queue queue; /* of this context and device; NULL: a queue of our own is made */
     /* NULL: the functions of the system's loader. An application that linked another one gives a
-     * function that finds every function of OpenCL 1.2 by its name; called until the open
-     * returns. Not for `clblast`, which is linked with the system's. */
+     * function that finds every function of OpenCL 1.2 by its name; later ones, which are asked
+     * for, too, may be NULL. Called until the open returns. Not for `clblast`, which is linked with
+     * the system's. */
     void *(*symbol)(void *user, const char *name);
     void *symbol_user;
 } attend_opencl_objects;

@@ -17,6 +17,7 @@
     X(ISA)                                                                                         \
     X(KERNELS)                                                                                     \
     X(MATRIX)                                                                                      \
+    X(SUBGROUPS)                                                                                   \
     X(CLBLAST_ATTENTION)                                                                           \
     X(CLBLAST_TUNING)                                                                              \
     X(VERBOSE)                                                                                     \

@@ -66,6 +66,17 @@ if(CMOCKA_FOUND)
   endforeach()
 endif()
 
+# Exchanges within a sub-group, emulated.
+set(environment "ATTEND_KERNELS=tile;ATTEND_SUBGROUPS=emulated")
+opencl_run(gate-subgroups pocl "${environment}" opencl $<TARGET_FILE:attend-gate> --backend opencl --cases 60 --seed 15
+           --plans 12 --length 400 --head-size 140)
+if(CMOCKA_FOUND)
+  foreach(test poison same_bits serving_bits serving_poison)
+    opencl_run(test_${test}-subgroups pocl "${environment}" opencl $<TARGET_FILE:test_${test}> opencl)
+  endforeach()
+  opencl_run(test_norm_gate-subgroups pocl "${environment};ATTEND_BACKEND=opencl" opencl $<TARGET_FILE:test_norm_gate>)
+endif()
+
 # What does not depend on the kernels.
 if(CMOCKA_FOUND)
   foreach(backend opencl clblast)
@@ -122,6 +133,8 @@ foreach(side ${sides})
 endforeach()
 opencl_run(bits-nvidia pocl "ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-nvidia" opencl
            ${CMAKE_CURRENT_SOURCE_DIR}/bits.sh $<TARGET_FILE:opencl_bits> opencl)
+opencl_run(bits-subgroups pocl "ATTEND_KERNELS=tile;ATTEND_SUBGROUPS=emulated" opencl
+           ${CMAKE_CURRENT_SOURCE_DIR}/bits.sh $<TARGET_FILE:opencl_bits> opencl)
 
 if(TARGET example-generation)
   foreach(backend opencl clblast)
@@ -139,6 +152,14 @@ opencl_run(gate-tile-small pocl "ATTEND_KERNELS=tile;POCL_MAX_WORK_GROUP_SIZE=64
            --backend opencl --cases 30 --seed 14 --plans 4 --length 400 --head-size 80)
 
 # ---- other drivers -----------------------------------------------------------------------------------
+# By its sub-groups.
+if(CMOCKA_FOUND)
+  foreach(test poison same_bits serving_bits serving_poison)
+    opencl_run(test_${test}-intel-tile intel "ATTEND_KERNELS=tile" "opencl;full" $<TARGET_FILE:test_${test}> opencl)
+  endforeach()
+  opencl_run(test_norm_gate-intel-tile intel "ATTEND_KERNELS=tile;ATTEND_BACKEND=opencl" "opencl;full"
+             $<TARGET_FILE:test_norm_gate>)
+endif()
 foreach(kernels rows tile)
   set(environment "ATTEND_KERNELS=${kernels};ATTEND_CACHE=off")
   opencl_run(gate-intel-${kernels} intel "${environment}" "opencl;full" $<TARGET_FILE:attend-gate> --backend opencl
