@@ -183,10 +183,12 @@ static bool add_shapes(case_list *list, const json_t *shapes, const char *item, 
             if (!add_shape(list, text, name, sizes, types, reason)) return false;
         }
     }
-    return found || refuse(reason,
-                           "'%s' is no named shape (--list prints them) and no text of sizes such "
-                           "as 'B1 H12 G12 L512 S512 D64 f32'",
-                           item);
+    return found ||
+           refuse(
+               reason,
+               "'%s' is no named shape (attend bench --list prints them) and no text of sizes such "
+               "as 'B1 H12 G12 L512 S512 D64 f32'",
+               item);
 }
 
 static bool names_type(const char *text) {

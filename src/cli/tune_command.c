@@ -19,7 +19,7 @@ typedef struct settings {
     bool list;
 } settings;
 
-static const double DEFAULT_S = 60, LEAST_S = 5, LONGEST_WAIT_S = 120;
+static const double DEFAULT_S = 60, LEAST_S = 5, MOST_S = 1e6, LONGEST_WAIT_S = 120;
 /* Many rows and few, full and causal, and a product: others are near one of them. */
 static const char default_cases[] = "bert-512,gpt2-1024,llama-decode4k,gemm-512x768x768";
 
@@ -41,8 +41,9 @@ static bool read_time(const char *text, double *seconds) {
     *seconds = DEFAULT_S;
     if (!text) return true;
     *seconds = strtod(text, &end);
-    if (end != text && !*end && *seconds >= LEAST_S && *seconds <= 1e6) return true;
-    cli_usage("tune", "--time: '%s' is no number of seconds from %g on", text, LEAST_S);
+    if (end != text && !*end && *seconds >= LEAST_S && *seconds <= MOST_S) return true;
+    cli_usage("tune", "--time: '%s' is no number of seconds from %g to %.0f", text, LEAST_S,
+              MOST_S);
     return false;
 }
 

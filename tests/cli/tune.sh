@@ -20,7 +20,7 @@ tune() {
 expect 0 tune --help
 says "$out" "--time SECONDS"
 expect 2 tune --time 1
-refuses "no number of seconds from 5 on"
+refuses "no number of seconds from 5 to 1000000"
 expect 2 tune --time soon
 refuses "'soon'"
 expect 2 tune --case nonsense
