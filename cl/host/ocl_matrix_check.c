@@ -26,6 +26,8 @@ typedef enum trial_kind {
     RANDOM,   /* rounding beyond the bound of docs/numerics.md */
     ALIKE,    /* sums that depend on where in a fragment they are */
     SPECIAL,  /* NaN and infinity that get lost, or reach others */
+    ZEROS,    /* the same as RANDOM where some factors are 0: what the next is held against */
+    QUIET,    /* bits that depend on what 0 is multiplied with: values of excluded keys */
     TRIALS
 } trial_kind;
 
@@ -33,10 +35,11 @@ typedef struct trial {
     const ocl_matrix_shape *shape;
     attend_type type;
     int groups;
-    uint32_t state;     /* of the random numbers */
-    uint16_t a[MOST_A]; /* [rows][DEPTH] */
-    uint16_t b[MOST_B]; /* [groups][DEPTH][columns] */
-    float c[MOST_C];    /* [groups][rows][columns] */
+    uint32_t state;       /* of the random numbers */
+    uint16_t a[MOST_A];   /* [rows][DEPTH] */
+    uint16_t b[MOST_B];   /* [groups][DEPTH][columns] */
+    float c[MOST_C];      /* [groups][rows][columns] */
+    float before[MOST_C]; /* of the trial before */
 } trial;
 
 /* ---- elements -------------------------------------------------------------------------------- */
@@ -61,15 +64,32 @@ static float integer_of(trial *t) {
     return floorf(random_of(t) * 100.0f);
 }
 
+static bool is_random(trial_kind kind) {
+    return kind == RANDOM || kind == ALIKE || kind == ZEROS;
+}
+
 /* SMALL: subnormal numbers of f16; of bf16 the smallest whose products with integers are normal. */
 static float draw(trial *t, trial_kind kind, bool left) {
-    if (kind == RANDOM || kind == ALIKE) return random_of(t);
+    if (is_random(kind)) return random_of(t);
     const float scale = t->type == ATTEND_F16 ? 0x1p-24f : 0x1p-126f;
     return integer_of(t) * (kind == SMALL && left ? scale : 1.0f);
 }
 
+/* In every third product A's factor is -0, as the weight of an excluded key is, and B's `right`. */
+static void silence(trial *t, float right) {
+    const int rows = t->shape->rows, columns = t->shape->columns;
+    for (int i = 1; i < rows * DEPTH; i++)
+        if (i % DEPTH % 3 == 1) t->a[i] = element_of(t, -0.0f);
+    for (int i = 0; i < t->groups * DEPTH * columns; i++)
+        if (i / columns % DEPTH % 3 == 1) t->b[i] = element_of(t, right);
+}
+
 static void fill(trial *t, trial_kind kind) {
     const int rows = t->shape->rows, columns = t->shape->columns;
+    if (kind == QUIET) { /* all else as it was */
+        silence(t, t->type == ATTEND_F16 ? 0x1p15f : 0x1p120f);
+        return;
+    }
     for (int i = 0; i < rows * DEPTH; i++)
         t->a[i] = element_of(t, draw(t, kind, true));
     for (int i = 0; i < t->groups * DEPTH * columns; i++)
@@ -80,6 +100,7 @@ static void fill(trial *t, trial_kind kind) {
         for (int i = 0; i < t->groups * DEPTH * columns; i++)
             t->b[i] = t->b[i / columns % DEPTH * columns];
     }
+    if (kind == ZEROS) silence(t, 0.0f);
     if (kind == SPECIAL) {
         t->a[(rows - 3) * DEPTH + 21] = element_of(t, NAN);
         t->b[(DEPTH - 5) * columns + 2] = element_of(t, INFINITY); /* of sub-group 0 */
@@ -88,7 +109,7 @@ static void fill(trial *t, trial_kind kind) {
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-/* A finite sum: exact but for RANDOM and ALIKE. */
+/* A finite sum: exact but for random numbers. */
 static bool close_to(double got, double want, double size, bool rounded) {
     return rounded ? fabs(got - want) <= 0x1p-24 * (2 * sqrt(DEPTH) + 8) * size + 1e-37
                    : got == want;
@@ -96,8 +117,10 @@ static bool close_to(double got, double want, double size, bool rounded) {
 
 static bool agrees(const trial *t, trial_kind kind, int group, int row, int column) {
     const int columns = t->shape->columns;
-    const float got = t->c[(group * t->shape->rows + row) * columns + column];
+    const int at = (group * t->shape->rows + row) * columns + column;
+    const float got = t->c[at];
     if (kind == ALIKE && memcmp(&got, t->c, sizeof got) != 0) return false;
+    if (kind == QUIET) return memcmp(&got, &t->before[at], sizeof got) == 0;
     double want = 0, size = 0;
     for (int k = 0; k < DEPTH; k++) {
         const double term = value_of(t, t->a[row * DEPTH + k]) *
@@ -107,12 +130,14 @@ static bool agrees(const trial *t, trial_kind kind, int group, int row, int colu
     }
     if (isnan(want)) return isnan(got);
     if (isinf(want)) return isinf(got) && (got > 0) == (want > 0);
-    return close_to((double)got, want, size, kind == RANDOM || kind == ALIKE);
+    return close_to((double)got, want, size, is_random(kind));
 }
 
 static bool judge(const trial *t, trial_kind kind, char text[OCL_TRIAL_TEXT]) {
-    static const char *const names[TRIALS] = {"integers", "small numbers", "random numbers",
-                                              "equal rows and columns", "NaN and infinity"};
+    static const char *const names[TRIALS] = {"integers",         "small numbers",
+                                              "random numbers",   "equal rows and columns",
+                                              "NaN and infinity", "random numbers and zeros",
+                                              "products of zero"};
     for (int group = 0; group < t->groups; group++)
         for (int row = 0; row < t->shape->rows; row++)
             for (int column = 0; column < t->shape->columns; column++) {
@@ -151,6 +176,7 @@ bool attend__ocl_matrix_check(const ocl_device *device, const void *what, char t
     attend__ocl_trial_local(&r, words * sizeof(cl_uint) + use->exchange_bytes);
     for (int kind = 0; kind < TRIALS && good; kind++) {
         fill(t, (trial_kind)kind);
+        memcpy(t->before, t->c, sizeof t->c);
         memset(t->c, 0xff, sizeof t->c); /* NaN: what is not written is wrong */
         good = attend__ocl_trial_run(&r, OCL_MATRIX_ITEMS) && judge(t, (trial_kind)kind, text);
     }

@@ -13,15 +13,20 @@
  *
  * USE_HALF, for 16-bit values under precision FAST where the device has cl_khr_fp16: weights and
  * values pass through local memory as half, which rounds the weights and halves what is read.
- * MATRIX_TYPE, for queries and keys of that type: products by a matrix unit, see tile_matrix.h; the
- * tiles of 128 work-items alone.
+ * MATRIX_TYPE, for queries, keys and values of that type: products by a matrix unit, see
+ * tile_matrix.h; the tiles of 128 work-items alone. Registers by ptxas for compute capability 8.0,
+ * none spilled.
  *
  *   BQ  BK  MQ  EC   work-items  local bytes       registers, estimated
  *   64  64  8   64   128         29200, or 41488   100: sums 32, scores 32, operands 12
  *   32  64  4   128  128         17168, or 31504   100: sums 32, scores and partials 32
  *   32  64  4   256  128         17168             130: sums 64
  *   32  64  8   128  64          17168             160: where the driver allows no more work-items
- *   32  32  4   128  64          12048             130: sums 64; devices of 16 KiB, groups of 64 */
+ *   32  32  4   128  64          12048             130: sums 64; devices of 16 KiB, groups of 64
+ *   by a matrix unit:
+ *   64  64  8   64   128         32272             166
+ *   32  64  4   128  128         18704, or 24848   165
+ *   32  64  4   256  128         22032             218 */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -69,6 +74,12 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
         for (int c = 0; c < VECTORS; c++)
             o[r][c] = (columns)(0.0f);
     }
+#ifdef MATRIX_TYPE
+    matrix_c sums[OUT];
+#pragma unroll
+    for (int i = 0; i < OUT; i++)
+        sums[i] = (matrix_c)(0.0f);
+#endif
     const int end = min(j0 + CHUNK, t->range.until);
     for (int j = next_block(t, max(j0, t->range.from / BK * BK), end); j < end;
          j = next_block(t, j + BK, end)) {
@@ -78,8 +89,15 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
         else
             scores_mixed(in, t, work, j + t->x * TILE_KEYS, s);
         weigh(t, work, s, m, old);
+#ifdef MATRIX_TYPE
+        add_values(t, work, j, sums, o);
+#else
         add_values(t, work, j, old, o);
+#endif
     }
+#ifdef MATRIX_TYPE
+    spread_sums(t, work, sums, o);
+#endif
     add_shares(t, work, m);
 }
 

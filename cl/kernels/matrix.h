@@ -19,7 +19,10 @@
  *   MATRIX_LANES, matrix_lane(), matrix_group()   work-items of a sub-group, which one this is, and
  *                                   which of the work-group's sub-groups
  *   MATRIX_RESULTS                  elements of C that a work-item holds; matrix_row and
- *                                   matrix_column say which ones, matrix_results gives them
+ *                                   matrix_column say which ones, matrix_results gives them,
+ *                                   matrix_sums takes them
+ *   MATRIX_LEFT                     elements of A that a work-item holds; matrix_left_row and
+ *                                   matrix_left_k say which ones, matrix_left takes them
  *   matrix_load_a, matrix_load_b, matrix_multiply, MATRIX_UNROLL
  *
  * Elements lie in local memory as words, two neighbours along K in one, the first in the lower
@@ -45,6 +48,7 @@
 #define MATRIX_ROWS 16
 #define MATRIX_COLUMNS 8
 #define MATRIX_RESULTS 4
+#define MATRIX_LEFT 8
 typedef uint4 matrix_a;
 typedef uint2 matrix_b;
 typedef float4 matrix_c;
@@ -53,6 +57,7 @@ typedef float4 matrix_c;
 #define MATRIX_ROWS 8
 #define MATRIX_COLUMNS 16
 #define MATRIX_RESULTS 8
+#define MATRIX_LEFT 8
 typedef ushort8 matrix_a;  /* 2 rows, 4 apart, of each 4 elements, 4 apart */
 typedef ushort16 matrix_b; /* 4 rows, of each 4 columns, as far apart */
 typedef float8 matrix_c;
@@ -66,8 +71,10 @@ typedef float8 matrix_c;
 #define MATRIX_COLUMNS MATRIX_INTEL
 #define MATRIX_RESULTS 8
 #if MATRIX_INTEL == 16
+#define MATRIX_LEFT 8
 typedef short8 matrix_a; /* one element of each row */
 #else
+#define MATRIX_LEFT 16
 typedef int8 matrix_a; /* two */
 #endif
 typedef int8 matrix_b;
@@ -142,6 +149,41 @@ static matrix_b matrix_load_b(__local const uint *words, int pitch, int lane) {
 #endif
 }
 
+/* Of element i of A, within the fragment. */
+static int matrix_left_row(int i, int lane) {
+#ifdef MATRIX_NVIDIA
+    return lane / 4 + i / 2 % 2 * 8;
+#elif defined(MATRIX_ARM)
+    return lane / 4 + i / 4 * 4;
+#else
+    return i / (MATRIX_LEFT / MATRIX_ROWS);
+#endif
+}
+
+static int matrix_left_k(int i, int lane) {
+#ifdef MATRIX_NVIDIA
+    return lane % 4 * 2 + i % 2 + i / 4 * 8;
+#elif defined(MATRIX_ARM)
+    return lane % 4 + i % 4 * 4;
+#elif MATRIX_INTEL == 16
+    return lane;
+#else
+    return lane * 2 + i % 2;
+#endif
+}
+
+static matrix_a matrix_left(const ushort from[MATRIX_LEFT]) {
+#ifdef MATRIX_NVIDIA
+    return as_uint4(vload8(0, from));
+#elif defined(MATRIX_ARM)
+    return vload8(0, from);
+#elif MATRIX_INTEL == 16
+    return as_short8(vload8(0, from));
+#else
+    return as_int8(vload16(0, from));
+#endif
+}
+
 /* Of element i of C, within the fragment. */
 static int matrix_row(int i, int lane) {
 #ifdef MATRIX_NVIDIA
@@ -168,6 +210,14 @@ static void matrix_results(matrix_c c, float to[MATRIX_RESULTS]) {
     vstore4(c, 0, to);
 #else
     vstore8(c, 0, to);
+#endif
+}
+
+static matrix_c matrix_sums(const float from[MATRIX_RESULTS]) {
+#ifdef MATRIX_NVIDIA
+    return vload4(0, from);
+#else
+    return vload8(0, from);
 #endif
 }
 
@@ -249,11 +299,7 @@ static matrix_c matrix_multiply(matrix_a a, matrix_b b, matrix_c c, __local uint
             sums[i] = FMA(emulated_a(lanes, matrix_row(i, lane), k),
                           emulated_b(lanes, k, matrix_column(i, lane)), sums[i]);
     barrier(CLK_LOCAL_MEM_FENCE);
-#ifdef MATRIX_NVIDIA
-    return vload4(0, sums);
-#else
-    return vload8(0, sums);
-#endif
+    return matrix_sums(sums);
 }
 
 #elif defined(MATRIX_NVIDIA)

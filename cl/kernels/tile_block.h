@@ -25,16 +25,21 @@ typedef float4 narrow4;
 #ifdef MATRIX_TYPE /* queries and keys are elements of it, two in a word */
 #define SLICE MATRIX_SLICE(DP)
 #define QUERY_FLOATS MATRIX_QUERY(DEPTH)
+#define ROW_WEIGHTS MATRIX_WEIGHTS(BK)
+#define SLICE_ROOM MATRIX_SLICE_FLOATS(BK, EC)
+#define BAND MATRIX_BAND(EC)
 #else
 #define SLICE TILE_SLICE
 #define QUERY_FLOATS DEPTH
+#define ROW_WEIGHTS BK
+#define SLICE_ROOM SLICE_FLOATS(BK)
+#define BAND (EC > 128 ? 4 : EC > 64 ? 8 : EC > 32 ? 16 : 32) /* keys: BAND_FLOATS in all */
 #endif
 #define PARTIAL 64         /* of the head size, summed on its own */
 #define X (BK / TILE_KEYS) /* work-items beside each other */
 #define ITEMS (X * (BQ / MQ))
 #define CN (EC / X) /* columns of a work-item */
 #define DEPTH (STAGED ? DP : SLICE)
-#define BAND (EC > 128 ? 4 : EC > 64 ? 8 : EC > 32 ? 16 : 32) /* keys: BAND_FLOATS in all */
 
 /* Columns of a work-item come in vectors as wide as their number allows. */
 #if CN % 4 == 0
@@ -62,9 +67,11 @@ typedef float columns;
 /* Local memory. The weights of a key are quads of rows, in an order that turns with the key, so
  * that neighbours who write a key each meet different banks. */
 #define LINES ((__local row_line *)work)
-#define QUERIES(work) ((work) + QUERIES_AT(BQ, BK))
-#define SLICES(work) ((work) + SLICE_AT(BQ, BK, QUERY_FLOATS))
-#define FLAG(work) ((volatile __local int *)((work) + FLAG_AT(BQ, BK, QUERY_FLOATS)))
+#define QUERIES(work) ((work) + QUERIES_AT(BQ, ROW_WEIGHTS))
+#define SLICES(work) ((work) + SLICE_AT(BQ, ROW_WEIGHTS, QUERY_FLOATS))
+#define FLAG(work)                                                                                 \
+    ((volatile __local int *)((work) + FLAG_AT(BQ, ROW_WEIGHTS, QUERY_FLOATS, SLICE_ROOM)))
+#define NOT_FINITE 1 /* values of a block; what other bits say, see tile_matrix.h */
 #define WEIGHTS(work) ((__local narrow4 *)((work) + WEIGHTS_AT(BQ)))
 #define QUAD(key, quad) ((key) * (BQ / 4) + ((quad) ^ ((key) / 4 & 7)))
 
@@ -170,6 +177,21 @@ static void products(const tile *t, __local float *work, int j, float4 s[MQ]) {
     }
 #undef part
 }
+
+/* Weights of MQ rows and 4 keys. */
+static void store_weights(const tile *t, __local float *work, const float4 s[MQ],
+                          const float old[MQ]) {
+    __local narrow4 *const weights = WEIGHTS(work);
+    const int quad = t->y * (MQ / 4), key = t->x * TILE_KEYS;
+#pragma unroll
+    for (int r = 0; r < MQ; r += 4) {
+        const float4 a = s[r], b = s[r + 1], c = s[r + 2], d = s[r + 3];
+        weights[QUAD(key, quad + r / 4)] = NARROW((float4)(a.x, b.x, c.x, d.x));
+        weights[QUAD(key + 1, quad + r / 4)] = NARROW((float4)(a.y, b.y, c.y, d.y));
+        weights[QUAD(key + 2, quad + r / 4)] = NARROW((float4)(a.z, b.z, c.z, d.z));
+        weights[QUAD(key + 3, quad + r / 4)] = NARROW((float4)(a.w, b.w, c.w, d.w));
+    }
+}
 #endif
 
 /* Products become scores, of keys that all rows may see. */
@@ -232,25 +254,17 @@ static void weigh(const tile *t, __local float *work, float4 s[MQ], mass m[MQ], 
         s[r] = WIDE(NARROW(select(w, (float4)(-0.0f), isequal(s[r], (float4)(-INFINITY)))));
         m[r].sum = FMA(m[r].sum, old[r], (s[r].x + s[r].y) + (s[r].z + s[r].w));
     }
-    __local narrow4 *const weights = WEIGHTS(work);
-    const int quad = t->y * (MQ / 4), key = t->x * TILE_KEYS;
-#pragma unroll
-    for (int r = 0; r < MQ; r += 4) {
-        const float4 a = s[r], b = s[r + 1], c = s[r + 2], d = s[r + 3];
-        weights[QUAD(key, quad + r / 4)] = NARROW((float4)(a.x, b.x, c.x, d.x));
-        weights[QUAD(key + 1, quad + r / 4)] = NARROW((float4)(a.y, b.y, c.y, d.y));
-        weights[QUAD(key + 2, quad + r / 4)] = NARROW((float4)(a.z, b.z, c.z, d.z));
-        weights[QUAD(key + 3, quad + r / 4)] = NARROW((float4)(a.w, b.w, c.w, d.w));
-    }
+    store_weights(t, work, s, old);
 }
 
+#ifndef MATRIX_TYPE
 /* BAND values from key j on, [BAND][EC], and whether one of the block is not finite. */
 static void stage_values(const tile *t, __local float *work, int j) {
     __local narrow4 *const to = (__local narrow4 *)SLICES(work);
     for (int n = t->item; n < BAND * (EC / 4); n += ITEMS) {
         const int key = clamp(j + n / (EC / 4), t->range.from, t->range.until - 1);
         const float4 v = vload4(n % (EC / 4), t->values + key * t->pitch);
-        if (!all(isfinite(v))) atomic_or(FLAG(work), 1);
+        if (!all(isfinite(v))) atomic_or(FLAG(work), NOT_FINITE);
         to[n] = NARROW(v);
     }
 }
@@ -313,5 +327,6 @@ static void add_values(const tile *t, __local float *work, int j, const float *o
             add_band(t, work, k, o);
     }
 }
+#endif
 
 #endif

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attention_tile's products of queries and keys by a matrix unit, where both are of the 16-bit type
- * MATRIX_TYPE: each product is exact, sums are float32 in the unit, in partials as without it. The
- * work-group's sub-groups have DOWN rows of fragments, one each, and share the columns. Scores go
- * through the memory of the weights to the work-items that have them in tile_block.h: what follows
- * is the same with and without a unit, and so are the bits where the unit adds up in order.
+ * attention_tile's products by a matrix unit, where queries, keys and values are of the 16-bit type
+ * MATRIX_TYPE: each product is exact, sums are float32 in the unit. The work-group's sub-groups
+ * have DOWN rows of fragments, one each, and share the columns.
  *
- * Local memory, in words of two neighbours along d: queries [BQ][DEPTH / 2], keys [SLICE / 2][BK],
- * both with rows padded, so that neither load of matrix.h meets itself in a bank. */
+ * Scores go through the memory of the weights to the work-items that have them in tile_block.h; up
+ * to the weights all is the same with and without a unit, and so are the bits where the unit adds
+ * up in order. Weights go back to where the scores were, as float32; the sub-groups make elements
+ * of them, PARTS for each. Sums over values stay in fragments for a chunk of keys.
+ *
+ * Local memory, in words of two neighbours along d: queries [BQ][DEPTH / 2], keys [SLICE / 2][BK];
+ * in words of two neighbouring keys: values [BAND / 2][EC]; scores and weights [BQ][BK]; all with
+ * rows padded, so that no load of fragments meets itself in a bank. */
 #ifndef ATTEND_CL_TILE_MATRIX_H
 #define ATTEND_CL_TILE_MATRIX_H
 
@@ -21,9 +25,8 @@
 #define ACROSS (MATRIX_ITEMS / MATRIX_LANES / DOWN)
 #define FRAGMENTS (BK / MATRIX_COLUMNS / ACROSS) /* of a sub-group, in one row */
 #define KEY_PITCH (BK + 8)
-#define EXCHANGE(work) ((__local uint *)((work) + TILE_FLOATS(BQ, BK, QUERY_FLOATS)))
-/* Of four keys' scores; neighbouring rows turned, since a fragment has several in one column. */
-#define SCORES_AT(row, key) ((row)*BK + ((key) ^ (row) % 8 * 8))
+#define EXCHANGE(work)                                                                             \
+    ((__local uint *)((work) + TILE_FLOATS(BQ, ROW_WEIGHTS, QUERY_FLOATS, SLICE_ROOM)))
 
 /* As they were before they were packed as float32, hence exact. */
 static ushort4 elements_of(float4 x) {
@@ -92,13 +95,13 @@ static void spread(const tile *t, __local float *work, const matrix_c part[FRAGM
         for (int n = 0; n < MATRIX_RESULTS; n++) {
             const int row = down * MATRIX_ROWS + matrix_row(n, lane);
             const int key = (i * ACROSS + across) * MATRIX_COLUMNS + matrix_column(n, lane);
-            scores[SCORES_AT(row, key)] = own[n];
+            scores[row * ROW_WEIGHTS + key] = own[n];
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
     for (int r = 0; r < MQ; r++)
-        s[r] = vload4(0, scores + SCORES_AT(t->y * MQ + r, t->x * TILE_KEYS));
+        s[r] = vload4(0, scores + (t->y * MQ + r) * ROW_WEIGHTS + t->x * TILE_KEYS);
 }
 
 /* Products of MQ rows and 4 keys of the block that begins at key j, in partials. */
@@ -122,6 +125,223 @@ static void products(const tile *t, __local float *work, int j, float4 s[MQ]) {
         }
     }
     spread(t, work, DP > PARTIAL ? sum : part, s);
+}
+
+/* ---- weights times values -------------------------------------------------------------------- */
+
+#define OUT ((EC + MATRIX_COLUMNS * ACROSS - 1) / (MATRIX_COLUMNS * ACROSS)) /* fragments */
+#define EVEN (EC % (MATRIX_COLUMNS * ACROSS) == 0) /* all of them have columns */
+#define VALUE_PITCH (EC + 8)
+
+/* A weight is a sum of PARTS elements. All but the last are the leading bits of what is left of it,
+ * as many as an element has (KEPT); what then is left is taken PART_SCALE times as large. Three of
+ * bf16 have all 24 bits, two of f16 22: 2^-22 of a weight is lost at most (docs/numerics.md). One,
+ * under FAST, is rounded.
+ *
+ * f16 has too few exponents for that: weights times WEIGHT_SCALE are normal numbers down to
+ * 2^-(SPAN - 1). Weights of the next SPAN powers of two are multiplied in a round of their own, as
+ * much larger, and so on, for as many rounds as the block's weights need: larger ones may all meet
+ * values of 0, and what is lost counts then. So it is with bf16, whose last parts are else below
+ * its normal numbers. In other rounds a weight is 0, which changes no sum. */
+#if MATRIX_TYPE == TYPE_F16
+#define WEIGHT_SCALE 0x1p14f
+#define PART_SCALE 0x1p11f
+#define KEPT 0xffffe000u
+#define SPAN 29
+#else
+#define WEIGHT_SCALE 1.0f
+#define PART_SCALE 1.0f
+#define KEPT 0xffff0000u
+#define SPAN 100
+#endif
+
+static float power_of_two(int exponent) {
+    return as_float((uint)(127 + exponent) << 23);
+}
+
+static ushort4 rounded_elements(float4 x) {
+#if MATRIX_TYPE == TYPE_F16
+    return elements_of(x);
+#else
+    const uint4 bits = as_uint4(x);
+    const uint4 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return convert_ushort4(select(rounded, bits >> 16, isnan(x)));
+#endif
+}
+
+/* Which rounds four weights need, a bit each. */
+static int rounds_of(float4 w) {
+    const int4 below = 127 - convert_int4(as_uint4(w) >> 23); /* powers of two */
+    const int4 rounds = select((int4)(0), (int4)(1) << below / SPAN, isgreater(w, (float4)(0.0f)));
+    return rounds.x | rounds.y | rounds.z | rounds.w;
+}
+
+/* Weights of MQ rows and 4 keys, what the rows' sums are multiplied with, and rounds beyond the
+ * first: in the flag, as bits 1 and on. */
+static void store_weights(const tile *t, __local float *work, const float4 s[MQ],
+                          const float old[MQ]) {
+    __local float *const weights = (__local float *)WEIGHTS(work);
+    int rounds = 0;
+#pragma unroll
+    for (int r = 0; r < MQ; r++) {
+        const int row = t->y * MQ + r;
+        vstore4(s[r], 0, weights + row * ROW_WEIGHTS + t->x * TILE_KEYS);
+        if (t->x == 0) LINES[row].old = old[r];
+        const int4 small = isgreater(s[r], (float4)(0.0f)) &
+                           isless(s[r], (float4)(power_of_two(1 - SPAN)));
+        if (PARTS > 1 && any(small)) rounds |= rounds_of(s[r]) & ~1;
+    }
+    if (rounds) atomic_or(FLAG(work), rounds);
+}
+
+/* BAND values from key j on, [BAND / 2][EC]. Those that are not finite are 0 there, and said to be
+ * in the block. */
+static void stage_values(const tile *t, __local float *work, int j) {
+    __local uint *const to = (__local uint *)SLICES(work);
+    for (int n = t->item; n < BAND / 2 * (EC / 4); n += ITEMS) {
+        const int pair = n / (EC / 4), quad = n % (EC / 4);
+        uint4 words = (uint4)(0);
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int key = clamp(j + 2 * pair + i, t->range.from, t->range.until - 1);
+            const float4 v = vload4(quad, t->values + key * t->pitch);
+            if (!all(isfinite(v))) atomic_or(FLAG(work), NOT_FINITE);
+            words |= convert_uint4(elements_of(select((float4)(0.0f), v, isfinite(v)))) << 16 * i;
+        }
+        vstore4(words, 0, to + pair * VALUE_PITCH + quad * 4);
+    }
+}
+
+/* The parts of the fragment of weights that begins at key k, those of one round. */
+static void split_weights(__local float *work, int k, int round, matrix_a parts[PARTS]) {
+    const int lane = matrix_lane(), first = matrix_group() % DOWN * MATRIX_ROWS;
+    __local const float *const weights = (__local const float *)WEIGHTS(work);
+    ushort elements[PARTS][MATRIX_LEFT];
+#pragma unroll
+    for (int i = 0; i < MATRIX_LEFT; i += 4) {
+        float w[4];
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            w[n] = weights[(first + matrix_left_row(i + n, lane)) * ROW_WEIGHTS + k +
+                           matrix_left_k(i + n, lane)];
+        float4 rest = vload4(0, w) * power_of_two(SPAN * round);
+        if (PARTS > 1) {
+            const int4 others = isless(rest, (float4)(power_of_two(1 - SPAN))) |
+                                isgreaterequal(rest, (float4)(round > 0 ? 2.0f : INFINITY));
+            rest = select(rest, (float4)(0.0f), others);
+        }
+        rest *= WEIGHT_SCALE;
+#pragma unroll
+        for (int n = 0; n < PARTS - 1; n++) {
+            const float4 part = as_float4(as_uint4(rest) & KEPT);
+            vstore4(elements_of(part), 0, elements[n] + i);
+            rest = (rest - part) * PART_SCALE;
+        }
+        vstore4(rounded_elements(rest), 0, elements[PARTS - 1] + i);
+    }
+#pragma unroll
+    for (int n = 0; n < PARTS; n++)
+        parts[n] = matrix_left(elements[n]);
+}
+
+/* The step of the sums over values: the sub-group's fragments, along the band in local memory,
+ * which begins at key k of the block. 16 keys begin at 0 in the unit, smaller parts first, and are
+ * added in float32. */
+static void add_band(__local float *work, int k, int round, matrix_c o[OUT]) {
+    const int lane = matrix_lane(), across = matrix_group() / DOWN;
+    __local const uint *const values = (__local const uint *)SLICES(work);
+    const float unit = power_of_two(-SPAN * round);
+#pragma unroll 1
+    for (int n = 0; n < BAND; n += MATRIX_DEPTH) {
+        matrix_a parts[PARTS];
+        split_weights(work, k + n, round, parts);
+        MATRIX_UNROLL
+        for (int i = 0; i < OUT; i++) {
+            const int here = (i * ACROSS + across) * MATRIX_COLUMNS;
+            const int column = EVEN ? here : min(here, EC - MATRIX_COLUMNS);
+            const matrix_b b =
+                matrix_load_b(values + n / 2 * VALUE_PITCH + column, VALUE_PITCH, lane);
+            matrix_c sum = (matrix_c)(0.0f);
+            MATRIX_UNROLL
+            for (int part = PARTS - 1; part >= 0; part--)
+                sum = matrix_multiply(parts[part], b, sum / PART_SCALE, EXCHANGE(work));
+            o[i] = FMA(sum, (matrix_c)(unit), o[i]);
+        }
+    }
+}
+
+/* What values of the band from key j on that are not finite add to rows that do not exclude them;
+ * to sums as work-items have them in the end. Rare, not worth a register: nothing is unrolled. */
+static void add_not_finite(const tile *t, __local float *work, int j, int k,
+                           columns o[MQ][VECTORS]) {
+    __local const float *const weights =
+        (__local const float *)WEIGHTS(work) + t->y * MQ * ROW_WEIGHTS;
+#pragma unroll 1
+    for (int key = k; key < k + BAND; key++) {
+        __global const float *const values =
+            t->values + clamp(j + key, t->range.from, t->range.until - 1) * t->pitch;
+#pragma unroll 1
+        for (int r = 0; r < MQ; r++) {
+            const float w = weights[r * ROW_WEIGHTS + key];
+            if (as_uint(w) == EXCLUDED) continue;
+#pragma unroll 1
+            for (int c = 0; c < VECTORS; c++) {
+                const columns v = LOAD(values + COLUMN(t, c));
+                o[r][c] = FMA((columns)(w), select(v, (columns)(0.0f), isfinite(v)), o[r][c]);
+            }
+        }
+    }
+}
+
+static void add_values(const tile *t, __local float *work, int j, matrix_c sums[OUT],
+                       columns o[MQ][VECTORS]) {
+    const int lane = matrix_lane(), first = matrix_group() % DOWN * MATRIX_ROWS;
+    float old[MATRIX_RESULTS];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int n = 0; n < MATRIX_RESULTS; n++)
+        old[n] = LINES[first + matrix_row(n, lane)].old;
+#pragma unroll
+    for (int i = 0; i < OUT; i++)
+        sums[i] *= matrix_sums(old);
+    const int end = min(BK, t->range.until - j);
+    for (int k = 0; k < end; k += BAND) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        stage_values(t, work, j + k);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const int flag = *FLAG(work), rounds = PARTS > 1 ? 32 - (int)clz(flag | 1) : 1;
+        for (int round = 0; round < rounds; round++)
+            add_band(work, k, round, sums);
+        if (flag & NOT_FINITE) add_not_finite(t, work, j, k, o);
+    }
+}
+
+#define PASS (WIDTH * X) /* columns of all work-items' vectors of one number */
+
+/* The sub-group's fragments are added to MQ rows and CN columns of a work-item. */
+static void spread_sums(const tile *t, __local float *work, const matrix_c from[OUT],
+                        columns o[MQ][VECTORS]) {
+    const int lane = matrix_lane(), down = matrix_group() % DOWN, across = matrix_group() / DOWN;
+    __local float *const sums = (__local float *)WEIGHTS(work);
+#pragma unroll 1
+    for (int c = 0; c < VECTORS; c++) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+#pragma unroll
+        for (int i = 0; i < OUT; i++) {
+            float own[MATRIX_RESULTS];
+            matrix_results(from[i] / WEIGHT_SCALE, own);
+#pragma unroll
+            for (int n = 0; n < MATRIX_RESULTS; n++) {
+                const int row = down * MATRIX_ROWS + matrix_row(n, lane);
+                const int column = (i * ACROSS + across) * MATRIX_COLUMNS +
+                                   matrix_column(n, lane) - c * PASS;
+                if (column >= 0 && column < PASS) sums[row * PASS + column] = own[n];
+            }
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+#pragma unroll 1
+        for (int r = 0; r < MQ; r++)
+            o[r][c] += LOAD(sums + (t->y * MQ + r) * PASS + t->x * WIDTH);
+    }
 }
 
 #endif

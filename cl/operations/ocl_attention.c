@@ -372,8 +372,8 @@ attend_status attend__ocl_plan_attention(attend_device *device, const attend_att
     info->workspace_bytes = p->plan.scratch_bytes;
     (void)snprintf(
         info->kernel, sizeof info->kernel, "attention_%s_%dx%d__opencl_%s%s",
-        attend__ocl_tile_narrow(device, largest) ? "f16" : "f32",
-        p->lanes >= 0 ? p->lane_rows : p->fused_rows, shapes[device->kernels].chunk,
+        attend__ocl_tile_weights(device, p, largest), p->lanes >= 0 ? p->lane_rows : p->fused_rows,
+        shapes[device->kernels].chunk,
         p->lanes >= 0     ? "lanes"
         : p->matrix.shape ? p->matrix.name
                           : attend__ocl_class_text(device->kernels),

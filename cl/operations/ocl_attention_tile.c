@@ -31,17 +31,20 @@ static size_t items_of(const ocl_tile *t) {
 
 static size_t local_bytes(const ocl_tile *t, int DP) {
     const size_t depth = t->staged ? (size_t)DP : TILE_SLICE;
-    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
+    const size_t keys = (size_t)t->keys;
+    return TILE_FLOATS((size_t)t->rows, keys, depth, SLICE_FLOATS(keys)) * sizeof(cl_float);
 }
 
 /* The same by a matrix unit; without what its emulation exchanges. */
-static size_t matrix_bytes(const ocl_tile *t, int DP) {
-    const size_t depth = MATRIX_QUERY((size_t)(t->staged ? DP : MATRIX_SLICE(DP)));
-    return TILE_FLOATS((size_t)t->rows, (size_t)t->keys, depth) * sizeof(cl_float);
+static size_t matrix_bytes(const ocl_attention_plan *p) {
+    const ocl_tile *const t = &p->tile;
+    const size_t depth = MATRIX_QUERY((size_t)(t->staged ? p->DP : MATRIX_SLICE(p->DP)));
+    const size_t keys = (size_t)t->keys, slice = MATRIX_SLICE_FLOATS(keys, (size_t)p->EC);
+    return TILE_FLOATS((size_t)t->rows, MATRIX_WEIGHTS(keys), depth, slice) * sizeof(cl_float);
 }
 
 static size_t bytes_of(const ocl_attention_plan *p) {
-    return p->matrix.shape ? matrix_bytes(&p->tile, p->DP) + p->matrix.exchange_bytes
+    return p->matrix.shape ? matrix_bytes(p) + p->matrix.exchange_bytes
                            : local_bytes(&p->tile, p->DP);
 }
 
@@ -81,9 +84,23 @@ int attend__ocl_tile_choose(const attend_device *device, const attend_attention 
 
 /* FAST lets the weights be rounded to the type of the values: worth it where half is a type of the
  * device. */
-bool attend__ocl_tile_narrow(const attend_device *device, const attend_attention *largest) {
+static bool is_narrow(const attend_device *device, const attend_attention *largest) {
     return device->kernels == OCL_CLASS_TILE && device->shared->facts.half &&
            largest->precision == ATTEND_PRECISION_FAST && largest->v.type == ATTEND_F16;
+}
+
+const char *attend__ocl_tile_weights(const attend_device *device, const ocl_attention_plan *p,
+                                     const attend_attention *largest) {
+    if (p->matrix.shape && largest->precision == ATTEND_PRECISION_FAST)
+        return largest->v.type == ATTEND_F16 ? "f16" : "bf16";
+    return is_narrow(device, largest) ? "f16" : "f32";
+}
+
+/* 16-bit elements that a weight is split into for a matrix unit: as many as the bound of
+ * docs/numerics.md asks for, or one where FAST lets it be rounded. */
+static int weight_parts(const attend_attention *largest) {
+    if (largest->precision == ATTEND_PRECISION_FAST) return 1;
+    return largest->v.type == ATTEND_F16 ? 2 : 3;
 }
 
 /* The plan's tile. */
@@ -91,13 +108,15 @@ static int build(attend_device *device, const attend_attention *largest, ocl_att
                  attend_status *status) {
     ocl_tile *const t = &p->tile;
     t->staged = true;
-    t->staged =
-        p->matrix.shape ? matrix_bytes(t, p->DP) <= most_local(device) : fits(device, t, p->DP);
-    char options[200];
-    (void)snprintf(
-        options, sizeof options, "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s %s", p->DP,
-        p->EC, t->rows, t->keys, t->own, t->staged,
-        attend__ocl_tile_narrow(device, largest) ? " -DUSE_HALF" : "", p->matrix.options);
+    t->staged = p->matrix.shape ? matrix_bytes(p) <= most_local(device) : fits(device, t, p->DP);
+    char options[200], weights[16] = "";
+    if (p->matrix.shape)
+        (void)snprintf(weights, sizeof weights, " -DPARTS=%d", weight_parts(largest));
+    else if (is_narrow(device, largest))
+        (void)snprintf(weights, sizeof weights, " -DUSE_HALF");
+    (void)snprintf(options, sizeof options,
+                   "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s %s", p->DP, p->EC,
+                   t->rows, t->keys, t->own, t->staged, weights, p->matrix.options);
     const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
                                                options, "attention_tile", status);
     attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), bytes_of(p), status);
@@ -116,8 +135,9 @@ static int make_classes(attend_device *device, ocl_attention_plan *p, attend_sta
                                    "attention_classes", status);
 }
 
-/* By the device's matrix unit, where queries and keys are of one 16-bit type. False: nothing was
- * added, the plan's note may say why; *refused is for another tile than the unit's, asked for. */
+/* By the device's matrix unit, where queries, keys and values are of one 16-bit type. False:
+ * nothing was added, the plan's note may say why; *refused is for another tile than the unit's,
+ * asked for. */
 static bool build_matrix(attend_device *device, const attend_attention *largest,
                          ocl_attention_plan *p, attend_plan_info *info, attend_status *refused) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
@@ -125,7 +145,7 @@ static bool build_matrix(attend_device *device, const attend_attention *largest,
     const bool small = n.D <= 64 && n.E <= 64;
     if (largest->q.type != largest->k.type) return false;
     p->tile = (ocl_tile){.rows = small ? 64 : 32, .own = small ? 8 : 4, .keys = MOST_KEYS};
-    if (before.keys == MOST_KEYS && matrix_bytes(&p->tile, p->DP) <= most_local(device))
+    if (before.keys == MOST_KEYS && matrix_bytes(p) <= most_local(device))
         p->matrix = attend__ocl_matrix(device, largest->q.type, info->note, sizeof info->note);
     attend_status status = ATTEND_OK;
     if (p->matrix.shape && before.fixed) {

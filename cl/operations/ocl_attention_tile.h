@@ -19,8 +19,9 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
 void attend__ocl_decode_make(attend_device *device, const attend_attention *largest,
                              ocl_attention_plan *p, attend_plan_info *info, attend_status *status);
 
-/* Whether FAST rounds the weights: see attention_tile.cl. */
-bool attend__ocl_tile_narrow(const attend_device *device, const attend_attention *largest);
+/* The type that weights have when they meet values, as plans' names have it: FAST rounds them. */
+const char *attend__ocl_tile_weights(const attend_device *device, const ocl_attention_plan *p,
+                                     const attend_attention *largest);
 
 /* Bytes of scratch for the classes of blocks; 0 where the plan finds none out. */
 size_t attend__ocl_classes_bytes(const ocl_attention_plan *p, const ocl_attention_sizes *n);
