@@ -5,8 +5,10 @@
 # under vendors.sh. LAYER (tamper.c): also on a driver that allows the kernel ATTEND_TEST_NARROW few work-items.
 set -euo pipefail
 program=$1 backend=$2 layer=${3:-}
+tile=columns=64,rows=32,own=8
+[ -z "${ATTEND_MATRIX:-}" ] || tile=columns=64 # the tile of a matrix unit is its own
 settings=(POCL_MAX_PTHREAD_COUNT={1,2,16}
-    'ATTEND_TUNING=attention_lanes:vectors=1,strips=2;attention_few:rows=2;attention_rows:rows=1;attention_tile:columns=64,rows=32,own=8'
+    "ATTEND_TUNING=attention_lanes:vectors=1,strips=2;attention_few:rows=2;attention_rows:rows=1;attention_tile:$tile"
     'ATTEND_TUNING=attention_lanes:vectors=2,strips=1')
 [ -z "$layer" ] || settings=(POCL_MAX_PTHREAD_COUNT=2 OPENCL_LAYERS="$layer")
 log=$(mktemp)
