@@ -85,7 +85,8 @@ static void share_together(const few *t, __local float *work, int j, float v[RQ 
             for (int c = 0; c < 4; c++) {
                 x[c] = (float4)(0.0f);
                 if (d + c < t->k.size)
-                    x[c] = four_at(&t->k, &t->k_memory, row.at + (d + c) * t->k.strides[3]) * scales;
+                    x[c] = scales *
+                           four_at(&t->k, &t->k_memory, row.at + (d + c) * t->k.strides[3]);
             }
 #pragma unroll
             for (int r = 0; r < RQ; r++) {
