@@ -330,7 +330,7 @@ static int run_on(const char *backend) {
         cmocka_unit_test_setup(padding_needs_its_token, write_folder),
     };
     const int failures = cmocka_run_group_tests_name(backend, tests, NULL, NULL);
-    attend_close(context);
+    close_scratch();
     return failures;
 }
 

@@ -232,6 +232,6 @@ int main(void) {
         cmocka_unit_test_setup(threads_share_a_model, write_folder),
     };
     const int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    attend_close(context);
+    close_scratch();
     return failures;
 }

@@ -177,6 +177,6 @@ int main(void) {
         cmocka_unit_test_setup(pairs_are_checked, write_folder),
     };
     const int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    attend_close(context);
+    close_scratch();
     return failures;
 }

@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char folder[512];
 static attend_context *context;
@@ -64,15 +65,25 @@ static inline void assert_refused(attend_status status, const char *said) {
                  attend_status_name(got), attend_error_text());
 }
 
-/* A folder of this name in the tests' scratch folder, and a context; 0 after a failure. */
+/* A folder of this name and process in the tests' scratch folder, since programs run at the same
+ * time with several backends, and a context; 0 after a failure. */
 static inline int open_scratch(const char *name, const char *backend) {
-    snprintf(folder, sizeof folder, "%s/%s", ATTEND_TEST_SCRATCH, name);
+    snprintf(folder, sizeof folder, "%s/%s-%ld", ATTEND_TEST_SCRATCH, name, (long)getpid());
     mkdir(folder, 0700);
     attend_options options = attend_options_default();
     options.backend = backend;
     if (!attend_open(&options, &context)) return 1;
     fprintf(stderr, "%s\n", attend_error_text());
     return 0;
+}
+
+static inline void close_scratch(void) {
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors"};
+    char path[1024];
+    attend_close(context);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)remove(in_folder(path, folder, names[i]));
+    (void)rmdir(folder);
 }
 
 #endif

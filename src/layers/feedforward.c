@@ -113,13 +113,14 @@ static attend_status make_pool(attend_feedforward *layer, int64_t rows) {
     return status != ATTEND_OK ? status : attend__layer_pool(&layer->head, bytes);
 }
 
-/* For all rows and for one, with and without a residual. */
+/* For all rows and for one, with and without a residual; of unknown rows only what has kernels of
+ * its own. */
 static attend_status make_plans(attend_feedforward *layer, int64_t rows) {
     if (rows > 0) layer->head.extent = (attend__extent){1, rows, rows, true};
     attend__sequence sequence = {.context = layer->head.context, .planning = true};
     if (rows == 0 && attend__host_memory(sequence.context)) return ATTEND_OK;
     attend_status status = ATTEND_OK;
-    for (int i = 0; i < 4 && status == ATTEND_OK; i++) {
+    for (int i = 0; i < (rows > 0 ? 4 : 1) && status == ATTEND_OK; i++) {
         const attend_type type = layer->head.type;
         const int64_t n = i % 2 ? 1 : rows > 0 ? rows : ATTEND__ROWS_TO_PLAN;
         attend_feedforward_args args = attend_feedforward_args_default();

@@ -91,7 +91,9 @@ attend_status attend__multihead_plans(attend_multihead *layer) {
         return attend__fail(ATTEND_OUT_OF_MEMORY, "the lengths of a plan could not be allocated");
     attend_status status = ATTEND_OK;
     for (int i = 0; i < VARIANTS && status == ATTEND_OK; i++) {
+        const bool same_kernels = i == ROWS_ADDED || i == TOKENS_ADDED || i == PACKED;
         if ((i == TOKENS || i == TOKENS_ADDED) && !e.tokens) continue;
+        if (!known && same_kernels) continue;
         if (alone) status = make_one(layer, (variant)i, &e, false, numbers);
         if (status == ATTEND_OK && crosses) status = make_one(layer, (variant)i, &e, true, numbers);
     }
