@@ -92,7 +92,7 @@ typedef struct ocl_facts {
     uint64_t memory_bytes, largest_buffer_bytes, local_bytes;
     cl_uint base_align_bits;
     bool unified;           /* shares its memory with the host */
-    bool fast_fma;          /* CL_FP_FMA: fma is an instruction */
+    bool fast_fma;          /* fma is an instruction */
     bool half;              /* cl_khr_fp16 */
     bool keeps_binaries;    /* the driver has a build cache of its own */
     bool compiles_late;     /* kernels when they are first launched, not when they are built */

@@ -151,10 +151,14 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     /* What no query says is asked by the driver's name. PoCL keeps what it compiled, and asking it
      * for binaries compiles every kernel once more for any work-group size; otherwise it compiles
      * kernels as they are launched. Both drivers for CPUs take clang's prefetch; others accept it
-     * when they compile and fail later (Oclgrind). */
+     * when they compile and fail later (Oclgrind). Intel's driver denies that it has fma and makes
+     * it one instruction all the same, where the processor has it: all with integer vectors of 256
+     * bits do. */
     const bool pocl = !strcmp(f->suffix, "POCL"), intel = !strcmp(f->suffix, "INTEL");
     f->keeps_binaries = f->compiles_late = pocl;
     f->prefetch = f->kind == ATTEND_DEVICE_CPU && (pocl || intel);
+    f->fast_fma |= f->kind == ATTEND_DEVICE_CPU && intel &&
+                   number(cl, device, CL_DEVICE_NATIVE_VECTOR_WIDTH_INT, sizeof(cl_uint)) >= 8;
     return true;
 }
 

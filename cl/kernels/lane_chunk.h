@@ -13,15 +13,16 @@
 #endif
 
 /* sum[n] += sum over i of left[i * step + n * pitch], in all lanes, times right[i]. A copy of the
- * sums stays in registers. */
+ * sums stays in registers: with an index in the place of the pointer that advances, Intel's
+ * compiler loads all of an i's elements of left first, and keeps three sums in memory. */
 #define DEFINE_MULTIPLY(name, left_type)                                                           \
     static void name(left_type left, i64 step, i64 pitch, const lanes *right, int count,           \
                      float16 sum[AT_ONCE * VECTORS]) {                                             \
         float16 own[AT_ONCE * VECTORS];                                                            \
         _Pragma("unroll") for (int n = 0; n < AT_ONCE * VECTORS; n++) own[n] = sum[n];             \
-        for (int i = 0; i < count; i++) {                                                          \
+        for (int i = 0; i < count; i++, left += step) {                                            \
             _Pragma("unroll") for (int n = 0; n < AT_ONCE; n++) {                                  \
-                const float16 x = (float16)(left[i * step + n * pitch]);                           \
+                const float16 x = (float16)(left[n * pitch]);                                      \
                 _Pragma("unroll") for (int v = 0; v < VECTORS; v++) own[n * VECTORS + v] =         \
                     FMA(x, right[i][v], own[n * VECTORS + v]);                                     \
             }                                                                                      \
