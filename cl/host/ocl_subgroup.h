@@ -21,7 +21,7 @@ typedef struct ocl_subgroups {
 attend_status attend__ocl_subgroups_open(attend_device *device);
 
 /* The device's way, if its self-test agrees. Where it does not, `note` (of `bytes`) gets the
- * reason. */
+ * reason; it may be NULL, of 0. */
 ocl_subgroups attend__ocl_subgroups(attend_device *device, char *note, size_t bytes);
 /* "_subgroups.." in the name of a plan's kernel, "" without. */
 const char *attend__ocl_subgroups_text(const ocl_subgroups *subgroups);

@@ -4,8 +4,9 @@
  * query rows of one key/value head and walks the keys in blocks of BK. A work-item has MQ rows x 4
  * keys of the scores and MQ rows x EC / (BK / 4) columns of the sums. Slices of 16 along the head
  * size and bands of values pass through local memory; queries stay there where there is room
- * (STAGED). Rows exchange their maximum once a block and their sum once a chunk; exponentials are
- * computed once. Blocks that nobody may see are passed over, those that all see have no test.
+ * (STAGED). Rows exchange their maximum once a block and their sum once a chunk, in registers where
+ * neighbours are of one sub-group (subgroup.h); exponentials are computed once. Blocks that nobody
+ * may see are passed over, those that all see have no test.
  *
  * Chunks of 256 keys are summed on their own and joined in the order of the keys, so that rows have
  * the same bits with and without split keys; a work-item's rows, BQ and STAGED do not matter to
@@ -49,18 +50,25 @@
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-/* Sums of the rows from the shares of their work-items, in the order of these. */
+/* Sums of the rows from the shares of their work-items, in the order of subgroup.h. */
 static void add_shares(const tile *t, __local float *work, mass m[MQ]) {
     __local float *const shares = SLICES(work);
+#if !defined(USE_SUBGROUPS) || defined(SUBGROUP_EMULATED)
     barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+#ifdef USE_SUBGROUPS
+    NEIGHBOUR_UNROLL
+    for (int r = 0; r < MQ; r++)
+        m[r].sum = neighbours_sum(m[r].sum, X, shares);
+#else
     for (int r = 0; r < MQ; r++)
         shares[(t->y * MQ + r) * X + t->x] = m[r].sum;
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int r = 0; r < MQ; r++) {
-        m[r].sum = 0.0f;
-        for (int n = 0; n < X; n++)
-            m[r].sum += shares[(t->y * MQ + r) * X + n];
+        __local const float *const of_row = shares + (t->y * MQ + r) * X;
+        m[r].sum = X == 16 ? sum_16(vload16(0, of_row)) : sum_8(vload8(0, of_row));
     }
+#endif
 }
 
 /* The chunk that begins at key j0, on its own. */
@@ -148,7 +156,7 @@ static tile tile_make(const inputs *in, __local float *work, int column,
                       __global const float *scratch) {
     const attention_params *const p = in->p;
     const int blocks = get_num_groups(0), z = (int)get_global_id(2) / (p->EP / EC);
-    tile t = {.item = get_local_id(0), .z = z, .queries = queries};
+    tile t = {.item = neighbour_item(), .z = z, .queries = queries};
     /* rows that see most keys first, so that the last groups to start are short */
     const int block = p->causal ? blocks - 1 - (int)get_group_id(0) : (int)get_group_id(0);
     t.x = t.item % X;

@@ -6,6 +6,7 @@
 #define ATTEND_CL_TILE_BLOCK_H
 
 #include "attention_finish.h"
+#include "subgroup.h"
 #include "tile_rows.h"
 
 #ifdef USE_HALF
@@ -230,23 +231,46 @@ static void scores_mixed(const inputs *in, const tile *t, __local float *work, i
     }
 }
 
-/* Scores become weights in local memory, maxima and this work-item's share of the sums go on.
- * Returns in `old` what earlier sums are multiplied with. */
-static void weigh(const tile *t, __local float *work, float4 s[MQ], mass m[MQ], float old[MQ]) {
-    __local float *const maxima = SLICES(work);
+static float most_of(float4 x) {
+    return fmax(fmax(x.x, x.y), fmax(x.z, x.w));
+}
+
+/* Of the rows' scores in this block. With sub-groups no barrier is needed: those of the products
+ * lie between the last use of the flag and of the weights and the next. */
+static void row_maxima(const tile *t, __local float *work, const float4 s[MQ], float most[MQ]) {
+#if !defined(USE_SUBGROUPS) || defined(SUBGROUP_EMULATED)
     barrier(CLK_LOCAL_MEM_FENCE);
+#endif
     if (t->item == 0) *FLAG(work) = 0;
+#ifdef USE_SUBGROUPS
+    NEIGHBOUR_UNROLL
+    for (int r = 0; r < MQ; r++)
+        most[r] = neighbours_most(most_of(s[r]), X, SLICES(work));
+#else
+    __local float *const maxima = SLICES(work);
 #pragma unroll
     for (int r = 0; r < MQ; r++)
-        maxima[(t->y * MQ + r) * X + t->x] = fmax(fmax(s[r].x, s[r].y), fmax(s[r].z, s[r].w));
+        maxima[(t->y * MQ + r) * X + t->x] = most_of(s[r]);
     barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
     for (int r = 0; r < MQ; r++) {
         __local const float4 *const of_row = (__local const float4 *)(maxima + (t->y * MQ + r) * X);
-        float4 most = of_row[0];
+        float4 all = of_row[0];
         for (int n = 1; n < X / 4; n++)
-            most = fmax(most, of_row[n]);
-        const float top = fmax(m[r].maximum, fmax(fmax(most.x, most.y), fmax(most.z, most.w)));
+            all = fmax(all, of_row[n]);
+        most[r] = most_of(all);
+    }
+#endif
+}
+
+/* Scores become weights in local memory, maxima and this work-item's share of the sums go on.
+ * Returns in `old` what earlier sums are multiplied with. */
+static void weigh(const tile *t, __local float *work, float4 s[MQ], mass m[MQ], float old[MQ]) {
+    float most[MQ];
+    row_maxima(t, work, s, most);
+#pragma unroll
+    for (int r = 0; r < MQ; r++) {
+        const float top = fmax(m[r].maximum, most[r]);
         const float base = anchor(top);
         old[r] = exponential(m[r].maximum - base);
         m[r].maximum = top;

@@ -117,10 +117,14 @@ static int build(attend_device *device, const attend_attention *largest, ocl_att
     (void)snprintf(options, sizeof options,
                    "-DDP=%d -DEC=%d -DBQ=%d -DBK=%d -DMQ=%d -DSTAGED=%d%s %s", p->DP, p->EC,
                    t->rows, t->keys, t->own, t->staged, weights, p->matrix.options);
-    const int kernel = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_tile,
-                                               options, "attention_tile", status);
-    attend__ocl_kernel_fits(device, &p->plan, kernel, items_of(t), bytes_of(p), status);
-    return kernel;
+    const ocl_wanted wanted = {.source = &attend__ocl_source_attention_tile,
+                               .options = options,
+                               .name = "attention_tile",
+                               .items = items_of(t),
+                               .local_bytes = bytes_of(p)};
+    p->fused_subgroups = (ocl_subgroups){.way = OCL_SUBGROUP_COUNT};
+    if (p->matrix.shape == NULL) p->fused_subgroups = attend__ocl_subgroups(device, NULL, 0);
+    return attend__ocl_plan_neighbours(device, &p->plan, &wanted, &p->fused_subgroups, status);
 }
 
 static bool has_masks(const attend_attention *a) {

@@ -9,7 +9,8 @@
  *     ATTEND_TEST_STUCK   building it does not return
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
  * Any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most, as
- * where a driver's compiler needs many registers. And of any program's text
+ * where a driver's compiler needs many registers; of the name ATTEND_TEST_SMALL, to have sub-groups
+ * of 8. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
  *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
@@ -23,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GOOD_CALLS = 10, NARROW_ITEMS = 64 };
+enum { GOOD_CALLS = 10, NARROW_ITEMS = 64, SMALL_ITEMS = 8, MOST_SUB_GROUP_SIZE_FOR = 0x2033 };
 
 static const cl_icd_dispatch *target;
 static cl_icd_dispatch mine;
@@ -91,6 +92,27 @@ static cl_int CL_API_CALL group_info(cl_kernel k, cl_device_id d, cl_kernel_work
     return error;
 }
 
+/* clGetKernelSubGroupInfo of OpenCL 2.1, of which the headers know no more than the place. */
+typedef cl_int(CL_API_CALL *sub_group_fn)(cl_kernel, cl_device_id, cl_uint, size_t, const void *,
+                                          size_t, void *, size_t *);
+static sub_group_fn next_sub_group_info;
+
+#define SUB_GROUP_PARAMETERS                                                                       \
+    (cl_kernel k, cl_device_id d, cl_uint what, size_t given_bytes, const void *given,             \
+     size_t bytes, void *value, size_t *needed)
+
+static cl_int CL_API_CALL sub_group_info SUB_GROUP_PARAMETERS {
+    char name[64] = "";
+    const char *const narrow = getenv("ATTEND_TEST_SMALL");
+    (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
+    const cl_int error = next_sub_group_info(k, d, what, given_bytes, given, bytes, value, needed);
+    if (error != CL_SUCCESS || !narrow || strcmp(name, narrow) != 0) return error;
+    size_t items;
+    memcpy(&items, given, sizeof items);
+    *(size_t *)value = what == MOST_SUB_GROUP_SIZE_FOR ? SMALL_ITEMS : items / SMALL_ITEMS;
+    return error;
+}
+
 CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t bytes, void *value,
                                                size_t *needed) {
     static const char name[] = "kernels that fail";
@@ -106,6 +128,9 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     mine.clBuildProgram = build;
     mine.clEnqueueNDRangeKernel = enqueue;
     mine.clGetKernelWorkGroupInfo = group_info;
+    const sub_group_fn replaced = sub_group_info;
+    memcpy(&next_sub_group_info, &target->clGetKernelSubGroupInfo, sizeof next_sub_group_info);
+    memcpy(&mine.clGetKernelSubGroupInfo, &replaced, sizeof replaced);
     *table = &mine;
     *mine_count = (cl_uint)(sizeof mine / sizeof(void *));
     return CL_SUCCESS;
