@@ -72,7 +72,8 @@ __kernel void weigh(const block_params p, __global const uchar *mask, __global c
 #endif
     const inputs in = inputs_make(&p.a, mask, bias, key_mask, slopes, scratch);
     const int mine = get_global_id(0) % GROUP, y = get_global_id(0) / GROUP;
-    const int plane = get_global_id(2), row = min(y, p.rows - 1); /* no return before a barrier */
+    /* no return before a barrier; without rows, when a plan is rehearsed, the first one */
+    const int plane = get_global_id(2), row = clamp(y, 0, max(p.rows - 1, 0));
     const row_info r = block_row(&p, &in, plane, row);
     __global float *const s = scratch + scores_of(&p, plane, row);
     /* the keys of a work-item are the same wherever a block begins */

@@ -142,17 +142,20 @@ static void products(const tile *t, __local float *work, int j, float4 s[MQ]) {
  * 2^-(SPAN - 1). Weights of the next SPAN powers of two are multiplied in a round of their own, as
  * much larger, and so on, for as many rounds as the block's weights need: larger ones may all meet
  * values of 0, and what is lost counts then. So it is with bf16, whose last parts are else below
- * its normal numbers. In other rounds a weight is 0, which changes no sum. */
+ * its normal numbers; LATER keeps its products with large values finite there. In other rounds a
+ * weight is 0, which changes no sum. */
 #if MATRIX_TYPE == TYPE_F16
 #define WEIGHT_SCALE 0x1p14f
 #define PART_SCALE 0x1p11f
 #define KEPT 0xffffe000u
 #define SPAN 29
+#define LATER 0
 #else
 #define WEIGHT_SCALE 1.0f
 #define PART_SCALE 1.0f
 #define KEPT 0xffff0000u
 #define SPAN 100
+#define LATER 8 /* powers of two */
 #endif
 
 static float power_of_two(int exponent) {
@@ -230,7 +233,7 @@ static void split_weights(__local float *work, int k, int round, matrix_a parts[
                                 isgreaterequal(rest, (float4)(round > 0 ? 2.0f : INFINITY));
             rest = select(rest, (float4)(0.0f), others);
         }
-        rest *= WEIGHT_SCALE;
+        rest *= WEIGHT_SCALE * power_of_two(round > 0 ? -LATER : 0);
 #pragma unroll
         for (int n = 0; n < PARTS - 1; n++) {
             const float4 part = as_float4(as_uint4(rest) & KEPT);
@@ -250,7 +253,7 @@ static void split_weights(__local float *work, int k, int round, matrix_a parts[
 static void add_band(__local float *work, int k, int round, matrix_c o[OUT]) {
     const int lane = matrix_lane(), across = matrix_group() / DOWN;
     __local const uint *const values = (__local const uint *)SLICES(work);
-    const float unit = power_of_two(-SPAN * round);
+    const float unit = power_of_two(-SPAN * round + (round > 0 ? LATER : 0));
 #pragma unroll 1
     for (int n = 0; n < BAND; n += MATRIX_DEPTH) {
         matrix_a parts[PARTS];
