@@ -239,7 +239,7 @@ static bool try_points(search *s) {
         w->over = q->next == q->count || q->next == MOST_TRIALS;
     }
     drop_next(s);
-    s->result->left = q->count - 1 - s->result->tried;
+    s->result->left = q->count > 0 ? q->count - 1 - s->result->tried : 0;
     return going;
 }
 

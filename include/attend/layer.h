@@ -46,11 +46,13 @@ typedef struct attend_multihead_desc {
     double scale; /* used when has_scale */
     double softcap;
     int32_t has_scale;
-    int32_t reserved_flags;                              /* must be 0 */
-    int64_t window_left, window_right;                   /* default -1 */
-    attend_tensor alibi_slopes;                          /* [H] F32 */
-    attend_tensor sinks;                                 /* [H] F32 */
-    int64_t max_batch, max_query_length, max_key_length; /* 0 = not known */
+    int32_t reserved_flags;            /* must be 0 */
+    int64_t window_left, window_right; /* default -1 */
+    attend_tensor alibi_slopes;        /* [H] F32 */
+    attend_tensor sinks;               /* [H] F32 */
+    /* 0 = not known. Else what calls of that much need, memory of the device too, is made when the
+     * layer is created, as far as it can be had. */
+    int64_t max_batch, max_query_length, max_key_length;
 } attend_multihead_desc;
 ATTEND_API void attend_multihead_desc_init(void *description, size_t size);
 static inline attend_multihead_desc attend_multihead_default(void) {

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char sentence[1024];
+static _Thread_local char sentence[ATTEND__ERROR_BYTES];
 
 attend_status attend__fail(attend_status status, const char *format, ...) {
     va_list arguments;
@@ -30,4 +30,8 @@ const char *attend_error_text(void) {
 attend_status attend_error_set(attend_status status, const char *text) {
     attend__set_error(text);
     return status;
+}
+
+void attend__error_copy(char to[ATTEND__ERROR_BYTES]) {
+    (void)snprintf(to, ATTEND__ERROR_BYTES, "%s", attend_error_text());
 }

@@ -18,5 +18,8 @@
  * attend__fail(ATTEND_SHAPE, "..")`. A sentence longer than the store (1023 bytes) is cut. */
 attend_status attend__fail(attend_status status, const char *format, ...) ATTEND__PRINTF(2, 3);
 void attend__set_error(const char *text);
+/* The sentence as it is, to be put back by attend__set_error after what must not change it. */
+enum { ATTEND__ERROR_BYTES = 1024 };
+void attend__error_copy(char to[ATTEND__ERROR_BYTES]);
 
 #endif

@@ -341,7 +341,7 @@ attend_status attend_cache_create(attend_context *context, const attend_cache_de
     c->context = context;
     attend__context_retain(context);
     status = fill(c, &d);
-    if (status == ATTEND_OK) status = attend__cache_plans(c);
+    if (status == ATTEND_OK) attend__cache_plan(c);
     if (status == ATTEND_OK)
         *cache = c;
     else

@@ -92,8 +92,9 @@ attend_status attend__cache_steps(const attend__cache_use *use, const attend_ten
                                   const attend_tensor *v, const attend__cache_rope *rope,
                                   attend__sequence *sequence);
 
-/* Has the plan of an append made, so that the first one compiles nothing. */
-attend_status attend__cache_plans(const attend_cache *cache);
+/* Has the plan of a direct append made where devices compile, so that the first one compiles
+ * nothing. Where that fails the append will say so. */
+void attend__cache_plan(const attend_cache *cache);
 
 /* Whether key_lengths, where given, are in host memory and at most each sample's tokens. */
 attend_status attend__cache_lengths_check(const attend_cache *cache, const attend_tensor *lengths);

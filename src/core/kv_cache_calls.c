@@ -86,7 +86,10 @@ attend_status attend__cache_steps(const attend__cache_use *use, const attend_ten
     return status != ATTEND_OK ? status : attend__step(sequence, ATTEND_OP_APPEND, &d, NULL);
 }
 
-attend_status attend__cache_plans(const attend_cache *cache) {
+void attend__cache_plan(const attend_cache *cache) {
+    char before[ATTEND__ERROR_BYTES];
+    if (attend__host_memory(cache->context)) return;
+    attend__error_copy(before);
     const attend_type type = cache->type == ATTEND_I8 ? ATTEND_F32 : cache->type;
     const attend_tensor k = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, 1,
                                              cache->head_size),
@@ -99,7 +102,8 @@ attend_status attend__cache_plans(const attend_cache *cache) {
     attend__cache_look(cache, &use);
     use.counts = use.before;
     const attend_append d = append_of(&use, &k, &v, &rope);
-    return attend__step(&sequence, ATTEND_OP_APPEND, &d, NULL);
+    (void)attend__step(&sequence, ATTEND_OP_APPEND, &d, NULL);
+    attend__set_error(before);
 }
 
 static const attend__field appending_list[] = {

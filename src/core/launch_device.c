@@ -15,9 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Operands of a call lie in one block that the context keeps, up to the size of a buffer that every
- * device gives (CL_DEVICE_MAX_MEM_ALLOC_SIZE, OpenCL 1.2, table 4.3). Beyond, each has a buffer for
- * the call, which takes less time than the copying. */
+/* Operands of a call lie in one block that the context keeps, up to the size of a buffer that
+ * devices of OpenCL's full profile give (CL_DEVICE_MAX_MEM_ALLOC_SIZE, OpenCL 1.2, table 4.3).
+ * Beyond, and where no block can be had, each has a buffer for the call, which takes less time than
+ * the copying. */
 enum { BLOCK_BYTES = 128 << 20, BLOCKS_KEPT = 4, ALIGNMENT = 64 };
 
 typedef struct staged {
@@ -113,6 +114,15 @@ static attend_status place(stage *s, staged *one) {
     return one->input ? write_input(s, one) : ATTEND_OK;
 }
 
+/* A block is as large as the largest call's: where it cannot be had, the operands' own may fit. */
+static void take_block(stage *s) {
+    char before[ATTEND__ERROR_BYTES];
+    if (s->count == 0 || s->block_bytes > BLOCK_BYTES) return;
+    attend__error_copy(before);
+    if (attend__scratch_get(s->context->staging, s->block_bytes, &s->block) != ATTEND_OK)
+        attend__set_error(before);
+}
+
 static attend_status stage_all(stage *s, const attend__call *call, void *arguments) {
     const attend__fields *fields = call->fields;
     attend_status status = attend__wrap(&s->wrapped, s->context, fields, arguments);
@@ -127,8 +137,7 @@ static attend_status stage_all(stage *s, const attend__call *call, void *argumen
         else if (!use_in_place(s, t))
             add_staged(s, t, role);
     }
-    if (status == ATTEND_OK && s->count > 0 && s->block_bytes <= BLOCK_BYTES)
-        status = attend__scratch_get(s->context->staging, s->block_bytes, &s->block);
+    if (status == ATTEND_OK) take_block(s);
     for (size_t i = 0; i < s->count && status == ATTEND_OK; i++)
         status = place(s, &s->list[i]);
     return status;
@@ -149,8 +158,8 @@ static attend_status unstage_all(stage *s, attend_status status) {
 /* The work's status, with the device's own sentence where it has one, unless `status` is a failure
  * already: then that one and its sentence. */
 static attend_status wait_for_end(attend_event *event, attend_status status) {
-    char before[1024];
-    (void)snprintf(before, sizeof before, "%s", attend_error_text());
+    char before[ATTEND__ERROR_BYTES];
+    attend__error_copy(before);
     attend__set_error("");
     const attend_status ended = attend_event_wait(event, -1);
     if (status != ATTEND_OK || ended == ATTEND_OK)

@@ -48,19 +48,6 @@ void attend__plan_key_make(const attend__problem *problem, const void *completed
     }
 }
 
-void attend__plan_key_round(attend__plan_key *key) {
-    const char *letters = attend__operation_largest((attend_operation)key->operation);
-    for (int i = 0; letters[i] != '\0'; i++) {
-        if (strchr("HGPCW", letters[i]) != NULL)
-            continue; /* a model and a cache have one of each */
-        if (letters[i] == 'S' && (key->options & ATTEND_OPTION_PAGES) != 0) continue;
-        int64_t rounded = 1;
-        while (rounded < key->largest[i] && rounded <= INT64_MAX / 2)
-            rounded *= 2;
-        if (rounded > key->largest[i]) key->largest[i] = rounded;
-    }
-}
-
 /* Overflow gives the largest number: such a plan is refused as one of such sizes would be. */
 static int64_t times(int64_t a, int64_t b) {
     return b > 0 && a > INT64_MAX / b ? INT64_MAX : a * b;
@@ -92,6 +79,25 @@ void attend__plan_key_extend(attend__plan_key *key, const attend__extent *extent
         if (letters[i] == 'S' && (key->options & ATTEND_OPTION_PAGES) != 0) continue;
         const int64_t size = size_of_layer(letters[i], key->largest[i], extent);
         if (key->largest[i] < size) key->largest[i] = size;
+    }
+}
+
+/* What the layer says, and a model or a cache has one of, is not rounded. */
+static bool is_settled(const attend__plan_key *key, int i, char letter, const attend__extent *e) {
+    if (strchr("HGPCW", letter) != NULL) return true;
+    if (letter == 'S' && (key->options & ATTEND_OPTION_PAGES) != 0) return true;
+    return e != NULL && strchr("BLSRUV", letter) != NULL &&
+           key->largest[i] == size_of_layer(letter, key->largest[i], e);
+}
+
+void attend__plan_key_round(attend__plan_key *key, const attend__extent *extent) {
+    const char *letters = attend__operation_largest((attend_operation)key->operation);
+    for (int i = 0; letters[i] != '\0'; i++) {
+        if (is_settled(key, i, letters[i], extent)) continue;
+        int64_t rounded = 1;
+        while (rounded < key->largest[i] && rounded <= INT64_MAX / 2)
+            rounded *= 2;
+        if (rounded > key->largest[i]) key->largest[i] = rounded;
     }
 }
 

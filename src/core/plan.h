@@ -34,7 +34,7 @@ void attend__plan_key_make(const attend__problem *problem, const void *completed
                            attend__plan_key *key);
 /* For the cache: lengths, batch and rows rounded up to powers of two, so that few plans serve many
  * sizes. */
-void attend__plan_key_round(attend__plan_key *key);
+void attend__plan_key_round(attend__plan_key *key, const attend__extent *extent);
 /* For the steps of a layer, before rounding: sizes up to those of the layer. */
 void attend__plan_key_extend(attend__plan_key *key, const attend__extent *extent);
 

@@ -92,7 +92,7 @@ attend_status attend__plan_cache_get(attend_context *context, const attend__prob
     attend__plan_key key;
     attend__plan_key_make(problem, completed, &key);
     if (extent != NULL) attend__plan_key_extend(&key, extent);
-    attend__plan_key_round(&key);
+    attend__plan_key_round(&key, extent);
     const uint64_t hash = hash_key(&key);
     attend__mutex_lock(&cache->lock);
     *plan = find(cache, hash, &key);

@@ -175,12 +175,12 @@ static attend_status run_norm(const attend_block *block, part which, const atten
 }
 
 /* The sub-layers have made theirs. */
-static attend_status make_plans(attend_block *block) {
+static attend_status make_plans(void *object) {
     static const attend_tensor none;
+    attend_block *const block = object;
     attend__sequence sequence = {.context = block->head.context, .planning = true};
     block->head.extent = block->self->head.extent;
     attend__extent e = block->head.extent;
-    if (e.batch == 0 && attend__host_memory(sequence.context)) return ATTEND_OK;
     if (e.batch == 0) e = (attend__extent){.batch = 1, .queries = ATTEND__ROWS_TO_PLAN};
     (void)attend__layer_extent(&block->head, &sequence);
     attend_status status = ATTEND_OK;
@@ -203,11 +203,11 @@ attend_status attend_block_create(attend_context *context, const attend_block_de
     if (status != ATTEND_OK) return status;
     attend_block *block = memory;
     status = fill(context, description, block);
-    if (status == ATTEND_OK) status = make_plans(block);
     if (status != ATTEND_OK) {
         attend__layer_drop(block);
         return status;
     }
+    attend__layer_plan(&block->head, make_plans);
     *result = block;
     return ATTEND_OK;
 }

@@ -115,10 +115,10 @@ static attend_status make_pool(attend_feedforward *layer, int64_t rows) {
 
 /* For all rows and for one, with and without a residual; of unknown rows only what has kernels of
  * its own. */
-static attend_status make_plans(attend_feedforward *layer, int64_t rows) {
-    if (rows > 0) layer->head.extent = (attend__extent){1, rows, rows, true};
+static attend_status make_plans(void *object) {
+    attend_feedforward *const layer = object;
+    const int64_t rows = layer->head.extent.queries;
     attend__sequence sequence = {.context = layer->head.context, .planning = true};
-    if (rows == 0 && attend__host_memory(sequence.context)) return ATTEND_OK;
     attend_status status = ATTEND_OK;
     for (int i = 0; i < (rows > 0 ? 4 : 1) && status == ATTEND_OK; i++) {
         const attend_type type = layer->head.type;
@@ -148,11 +148,12 @@ attend_status attend_feedforward_create(attend_context *context,
     if (status == ATTEND_OK) status = check_desc(&d, layer);
     if (status == ATTEND_OK) status = prepare(layer, &d);
     if (status == ATTEND_OK) status = make_pool(layer, d.max_rows);
-    if (status == ATTEND_OK) status = make_plans(layer, d.max_rows);
     if (status != ATTEND_OK) {
         attend__layer_drop(layer);
         return status;
     }
+    if (d.max_rows > 0) layer->head.extent = (attend__extent){1, d.max_rows, d.max_rows, true};
+    attend__layer_plan(&layer->head, make_plans);
     *result = layer;
     return ATTEND_OK;
 }

@@ -76,6 +76,17 @@ attend_status attend__layer_scratch(attend__layer *layer, const attend__sequence
     return sequence->planning ? ATTEND_OK : attend__scratch_get(layer->pool, bytes, scratch);
 }
 
+void attend__layer_plan(attend__layer *layer, attend_status (*make_plans)(void *layer)) {
+    char before[ATTEND__ERROR_BYTES];
+    if (attend__host_memory(layer->context)) {
+        layer->extent.batch = 0;
+        return;
+    }
+    attend__error_copy(before);
+    if (make_plans(layer) != ATTEND_OK) layer->extent.batch = 0;
+    attend__set_error(before);
+}
+
 const attend__extent *attend__layer_extent(const attend__layer *layer, attend__sequence *sequence) {
     const attend__extent *const before = sequence->extent;
     sequence->extent = layer->extent.batch > 0 ? &layer->extent : NULL;

@@ -42,6 +42,9 @@ attend_status attend__layer_scratch(attend__layer *layer, const attend__sequence
 /* Rows of a sample for which plans are made where a layer does not know its largest sizes: as many
  * as take the kernels for many. */
 enum { ATTEND__ROWS_TO_PLAN = 32 };
+/* Calls make_plans, on devices that compile. What cannot be planned is no failure of the creation:
+ * calls then have plans of their own sizes, and say what is wrong with them. */
+void attend__layer_plan(attend__layer *layer, attend_status (*make_plans)(void *layer));
 /* What the sequence plans for from here on; gives what it did before, to be put back. */
 const attend__extent *attend__layer_extent(const attend__layer *layer, attend__sequence *sequence);
 /* The public head of a create call: context, description, place of the result. */

@@ -163,11 +163,11 @@ attend_status attend_multihead_create(attend_context *context,
     if (status == ATTEND_OK) status = prepare_weights(layer);
     if (status == ATTEND_OK) status = prepare_parameters(layer);
     if (status == ATTEND_OK) status = make_pool(layer);
-    if (status == ATTEND_OK) status = attend__multihead_plans(layer);
     if (status != ATTEND_OK) {
         attend__layer_drop(layer);
         return status;
     }
+    attend__layer_plan(&layer->head, attend__multihead_plans);
     *result = layer;
     return ATTEND_OK;
 }

@@ -59,8 +59,8 @@ attend_status attend__multihead_scratch_bytes(const attend_multihead *layer, att
  * v where these do not come from a cache. */
 attend_attention attend__multihead_attention(const struct attend_multihead *layer,
                                              const attend__multihead_call *call);
-/* Has plans of the layer's steps made (multihead_plans.c). */
-attend_status attend__multihead_plans(attend_multihead *layer);
+/* For attend__layer_plan (multihead_plans.c). */
+attend_status attend__multihead_plans(void *layer);
 /* Takes a resolved attend__multihead_call. */
 attend_status attend__multihead_body(void *layer, const void *arguments,
                                      attend__sequence *sequence);

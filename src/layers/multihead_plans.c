@@ -54,7 +54,8 @@ static void add_options(variant which, const attend__extent *e, int32_t *numbers
     if (cross) a->cu_key_lengths = attend_tensor_1d(others, ATTEND_I32, samples + 1);
 }
 
-/* A call that would be refused has no plan: the other calls of the layer may be fine. */
+/* A call that would be refused, or of which something does not build, has no plan: the other calls
+ * of the layer may be fine. Without memory for it none of such sizes will be. */
 static attend_status make_one(attend_multihead *layer, variant which, const attend__extent *extent,
                               bool cross, int32_t *numbers) {
     attend__extent e = *extent;
@@ -63,14 +64,13 @@ static attend_status make_one(attend_multihead *layer, variant which, const atte
     if (which == TOKENS || which == TOKENS_ADDED) e.queries = 1;
     fill(layer, &e, cross, &call.args);
     add_options(which, &e, numbers, &call.args);
-    if (attend__multihead_begin(layer, &call) != ATTEND_OK) {
-        attend__set_error("");
-        return ATTEND_OK;
-    }
-    return attend__multihead_body(layer, &call, &sequence);
+    attend_status status = attend__multihead_begin(layer, &call);
+    if (status == ATTEND_OK) status = attend__multihead_body(layer, &call, &sequence);
+    return status == ATTEND_OUT_OF_MEMORY ? status : ATTEND_OK;
 }
 
-attend_status attend__multihead_plans(attend_multihead *layer) {
+attend_status attend__multihead_plans(void *object) {
+    attend_multihead *const layer = object;
     attend_context *const context = layer->head.context;
     const attend_multihead_desc *const d = &layer->options;
     /* values of another width come from other rows than the queries */
@@ -81,10 +81,9 @@ attend_status attend__multihead_plans(attend_multihead *layer) {
                         .keys = attend__larger(d->max_query_length, d->max_key_length),
                         .tokens = d->causal || crosses};
     const bool known = e.batch > 0 && e.queries > 0;
+    if (known && e.batch > INT32_MAX / 2 / e.keys) return ATTEND_OK; /* no call is as large */
     if (known) layer->head.extent = e;
-    if (!known && attend__host_memory(context)) return ATTEND_OK;
     if (!known) e = (attend__extent){1, ATTEND__ROWS_TO_PLAN, ATTEND__ROWS_TO_PLAN, e.tokens};
-    if (e.batch > INT32_MAX / 2 / e.keys) return ATTEND_OK; /* no call of such sizes is packed */
     int32_t *const numbers =
         attend__context_allocate(context, 2 * ((size_t)e.batch + 1) * sizeof *numbers);
     if (numbers == NULL)

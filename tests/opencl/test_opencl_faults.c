@@ -154,8 +154,10 @@ static void check_results(const work *w) {
 static bool cached; /* programs come from the build cache on disk: if not, they are built */
 
 /* Calls whose failure leaves nothing to go on with. Queries may have an answer of last resort, a
- * release has no one to tell, and an event that cannot be kept can be waited for. */
+ * release has no one to tell, an event that cannot be kept can be waited for, and operands have
+ * buffers of their own where one for all cannot be had: results are compared then. */
 static bool must_fail(const char *name) {
+    if (strcmp(name, "clCreateBuffer") == 0) return false;
     static const char *const beginnings[] = {"clCreate", "clBuild", "clSetKernelArg", "clEnqueue",
                                              "clFlush",  "clWait",  "clRetainC",      "clRetainM"};
     static const char *const of_programs[] = {"clCreateProgram", "clBuild", "clCreateKernel"};
