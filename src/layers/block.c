@@ -181,10 +181,11 @@ static attend_status make_plans(void *object) {
     attend__sequence sequence = {.context = block->head.context, .planning = true};
     block->head.extent = block->self->head.extent;
     attend__extent e = block->head.extent;
-    if (e.batch == 0) e = (attend__extent){.batch = 1, .queries = ATTEND__ROWS_TO_PLAN};
+    const bool known = e.batch > 0; /* else one row has the kernel of many */
+    if (!known) e = (attend__extent){.batch = 1, .queries = ATTEND__ROWS_TO_PLAN};
     (void)attend__layer_extent(&block->head, &sequence);
     attend_status status = ATTEND_OK;
-    for (int i = 0; i < 2 && status == ATTEND_OK; i++) {
+    for (int i = known ? 0 : 1; i < 2 && status == ATTEND_OK; i++) {
         const attend_tensor rows =
             attend_tensor_3d(NULL, block->head.type, e.batch, i ? e.queries : 1, block->width);
         status = run_norm(
