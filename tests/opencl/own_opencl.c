@@ -28,6 +28,12 @@ bool own_find(own_opencl *own) {
     return false;
 }
 
+bool own_is_pocl(const own_opencl *own) {
+    char name[100] = "";
+    (void)clGetPlatformInfo(own->platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
+    return strstr(name, "Portable Computing Language") != NULL;
+}
+
 void own_open(own_opencl *own, cl_command_queue_properties properties) {
     const cl_context_properties platform[] = {CL_CONTEXT_PLATFORM,
                                               (cl_context_properties)own->platform, 0};

@@ -29,6 +29,8 @@ void own_choose_backend(int argc, char **argv);
 
 /* Whether a platform with a device is there; otherwise main returns 77. */
 bool own_find(own_opencl *own);
+/* Of what own_find found: PoCL compiles a kernel when it is launched. */
+bool own_is_pocl(const own_opencl *own);
 /* Both on what own_find found; they assert success. */
 void own_open(own_opencl *own, cl_command_queue_properties properties);
 void own_close(own_opencl *own);

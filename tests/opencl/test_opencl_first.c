@@ -308,9 +308,7 @@ int main(int argc, char **argv) {
     options.backend = own_backend;
     int failures = 77;
     if (own_find(&own) && attend_open(&options, &context) == ATTEND_OK && make_buffers()) {
-        char name[100] = "";
-        (void)clGetPlatformInfo(own.platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
-        pocl = strstr(name, "Portable Computing Language") != NULL;
+        pocl = own_is_pocl(&own);
         const struct CMUnitTest all[] = {
             cmocka_unit_test(test_plans_compile),
             cmocka_unit_test(test_copies_take_memory_once),

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { B = 3, L = 40, S = 50, M = 32, HEADS = 2, HIDDEN = 48, TOKENS = 400, MOST = 1 << 20 };
 
@@ -211,9 +210,7 @@ int main(int argc, char **argv) {
     options.backend = own_backend;
     int failures = 77;
     if (own_find(&own) && attend_open(&options, &context) == ATTEND_OK && make_buffers()) {
-        char name[100] = "";
-        (void)clGetPlatformInfo(own.platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
-        pocl = strstr(name, "Portable Computing Language") != NULL;
+        pocl = own_is_pocl(&own);
         const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_layers_of_unknown_sizes),
             cmocka_unit_test(test_layers_of_known_sizes),
