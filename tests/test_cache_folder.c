@@ -56,7 +56,7 @@ static void comes_back(void **state) {
     assert_int_equal(bytes, 0);
     free(data);
     assert_int_equal(attend__cache_load(folder, "one", "", 3, &data, &bytes),
-                     ATTEND__CACHE_DAMAGED); /* larger than allowed */
+                     ATTEND__CACHE_REFUSED); /* larger than allowed */
 }
 
 /* Each bit of the file matters, and so does each byte at its end. */
@@ -96,7 +96,7 @@ static void others_are_not_believed(void **state) {
     char reason[300] = "";
     assert_true(attend__cache_store(folder, "one", "key", "data", 4));
     assert_int_equal(chmod(path, 0606), 0);
-    assert_int_equal(load("key", &data, &bytes), ATTEND__CACHE_DAMAGED);
+    assert_int_equal(load("key", &data, &bytes), ATTEND__CACHE_REFUSED);
     assert_int_equal(chmod(folder, 0707), 0);
     assert_null(attend__cache_folder(folder, reason, sizeof reason));
     assert_non_null(strstr(reason, "every user may write"));

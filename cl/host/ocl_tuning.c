@@ -44,11 +44,12 @@ static void device_key(const attend_device *device, char key[KEY_BYTES]) {
 }
 
 static void load(const attend_device *device, const char *key, const char *path, ocl_tuning *t) {
-    static const char *const news_texts[] = {[ATTEND__CACHE_FOUND] = "read",
-                                             [ATTEND__CACHE_ABSENT] = "is not there",
-                                             [ATTEND__CACHE_OTHER_KEY] =
-                                                 "is about another device or driver",
-                                             [ATTEND__CACHE_DAMAGED] = "is damaged"};
+    static const char *const news_texts[] = {
+        [ATTEND__CACHE_FOUND] = "read",
+        [ATTEND__CACHE_ABSENT] = "is not there",
+        [ATTEND__CACHE_OTHER_KEY] = "is about another device or driver",
+        [ATTEND__CACHE_DAMAGED] = "is damaged",
+        [ATTEND__CACHE_REFUSED] = "is not this user's, or cannot be read"};
     const attend_host *const host = device->host;
     char name[ATTEND__TUNING_NAME], reason[300] = "";
     const char *file = name;

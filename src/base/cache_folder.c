@@ -107,28 +107,33 @@ char *attend__config_folder(const char *configured, bool may_make, char *reason,
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
+char *attend__cache_seal(const char *key, const void *data, size_t bytes, size_t *total) {
+    const size_t key_bytes = strlen(key);
+    if (bytes > SIZE_MAX - key_bytes - LONGEST_HEAD - 1) return NULL;
+    char *const text = malloc(LONGEST_HEAD + key_bytes + 1 + bytes);
+    if (!text) return NULL;
+    const int head = snprintf(text, LONGEST_HEAD, MAGIC "%zu %zu %016" PRIx64 "\n", key_bytes,
+                              bytes, checksum(key, key_bytes, data, bytes));
+    char *const at = text + head;
+    memcpy(at, key, key_bytes);
+    at[key_bytes] = '\n';
+    if (bytes) memcpy(at + key_bytes + 1, data, bytes);
+    *total = (size_t)head + key_bytes + 1 + bytes;
+    return text;
+}
+
 bool attend__cache_store(const char *folder, const char *name, const char *key, const void *data,
                          size_t bytes) {
-    const size_t key_bytes = strlen(key);
-    if (bytes > SIZE_MAX - key_bytes - LONGEST_HEAD - 1) return false;
+    size_t total;
     char *path = attend__path_join(folder, name);
-    char *text = malloc(LONGEST_HEAD + key_bytes + 1 + bytes);
-    bool stored = false;
-    if (path && text) {
-        const int head = snprintf(text, LONGEST_HEAD, MAGIC "%zu %zu %016" PRIx64 "\n", key_bytes,
-                                  bytes, checksum(key, key_bytes, data, bytes));
-        char *at = text + head;
-        memcpy(at, key, key_bytes);
-        at[key_bytes] = '\n';
-        if (bytes) memcpy(at + key_bytes + 1, data, bytes);
-        stored = attend__file_write_atomic(path, text, (size_t)head + key_bytes + 1 + bytes);
-    }
+    char *text = attend__cache_seal(key, data, bytes, &total);
+    const bool stored = path && text && attend__file_write_atomic(path, text, total);
     free(path);
     free(text);
     return stored;
 }
 
-/* What a sealed file says about itself; false if it is not what attend__cache_store writes. */
+/* What a sealed file says about itself; false if it is not what attend__cache_seal makes. */
 typedef struct seal {
     const char *key, *data;
     size_t key_bytes, bytes;
@@ -160,7 +165,7 @@ attend__cache_news attend__cache_load(const char *folder, const char *name, cons
     size_t total = 0;
     char *text = exists ? attend__file_load(path, most, &total) : NULL;
     free(path);
-    if (!text) return exists ? ATTEND__CACHE_DAMAGED : ATTEND__CACHE_ABSENT;
+    if (!text) return exists ? ATTEND__CACHE_REFUSED : ATTEND__CACHE_ABSENT;
     seal s;
     attend__cache_news news = ATTEND__CACHE_DAMAGED;
     if (open_seal(text, total, &s)) {

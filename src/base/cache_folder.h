@@ -27,15 +27,18 @@ typedef enum attend__cache_news {
     ATTEND__CACHE_FOUND,
     ATTEND__CACHE_ABSENT,
     ATTEND__CACHE_OTHER_KEY, /* sound, but about something else: a new driver, other options */
-    ATTEND__CACHE_DAMAGED    /* cut, changed, of another format, or not ours to trust */
+    ATTEND__CACHE_DAMAGED,   /* cut, changed, or of another format */
+    ATTEND__CACHE_REFUSED    /* attend__file_load does not read it: another user's, too large, .. */
 } attend__cache_news;
 
+/* A sealed file's text of *total bytes for free(); NULL without memory. */
+char *attend__cache_seal(const char *key, const void *data, size_t bytes, size_t *total);
 /* `name`: a file name without separators. The key may be any text; it is stored whole and compared,
  * so that two keys whose names collide are told apart. */
 bool attend__cache_store(const char *folder, const char *name, const char *key, const void *data,
                          size_t bytes);
 /* FOUND: *data is a new block of *bytes for free(), with a 0 byte behind it. Else *data is NULL.
- * Files of more than `most` bytes in all are DAMAGED. */
+ * Files of more than `most` bytes in all are REFUSED. */
 attend__cache_news attend__cache_load(const char *folder, const char *name, const char *key,
                                       size_t most, void **data, size_t *bytes);
 

@@ -17,8 +17,8 @@ int system_terminal_columns(void);
 /* The encoding of the user's locale is UTF-8. */
 bool system_speaks_utf8(void);
 /* Writes the file so that a reader sees the old content or all of the new one. A path that is a
- * device or a pipe is written to directly. False: errno says why, and nothing new is left behind.
- */
+ * device or a pipe is written to directly. Who may read it is the user's mask's to say; never may
+ * every user write it. False: errno says why, and nothing new is left behind. */
 bool system_replace_file(const char *path, const void *data, size_t bytes);
 
 /* Whether system_replace_file could write that path now; errno says why not. */

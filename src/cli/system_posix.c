@@ -75,8 +75,9 @@ static bool write_beside(const char *path, const void *data, size_t bytes) {
     if (fd != -1) {
         const mode_t mask = umask(0);
         umask(mask);
-        /* mkstemp makes files private; a result gets the permissions of any new file */
-        done = fchmod(fd, 0666 & ~mask) == 0;
+        /* mkstemp makes files private; a result gets the permissions of a new file, but what every
+         * user may write nobody should believe (attend__file_load) */
+        done = fchmod(fd, 0664 & ~mask) == 0;
         const bool written = write_and_close(fd, data, bytes);
         done = done && written && rename(beside, path) == 0;
         const int fault = errno;

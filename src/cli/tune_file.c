@@ -8,6 +8,7 @@
 #include "system.h"
 
 #include "base/environment.h"
+#include "base/file.h"
 #include "base/folder.h"
 #include "base/memory.h"
 #include "base/tuning_file.h"
@@ -20,12 +21,26 @@
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
+static const char not_replaced[] =
+    "not replaced, since it cannot be read: no regular file, another user's, or one that every "
+    "user may write";
+
+/* What is there has to be read, or its results would be lost. */
+static bool may_replace(const char *path) {
+    size_t bytes;
+    void *const data = attend__file_load(path, SIZE_MAX, &bytes);
+    free(data);
+    return data || !attend__file_look(path).exists;
+}
+
 bool tune_file_find(tune_file *file, const char *out) {
     char reason[300] = "out of memory";
     memset(file, 0, sizeof *file);
     if (out) {
         if (!system_can_replace(out))
             cli_error("%s: %s", out, strerror(errno));
+        else if (!may_replace(out))
+            cli_error("%s: %s", out, not_replaced);
         else if (!attend__tuning_split(out, &file->folder, &file->name))
             cli_error("%s", reason);
         return file->folder != NULL;
@@ -100,16 +115,24 @@ static const char *news_text(attend__cache_news news) {
                                            : "";
 }
 
-/* Under the lock. */
+/* Under the lock. Other users may read what was found, unlike what a cache holds. */
 static bool replace(tune_file *file, const char *name, const char *key, const tune_report *report) {
     char *old;
     const attend__cache_news news = attend__tuning_load(file->folder, name, key, &old);
-    char *const lines = merge(old, report);
-    const bool stored = lines && attend__cache_store(file->folder, name, key, lines, strlen(lines));
+    const bool refused = news == ATTEND__CACHE_REFUSED;
+    char *const lines = merge(old, report), *const path = attend__path_join(file->folder, name);
+    size_t total;
+    char *const text = lines ? attend__cache_seal(key, lines, strlen(lines), &total) : NULL;
+    const bool stored = !refused && text && path && system_replace_file(path, text, total);
     if (stored)
         printf("kept in %s/%s%s\n", file->folder, name, news_text(news));
     else
-        cli_error("%s/%s: %s", file->folder, name, lines ? strerror(errno) : "out of memory");
+        cli_error("%s/%s: %s", file->folder, name,
+                  refused        ? not_replaced
+                  : text && path ? strerror(errno)
+                                 : "out of memory");
+    free(text);
+    free(path);
     free(lines);
     return stored;
 }

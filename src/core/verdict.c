@@ -114,6 +114,7 @@ attend_device_list *attend__verdict_load(const char *folder, const attend__modul
         [ATTEND__CACHE_ABSENT] = "no verdict about its driver",
         [ATTEND__CACHE_OTHER_KEY] = "no verdict about its driver as it is now",
         [ATTEND__CACHE_DAMAGED] = "its verdict is damaged",
+        [ATTEND__CACHE_REFUSED] = "its verdict is not this user's, or cannot be read",
     };
     char name[LONGEST_NAME + 16];
     const attend_plugin *plugin = &module->plugin;
