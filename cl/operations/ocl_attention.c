@@ -72,6 +72,15 @@ static int rows_that_fit(const attend_device *device, const ocl_attention_sizes 
 
 /* ---- split keys ------------------------------------------------------------------------------ */
 
+static int64_t busy_groups(const attend_device *device) {
+    return (int64_t)BUSY_GROUPS * device->shared->facts.compute_units;
+}
+
+/* Whether a run of as many heads may split its keys: each has a work-group at least. */
+static bool may_split(const attend_device *device, const ocl_attention_sizes *n) {
+    return n->G < busy_groups(device);
+}
+
 static int64_t groups_of(const ocl_attention_sizes *n, int rows) {
     if (n->packed_queries) return (n->H / n->G * n->query_rows + rows - 1) / rows * n->G;
     return (n->H / n->G * n->L + rows - 1) / rows * n->B * n->G;
@@ -86,9 +95,8 @@ static size_t partial_bytes(const attend_device *device, const ocl_attention_siz
 /* Room for the splits of any smaller call: few rows over all keys. */
 static size_t room_for_partials(const attend_device *device, const ocl_attention_sizes *largest,
                                 int EP) {
-    if (chunks_of(device, largest->S) <= 1) return 0;
-    const int64_t most =
-        (int64_t)BUSY_GROUPS * device->shared->facts.compute_units * shapes[device->kernels].rows;
+    if (chunks_of(device, largest->S) <= 1 || !may_split(device, largest)) return 0;
+    const int64_t most = busy_groups(device) * shapes[device->kernels].rows;
     ocl_attention_sizes n = *largest;
     n.query_rows = n.H * n.query_rows < most ? n.H * n.query_rows : most;
     n.H = 1;
@@ -99,18 +107,16 @@ static size_t room_for_partials(const attend_device *device, const ocl_attention
 static int pieces_of(const ocl_run *run, const ocl_attention_plan *plan,
                      const ocl_attention_sizes *n, int rows) {
     const attend_device *const device = run->device;
-    const int64_t busy = (int64_t)BUSY_GROUPS * device->shared->facts.compute_units;
-    const int64_t pieces = chunks_of(device, n->S);
-    if (pieces <= 1 || groups_of(n, rows) >= busy) return 1;
+    const int64_t pieces = plan->merge < 0 ? 1 : chunks_of(device, n->S);
+    if (pieces <= 1 || groups_of(n, rows) >= busy_groups(device)) return 1;
     return partial_bytes(device, n, plan->EP) > plan->partial_bytes ? 1 : (int)pieces;
 }
 
 /* As many as leave every compute unit work: strips of a work-item share what is read. */
 static int strips_of(const ocl_run *run, const ocl_attention_plan *plan,
                      const ocl_attention_sizes *n) {
-    const int64_t busy = (int64_t)BUSY_GROUPS * run->device->shared->facts.compute_units;
     int strips = plan->most_strips;
-    while (strips > 1 && groups_of(n, strips * plan->lane_rows) < busy)
+    while (strips > 1 && groups_of(n, strips * plan->lane_rows) < busy_groups(run->device))
         strips--;
     return strips;
 }
@@ -230,7 +236,7 @@ static void record(ocl_run *run, const void *description) {
     else
         enqueue_fused(&r, out, plan->fused, (size_t)rows);
     /* rehearsed in any plan: others of the same kernels may have more keys */
-    if (r.p.pieces > 1 || run->purpose == OCL_IDLE) enqueue_merge(&r, out);
+    if (r.p.pieces > 1 || (run->purpose == OCL_IDLE && plan->merge >= 0)) enqueue_merge(&r, out);
     if (attend__ocl_given(&a->scores)) attend__ocl_side_scores(&r);
     if (attend__ocl_given(&a->weights)) attend__ocl_side_weights(&r, NULL, false);
     if (attend__ocl_given(&a->weights_mean)) attend__ocl_side_weights(&r, NULL, true);
@@ -324,9 +330,9 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
                          const ocl_attention_sizes *n, ocl_attention_plan *p,
                          attend_plan_info *info, attend_status *status) {
     attend__ocl_attention_kernels(device, p, n, largest, status);
-    attend__ocl_side_kernels(device, p, status);
     int values[OCL_TUNED_COUNT];
-    p->direct = p->token = p->lanes = p->fused = p->classes = -1;
+    p->direct = p->token = p->lanes = p->fused = p->classes = p->merge = -1;
+    if (wants_sides(largest)) attend__ocl_side_kernels(device, p, status);
     p->fused_subgroups.way = p->direct_subgroups.way = OCL_SUBGROUP_COUNT;
     p->direct_rows = rows_that_fit(device, n);
     p->fused_rows = shapes[device->kernels].rows;
@@ -341,8 +347,9 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
         p->fused_rows = values[OCL_TUNED(attention_rows, rows)];
         p->fused = make_rows(device, p, false, p->fused_rows, status);
     }
-    p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge, "",
-                                       "attention_merge", status);
+    if (may_split(device, n))
+        p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge,
+                                           "", "attention_merge", status);
 }
 
 static size_t scratch_bytes(const attend_device *device, const ocl_attention_plan *p,

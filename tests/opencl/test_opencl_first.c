@@ -15,6 +15,7 @@ static attend_context *context;
 static float *zeros, *results;
 static attend_buffer *zeros_buffer, *results_buffer; /* as large as both */
 static bool pocl;
+static cl_uint compute_units;
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
@@ -179,6 +180,28 @@ static void test_plans_compile(void **state) {
     }
 }
 
+/* Kernels that are made with a plan of so many heads, over all keys of long rows. */
+static int kernels_of_plan(int64_t heads, bool sides) {
+    const shape s = {.B = 1, .H = heads, .G = heads, .L = 20, .S = 600, .D = 16, .sides = sides};
+    const attend_attention largest = description(&s, s.L, s.S);
+    const long before = own_log_position();
+    attend_plan *plan = NULL;
+    const attend_status status = attend_plan_create(context, &largest, &plan);
+    if (status != ATTEND_OK) fail_msg("%d heads: %s", (int)heads, attend_error_text());
+    attend_plan_release(plan);
+    return own_calls(before, "clCreateKernel", 0);
+}
+
+/* Those of weights and scores where they are asked for, the one that joins split keys where heads
+ * may be too few to keep the device busy. */
+static void test_plans_make_what_runs_may_need(void **state) {
+    (void)state;
+    if (strcmp(own_backend, "opencl") != 0) return;
+    const int few = kernels_of_plan(1, false);
+    assert_int_equal(kernels_of_plan(4 * (int64_t)compute_units, false), few - 1);
+    assert_true(kernels_of_plan(1, true) > few);
+}
+
 /* ---- stages and caches ----------------------------------------------------------------------- */
 
 /* Each of them with `rows` rows; these have no plans to be made beforehand. */
@@ -309,8 +332,11 @@ int main(int argc, char **argv) {
     int failures = 77;
     if (own_find(&own) && attend_open(&options, &context) == ATTEND_OK && make_buffers()) {
         pocl = own_is_pocl(&own);
+        (void)clGetDeviceInfo(own.device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof compute_units,
+                              &compute_units, NULL);
         const struct CMUnitTest all[] = {
             cmocka_unit_test(test_plans_compile),
+            cmocka_unit_test(test_plans_make_what_runs_may_need),
             cmocka_unit_test(test_copies_take_memory_once),
             cmocka_unit_test(test_stages_compile_once),
             cmocka_unit_test(test_tokens_behind_a_prompt),
