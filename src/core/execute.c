@@ -122,7 +122,9 @@ attend_status attend__step(attend__sequence *sequence, attend_operation operatio
     attend__description completed;
     /* arrays of lengths and indices were read when the call came in; here they may come out of a
      * buffer */
-    attend__problem problem = {.values_checked = true, .without_memory = sequence->planning};
+    attend__problem problem = {.values_checked = true,
+                               .without_memory = sequence->planning,
+                               .extent = sequence->extent};
     attend_status status =
         attend__description_copy(attend__operation_text(operation),
                                  attend__operation_fields(operation), description, &completed);

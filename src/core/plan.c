@@ -11,8 +11,7 @@
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-/* Keys that the pages of one sample hold, up to 2^60. */
-static int64_t keys_of_pages(const attend__problem *problem) {
+int64_t attend__keys_of_pages(const attend__problem *problem) {
     const int64_t pages = attend__size_of(problem, 'W'), each = attend__size_of(problem, 'C');
     const int64_t most = INT64_C(1) << 60;
     if (pages < 1 || each < 1) return 1;
@@ -44,7 +43,7 @@ void attend__plan_key_make(const attend__problem *problem, const void *completed
         key->largest[i] = size > 0 ? size : 1;
         /* a cache grows: its plan serves all that its pages can hold */
         if (letters[i] == 'S' && (problem->options & ATTEND_OPTION_PAGES) != 0)
-            key->largest[i] = keys_of_pages(problem);
+            key->largest[i] = attend__keys_of_pages(problem);
     }
 }
 

@@ -46,6 +46,7 @@ typedef struct attend__problem {
     /* Set by the caller: */
     bool values_checked; /* arrays of lengths and indices need no reading */
     bool without_memory; /* only types and shapes count, no tensor needs memory yet */
+    const attend__extent *extent; /* what the plan will serve beside this call; NULL: not known */
     int64_t each_count;  /* of an append without counts: what its completed `counts` points to */
 } attend__problem;
 
@@ -68,6 +69,9 @@ static inline int64_t *attend__size(attend__problem *problem, char letter) {
 static inline int64_t attend__size_of(const attend__problem *problem, char letter) {
     return problem->sizes[letter - 'A'];
 }
+
+/* Keys that the pages of one sample hold, up to 2^60. */
+int64_t attend__keys_of_pages(const attend__problem *problem);
 
 /* Checks `description` (a full copy of operation's type), completes it in place, fills *problem.
  * Tensors that the operation does not use become "not given". */

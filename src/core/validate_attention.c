@@ -144,14 +144,33 @@ static int64_t offset_reach(const attend_attention *a, const attend__problem *pr
     return reach;
 }
 
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* The farthest that a key can lie from a query, and more. Calls of a layer are bounded by what it
+ * was made for, so that those of all sizes have the same options, and so the same plan. */
+static int64_t farthest_pair(const attend_attention *a, const attend__problem *problem) {
+    const attend__extent *const e = problem->extent;
+    int64_t queries = attend__size_of(problem, 'L'), keys = attend__size_of(problem, 'S');
+    int64_t reach = offset_reach(a, problem);
+    if (e != NULL) {
+        queries = larger(queries, e->queries);
+        keys = larger(keys, e->keys);
+        if (attend__given(&a->page_table)) keys = larger(keys, attend__keys_of_pages(problem));
+        if (reach >= 0 && a->position != ATTEND_TOP_LEFT)
+            reach = larger(reach, larger(queries, keys));
+    }
+    if (reach < 0 || queries > farthest || keys > farthest) return INT64_MAX / 2;
+    return queries + keys + reach;
+}
+
 /* A bound that no pair of a query and a key can reach is no bound. */
 static void complete_windows(attend_attention *a, const attend__problem *problem) {
+    if (a->window_left < 0 && a->window_right < 0) return;
     /* a plan keeps the option: a run may bring a narrower window */
-    if (problem->without_memory || (a->window_left < 0 && a->window_right < 0)) return;
-    const int64_t reach = offset_reach(a, problem);
-    const int64_t queries = attend__size_of(problem, 'L'), keys = attend__size_of(problem, 'S');
-    const int64_t limit =
-        reach < 0 || queries > farthest || keys > farthest ? INT64_MAX / 2 : queries + keys + reach;
+    if (problem->without_memory && problem->extent == NULL) return;
+    const int64_t limit = farthest_pair(a, problem);
     if (a->window_left >= limit) a->window_left = -1;
     if (a->window_right >= limit) a->window_right = -1;
 }

@@ -10,9 +10,19 @@
 #include "core/error.h"
 
 /* A call to plan for. Options are what makes kernels of their own on some device, and what is
- * common: the rest of them has its plans made by the first call. */
-typedef enum variant { ROWS, ROWS_ADDED, TOKENS, TOKENS_ADDED, MASKED, LENGTHS, PACKED } variant;
-enum { VARIANTS = PACKED + 1 };
+ * common: the rest of them has its plans made by the first call. UNBOUND: one that the layer's
+ * windows do not reach, so that it has none. */
+typedef enum variant {
+    ROWS,
+    ROWS_ADDED,
+    TOKENS,
+    TOKENS_ADDED,
+    MASKED,
+    LENGTHS,
+    PACKED,
+    UNBOUND
+} variant;
+enum { VARIANTS = UNBOUND + 1 };
 
 static void fill(const attend_multihead *layer, const attend__extent *e, bool cross,
                  attend_multihead_args *a) {
@@ -59,14 +69,27 @@ static void add_options(variant which, const attend__extent *e, int32_t *numbers
 static attend_status make_one(attend_multihead *layer, variant which, const attend__extent *extent,
                               bool cross, int32_t *numbers) {
     attend__extent e = *extent;
+    const attend_multihead_desc options = layer->options;
     attend__multihead_call call = {.args = attend_multihead_args_default()};
+    if (which == UNBOUND) layer->options.window_left = layer->options.window_right = -1;
     attend__sequence sequence = {.context = layer->head.context, .planning = true};
     if (which == TOKENS || which == TOKENS_ADDED) e.queries = 1;
     fill(layer, &e, cross, &call.args);
     add_options(which, &e, numbers, &call.args);
     attend_status status = attend__multihead_begin(layer, &call);
     if (status == ATTEND_OK) status = attend__multihead_body(layer, &call, &sequence);
+    layer->options = options;
     return status == ATTEND_OUT_OF_MEMORY ? status : ATTEND_OK;
+}
+
+/* Of unknown sizes what has kernels of its own. Of known ones, windows bind calls of all sizes or
+ * of none (validate_attention.c). */
+static bool has_variant(const attend_multihead *layer, variant which, bool known, bool tokens) {
+    const attend_multihead_desc *const d = &layer->options;
+    if (which == TOKENS || which == TOKENS_ADDED) return tokens && (known || which == TOKENS);
+    if (which == ROWS_ADDED || which == PACKED) return known;
+    if (which == UNBOUND) return !known && (d->window_left >= 0 || d->window_right >= 0);
+    return true;
 }
 
 attend_status attend__multihead_plans(void *object) {
@@ -90,9 +113,7 @@ attend_status attend__multihead_plans(void *object) {
         return attend__fail(ATTEND_OUT_OF_MEMORY, "the lengths of a plan could not be allocated");
     attend_status status = ATTEND_OK;
     for (int i = 0; i < VARIANTS && status == ATTEND_OK; i++) {
-        const bool same_kernels = i == ROWS_ADDED || i == TOKENS_ADDED || i == PACKED;
-        if ((i == TOKENS || i == TOKENS_ADDED) && !e.tokens) continue;
-        if (!known && same_kernels) continue;
+        if (!has_variant(layer, (variant)i, known, e.tokens)) continue;
         if (alone) status = make_one(layer, (variant)i, &e, false, numbers);
         if (status == ATTEND_OK && crosses) status = make_one(layer, (variant)i, &e, true, numbers);
     }

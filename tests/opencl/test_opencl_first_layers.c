@@ -152,6 +152,43 @@ static void test_layers_of_known_sizes(void **state) {
     run_all(true, KNOWN);
 }
 
+/* ---- windows ----------------------------------------------------------------------------------
+ */
+
+/* Windows that bind no call, or some; a layer that knows its sizes plans for calls of all of them,
+ * the other one for a few rows. */
+static void slide(int64_t window, known sizes) {
+    static const int64_t rows[] = {32, L, 20, 1};
+    attend_multihead_desc desc = heads_of(true, sizes);
+    attend_multihead *layer = NULL;
+    desc.window_left = window;
+    desc.softcap = 30.0; /* no other test has planned for such layers */
+    assert_int_equal(attend_multihead_create(context, &desc, &layer), ATTEND_OK);
+    for (int i = 0; i < (sizes == KNOWN ? 4 : 1); i++) {
+        char name[80];
+        attend_multihead_args a = attend_multihead_args_default();
+        a.x_q = in(input, 1, rows[i], M);
+        a.out = in(output, 1, rows[i], M);
+        (void)snprintf(name, sizeof name, "a window of %d, %s sizes, %d rows", (int)window,
+                       sizes == KNOWN ? "known" : "unknown", (int)rows[i]);
+        const watch_mark before = watch_now();
+        if (attend_multihead_run(layer, &a) != ATTEND_OK)
+            fail_msg("%s: %s", name, attend_error_text());
+        /* memory: that of the layer's intermediate results */
+        watch_check(&before, sizes == KNOWN ? NOTHING_TAKEN : NOTHING_MADE, name);
+    }
+    attend_multihead_release(layer);
+}
+
+static void test_windows(void **state) {
+    (void)state;
+    static const int64_t windows[] = {4 * L, 70, 8};
+    for (int i = 0; i < 3; i++) {
+        slide(windows[i], KNOWN);
+        slide(windows[i], UNKNOWN);
+    }
+}
+
 /* ---- caches ---------------------------------------------------------------------------------- */
 
 /* A prompt, then tokens: the layer's and the cache's creation compiled for all of them. */
@@ -214,6 +251,7 @@ int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_layers_of_unknown_sizes),
             cmocka_unit_test(test_layers_of_known_sizes),
+            cmocka_unit_test(test_windows),
             cmocka_unit_test(test_caches),
         };
         failures = cmocka_run_group_tests(tests, NULL, NULL);
