@@ -135,6 +135,8 @@ void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
         part.c.offset += p->c.stride;
     }
     if (code == CLBlastSuccess || run->status != ATTEND_OK) return;
+    run->device->failed_call = "a product of CLBlast";
+    run->device->failed_error = code;
     run->status = attend__ocl_refuse(
         run->device->host, status_of(code),
         "clblast: a product of %lld x %lld x %lld failed with CLBlast's status %d", (long long)p->m,
@@ -164,7 +166,7 @@ attend_status attend__clblast_warm_up(attend_device *device, attend_device_plan 
     const attend_status status =
         attend__ocl_submit(device, plan, largest, wait ? 1 : 0, wait ? &tail : NULL, &last);
     plan->record = own;
-    if (status == ATTEND_OK) (void)device->cl->clReleaseEvent(last);
+    if (last) (void)device->cl->clReleaseEvent(last);
     attend__mutex_unlock(&device->lock);
     return status;
 }

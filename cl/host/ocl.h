@@ -175,9 +175,10 @@ struct attend_device_event {
     bool user;        /* completed by the application */
     bool imported;    /* `command` is the application's */
     bool complete;    /* known to have ended; then `status` says how */
+    bool cut_short;   /* part of the work was refused: `status` holds once `command` has ended */
     attend_status status;
-    cl_int state;                  /* of a command, or a call for it, that failed */
-    const char *refused;           /* not NULL: it got no command; the call that failed */
+    cl_int state;                  /* of a command that failed */
+    const char *refused;           /* not NULL: the call that failed, `state` its error */
     cl_event handed_out;           /* given out as "cl_event" where there was no command yet */
     struct ocl_follower *follower; /* carries the command's end over to it */
 };

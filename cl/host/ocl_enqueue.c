@@ -39,8 +39,9 @@ static attend_status enqueue(attend_device *device, attend_device_plan *plan,
     cl_event command = NULL;
     const attend_status status =
         attend__ocl_submit_waiting(device, plan, description, wait_count, waits, &command);
-    if (status == ATTEND_OK) attend__ocl_event_submitted(device, event, command);
-    return status;
+    if (command == NULL) return status;
+    attend__ocl_event_submitted(device, event, command, status);
+    return ATTEND_OK;
 }
 
 attend_status attend__ocl_enqueue_plan(attend_device *device, attend_device_plan *plan,

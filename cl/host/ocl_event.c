@@ -41,9 +41,10 @@ void attend__ocl_event_release(attend_device *device, attend_device_event *event
 static attend_status note_state(attend_device *device, attend_device_event *event, cl_int state) {
     if (state > CL_COMPLETE) return ATTEND_OK;
     event->complete = true;
-    if (state == CL_COMPLETE) return ATTEND_OK;
+    if (state == CL_COMPLETE) return event->status;
     event->status = event->imported ? ATTEND_INVALID : ATTEND_DEVICE_LOST;
     event->state = state;
+    event->refused = NULL;
     if (event->imported) return event->status; /* no work of ours */
     device->lost = true;
     if (device->failed == ATTEND_OK) device->failed = event->status;
@@ -59,9 +60,11 @@ static cl_int command_state(const attend_device *device, cl_event command) {
 
 attend_status attend__ocl_event_look(attend_device *device, attend_device_event *event,
                                      bool *pending) {
-    *pending = !event->complete && event->command == NULL;
-    if (event->complete || event->command == NULL) return event->status;
-    return note_state(device, event, command_state(device, event->command));
+    attend_status status = event->status;
+    if (!event->complete && event->command != NULL)
+        status = note_state(device, event, command_state(device, event->command));
+    *pending = !event->complete && (event->command == NULL || event->cut_short);
+    return status;
 }
 
 static attend_status ended(const attend_device *device, const attend_device_event *event) {
@@ -92,15 +95,15 @@ typedef struct ocl_follower {
     cl_api_clSetUserEventStatus set_status;
     cl_api_clReleaseEvent release;
     cl_event event;
-    cl_event command; /* whose end it takes over, owned; NULL: it ends now, with `state` */
-    cl_int state;
+    cl_event command; /* whose end it takes over, owned; NULL: it ends now */
+    cl_int state;     /* < 0: how it ends, whatever the command does */
 } ocl_follower;
 
 /* Runs on a thread of the driver's: what was handed out ends as the command did. */
 static void CL_CALLBACK follow(cl_event command, cl_int state, void *argument) {
     (void)command;
     ocl_follower *const f = argument;
-    (void)f->set_status(f->event, state);
+    (void)f->set_status(f->event, f->state < CL_COMPLETE ? f->state : state);
     (void)f->release(f->event);
     free(f);
 }
@@ -168,8 +171,15 @@ void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
 }
 
 void attend__ocl_event_submitted(attend_device *device, attend_device_event *event,
-                                 cl_event command) {
+                                 cl_event command, attend_status status) {
     event->command = command;
+    if (status != ATTEND_OK) {
+        event->cut_short = true;
+        event->status = status;
+        event->refused = device->failed_call;
+        event->state = device->failed_error;
+        if (device->failed == ATTEND_OK) device->failed = status;
+    }
     end_handed_out(device, event, command);
     attend__condition_wake_all(&device->changed);
 }
@@ -181,9 +191,10 @@ attend_status attend__ocl_event_native(attend_device *device, attend_device_even
                                   "opencl: an event has no native object \"%.40s\"", kind);
     attend_status status = ATTEND_OK;
     attend__mutex_lock(&device->lock);
-    if (event->handed_out == NULL && event->command == NULL) {
+    if (event->handed_out == NULL && (event->command == NULL || event->cut_short)) {
         status = hand_out(device, event);
-        if (status == ATTEND_OK && event->complete) end_handed_out(device, event, NULL);
+        if (status == ATTEND_OK && (event->complete || event->command != NULL))
+            end_handed_out(device, event, event->command);
     }
     *native = event->handed_out ? event->handed_out : event->command;
     attend__ocl_unlock(device);
@@ -249,7 +260,7 @@ attend_status attend__ocl_event_wait(attend_device *device, attend_device_event 
     (void)attend__ocl_event_look(device, event, &pending);
     const bool complete = event->complete;
     attend__ocl_unlock(device);
-    if (error != CL_SUCCESS && event->status == ATTEND_OK)
+    if (error != CL_SUCCESS && (event->status == ATTEND_OK || !complete))
         return attend__ocl_fail(device->host, error, "clWaitForEvents");
     if (complete) return ended(device, event);
     return attend__ocl_refuse(device->host, ATTEND_TIMEOUT,

@@ -44,12 +44,16 @@ void attend__ocl_gates_look(attend_device *device);
 /* The application's own, not known to have ended. */
 bool attend__ocl_foreign_open(const attend_device_event *event);
 /* Under the lock: the work of `event` was submitted as `command` (owned from now on), or ended
- * with a status and does not run. */
+ * with a status and does not run. With another status than OK `command` is the last before a call
+ * that failed. Whoever waits for the event waits for that command then: it may use memory of the
+ * host, which its owner gives back when he hears of the failure. Waiting at once would not do: the
+ * command may wait for an event that the application completes after this call. */
 void attend__ocl_event_submitted(attend_device *device, attend_device_event *event,
-                                 cl_event command);
+                                 cl_event command, attend_status status);
 void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
                              attend_status status);
-/* Under the lock: known to have failed; *pending: it waits for an open gate. */
+/* Under the lock: known to have failed; *pending: it waits for an open gate, or was cut short and
+ * still runs. */
 attend_status attend__ocl_event_look(attend_device *device, attend_device_event *event,
                                      bool *pending);
 /* Keeps the work until its waits are over; under the lock. */

@@ -7,7 +7,7 @@
  * Work that waits for an event of the application's own is kept, too, while earlier work is: that
  * event may depend on the earlier work, which could not go past it in the queue. OpenCL tells of
  * such an event's end by a callback, in which our lock may be held already, so who waits here
- * looks at it from time to time. */
+ * looks at it from time to time; and so for work that waits for what was cut short. */
 #include "ocl_event.h"
 #include "ocl_run.h"
 
@@ -176,6 +176,8 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
     if (events == NULL)
         return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for %zu waits",
                                   wait_count);
+    device->failed_call = "no memory";
+    device->failed_error = CL_SUCCESS;
     cl_uint used = foreign_waits(wait_count, waits, events);
     if (device->chained && device->tail) events[used++] = device->tail;
     const attend_status status =
@@ -187,8 +189,6 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
 static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
     cl_event command = NULL;
     if (waited == ATTEND_OK) {
-        device->failed_call = "no memory";
-        device->failed_error = CL_SUCCESS;
         waited = attend__ocl_submit_waiting(device, g->plan, g->description, g->wait_count,
                                             g->waits, &command);
         if (waited != ATTEND_OK) {
@@ -196,8 +196,8 @@ static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
             g->event->state = device->failed_error;
         }
     }
-    if (waited == ATTEND_OK)
-        attend__ocl_event_submitted(device, g->event, command);
+    if (command)
+        attend__ocl_event_submitted(device, g->event, command, waited);
     else
         attend__ocl_event_ended(device, g->event, waited);
 }
@@ -239,7 +239,7 @@ void attend__ocl_gates_open(attend_device *device) {
 static bool must_look(const attend_device *device) {
     for (const ocl_gate *g = device->gates; g != NULL; g = g->next)
         for (size_t i = 0; i < g->wait_count; i++)
-            if (g->waits[i]->imported) return true;
+            if (g->waits[i]->imported || g->waits[i]->cut_short) return true;
     return false;
 }
 

@@ -323,11 +323,10 @@ attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan
     plan->record(&run, description);
     if (run.last == NULL && run.status == ATTEND_OK) /* nothing to do, in its place in the order */
         mark(&run, wait_count, wait_count ? waits : NULL);
-    if (run.last) attend__ocl_set_tail(device, run.last);
-    if (run.status == ATTEND_OK && !failed(&run, device->cl->clFlush(device->queue), "clFlush")) {
-        *last = run.last;
-        return ATTEND_OK;
+    if (run.last) {
+        attend__ocl_set_tail(device, run.last);
+        (void)failed(&run, device->cl->clFlush(device->queue), "clFlush");
     }
-    if (run.last) (void)device->cl->clReleaseEvent(run.last);
+    *last = run.last;
     return run.status;
 }

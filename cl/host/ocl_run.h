@@ -19,12 +19,14 @@ ocl_staging *attend__ocl_staging_new(attend_device *device, const attend_device_
 void attend__ocl_staging_release(attend_device *device, ocl_staging *staging);
 
 /* Under the device's lock. Enqueues the plan's work behind `waits` and gives its last event, which
- * the caller owns. With nothing to do *last is a marker's. */
+ * the caller owns. With nothing to do *last is a marker's. A failure gives the event of what was
+ * enqueued before it, NULL if nothing was: that may still use memory of the host. */
 attend_status attend__ocl_submit(attend_device *device, attend_device_plan *plan,
                                  const void *description, cl_uint wait_count, const cl_event *waits,
                                  cl_event *last);
 
-/* The same behind events of ours, all of which are over or commands by now. */
+/* The same behind events of ours, all of which are over or commands by now. On failure the device
+ * knows the call. */
 attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_plan *plan,
                                          const void *description, size_t wait_count,
                                          attend_device_event *const *waits, cl_event *command);

@@ -300,6 +300,8 @@ static attend_status bring_back(attend_device *device, const attend_device_buffe
                                             &events[1]);
     if (events[1]) attend__ocl_set_tail(device, events[1]);
     attend__ocl_unlock(device);
+    if (events[0] && error != CL_SUCCESS) /* a driver that copies writes to the memory until then */
+        (void)cl->clWaitForEvents(1, &events[0]);
     if (events[0]) (void)cl->clReleaseEvent(events[0]);
     if (error != CL_SUCCESS) return failure(device, error, "clEnqueueMapBuffer");
     return finish(device, &events[1], "clEnqueueUnmapMemObject");

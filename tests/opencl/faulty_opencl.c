@@ -21,12 +21,13 @@ enum {
 
 static faulty_plan plan;
 static atomic_bool active;
-static atomic_long calls, left[KINDS];
+static atomic_long calls, passed, left[KINDS];
 static _Atomic(const char *) failed;
 
 void faulty_start(faulty_plan wanted) {
     plan = wanted;
     atomic_store(&calls, 0);
+    atomic_store(&passed, 0);
     for (int i = 0; i < KINDS; i++)
         atomic_store(&left[i], 0);
     atomic_store(&failed, "");
@@ -77,7 +78,8 @@ static bool fails(const char *name) {
     const char *none = "";
     if (!atomic_load(&active)) return false;
     if (plan.name && strcmp(plan.name, name) == 0)
-        return atomic_compare_exchange_strong(&failed, &none, name);
+        return atomic_fetch_add(&passed, 1) >= plan.passed &&
+               atomic_compare_exchange_strong(&failed, &none, name);
     if (plan.at == 0 || number < plan.at || (number > plan.at && !plan.from_there)) return false;
     (void)atomic_compare_exchange_strong(&failed, &none, name);
     return true;

@@ -15,6 +15,7 @@
 typedef struct faulty_plan {
     long at;          /* the call that fails, from 1; 0 = none */
     const char *name; /* or the first call of this function; NULL = none */
+    long passed;      /* calls of it that succeed before */
     bool from_there;  /* and all calls after it */
     cl_int error;
     cl_int state; /* < 0: what clGetEventInfo says of every command that has ended */
