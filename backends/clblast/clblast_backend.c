@@ -30,9 +30,9 @@ static attend_status open_device(attend_device *device) {
     return status == ATTEND_OK ? attend__clblast_tune(device) : status;
 }
 
-/* CLBlast's programs hold references to the context, which has to be what it was. */
+/* CLBlast's programs hold references to the context, which has to be what it was, or to go. */
 static void close_device(attend_device *device) {
-    if (device->shared->adopted) attend__clblast_clear();
+    if (device->shared->adopted || atomic_load(&device->shared->lost)) attend__clblast_clear();
 }
 
 static const ocl_backend backend = {

@@ -141,6 +141,7 @@ void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
         run->device->host, status_of(code),
         "clblast: a product of %lld x %lld x %lld failed with CLBlast's status %d", (long long)p->m,
         (long long)p->n, (long long)p->k, code);
+    if (run->status == ATTEND_DEVICE_LOST) attend__ocl_lose(run->device);
 }
 
 int attend__clblast_rows_to_warm_up(int64_t most, int64_t rows[CLBLAST_WARM_UPS]) {

@@ -115,7 +115,8 @@ typedef struct ocl_device {
     cl_platform_id platform;
     cl_device_id id;
     cl_context context;
-    bool adopted; /* the context is an application's */
+    bool adopted;     /* the context is an application's */
+    atomic_bool lost; /* the device stopped working in this context: nobody opens it any more */
     ocl_facts facts;
     attend__mutex build_lock;
     ocl_program *programs;

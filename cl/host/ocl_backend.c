@@ -174,6 +174,7 @@ static attend_status open_on(const ocl_backend *backend, ocl_device *shared, cl_
     if (status == ATTEND_OK) status = attend__ocl_transfers_open(d);
     if (status == ATTEND_OK && backend->open) status = backend->open(d);
     if (status != ATTEND_OK) {
+        if (status == ATTEND_DEVICE_LOST) attend__ocl_lose(d);
         attend__ocl_transfers_close(d);
         if (d->queue) (void)d->cl->clReleaseCommandQueue(d->queue);
         attend__ocl_tuning_close(d);

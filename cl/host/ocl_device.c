@@ -40,11 +40,12 @@ static void enlist(ocl_device *d) {
     opened = d;
 }
 
-/* One that uses the system's loader: an application's own functions serve its own context alone. */
+/* One that uses the system's loader: an application's own functions serve its own context alone.
+ * Not one that was lost: a context does not come back. */
 static ocl_device *find(cl_device_id id, cl_context adopted) {
     for (ocl_device *d = opened; d != NULL; d = d->next)
         if (d->id == id && d->cl != &d->own_api && d->adopted == (adopted != NULL) &&
-            (adopted == NULL || d->context == adopted))
+            (adopted == NULL || d->context == adopted) && !atomic_load(&d->lost))
             return d;
     return NULL;
 }
@@ -195,11 +196,13 @@ static ocl_device *take_out(const ocl_device *device) {
     return d;
 }
 
-/* A context of our own stays, with what was built for it, until the shutdown: the next to open the
- * device finds it, and CLBlast's caches never see one context's handle become another's. */
+/* A context of our own stays, with what was built for it, until the shutdown or until it is lost:
+ * the next to open the device finds it, and CLBlast's caches never see one context's handle become
+ * another's. */
 void attend__ocl_device_release(ocl_device *device) {
     attend__mutex_lock(&lock);
-    const bool last = --device->references == 0 && device->adopted;
+    const bool last =
+        --device->references == 0 && (device->adopted || atomic_load(&device->lost));
     ocl_device *const unused = last ? take_out(device) : NULL;
     attend__mutex_unlock(&lock);
     if (unused) destroy(unused);

@@ -4,6 +4,11 @@
 #include "ocl_event.h"
 #include "ocl_run.h"
 
+void attend__ocl_lose(attend_device *device) {
+    device->lost = true;
+    atomic_store(&device->shared->lost, true);
+}
+
 attend_status attend__ocl_lost(const attend_device *device) {
     return attend__ocl_refuse(device->host, ATTEND_DEVICE_LOST,
                               "opencl: %s stopped working; open a new context",
@@ -101,7 +106,7 @@ attend_status attend__ocl_finish(attend_device *device) {
         (void)device->cl->clReleaseEvent(tail);
     }
     attend__mutex_lock(&device->lock);
-    if (state < CL_COMPLETE) device->lost = true;
+    if (state < CL_COMPLETE) attend__ocl_lose(device);
     attend_status status = device->failed;
     if (status == ATTEND_OK && state < CL_COMPLETE) status = ATTEND_DEVICE_LOST;
     device->failed = ATTEND_OK;

@@ -46,7 +46,7 @@ static attend_status note_state(attend_device *device, attend_device_event *even
     event->state = state;
     event->refused = NULL;
     if (event->imported) return event->status; /* no work of ours */
-    device->lost = true;
+    attend__ocl_lose(device);
     if (device->failed == ATTEND_OK) device->failed = event->status;
     return event->status;
 }

@@ -21,7 +21,7 @@ static bool failed(ocl_run *run, cl_int error, const char *call) {
         run->status = attend__ocl_fail(run->device->host, error, call);
         run->device->failed_call = call;
         run->device->failed_error = error;
-        if (run->status == ATTEND_DEVICE_LOST) run->device->lost = true;
+        if (run->status == ATTEND_DEVICE_LOST) attend__ocl_lose(run->device);
     }
     return true;
 }

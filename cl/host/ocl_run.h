@@ -31,6 +31,9 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
                                          const void *description, size_t wait_count,
                                          attend_device_event *const *waits, cl_event *command);
 
+/* The device stopped working: for this and, since its context is dead with it, for whoever opens
+ * the device next, who gets a context of its own. Under the lock. */
+void attend__ocl_lose(attend_device *device);
 /* DEVICE_LOST, with what to do. */
 attend_status attend__ocl_lost(const attend_device *device);
 

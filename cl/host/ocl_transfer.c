@@ -28,7 +28,7 @@ typedef struct part {
 static attend_status failure(attend_device *device, cl_int error, const char *call) {
     const attend_status status = attend__ocl_fail(device->host, error, call);
     attend__mutex_lock(&device->lock);
-    if (status == ATTEND_DEVICE_LOST) device->lost = true;
+    if (status == ATTEND_DEVICE_LOST) attend__ocl_lose(device);
     attend__mutex_unlock(&device->lock);
     return status;
 }

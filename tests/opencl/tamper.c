@@ -10,7 +10,8 @@
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
  * Any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most, as
  * where a driver's compiler needs many registers; of the name ATTEND_TEST_SMALL, to have sub-groups
- * of 8. And of any program's text
+ * of 8. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command is lost: its
+ * queues take no command any more, and it gets no queue. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
  *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
@@ -30,6 +31,7 @@ static const cl_icd_dispatch *target;
 static cl_icd_dispatch mine;
 static bool wrong, hangs; /* a process of the tuner builds one candidate */
 static long calls;
+static cl_context lost;
 
 static bool named(const char *variable, const char *options) {
     const char *const part = getenv(variable);
@@ -65,6 +67,32 @@ static cl_int CL_API_CALL build(cl_program p, cl_uint n, const cl_device_id *d, 
     return target->clBuildProgram(p, n, d, options, f, u);
 }
 
+typedef void(CL_CALLBACK *context_callback)(const char *, const void *, size_t, void *);
+
+/* Another object may get the handle of one that is gone. */
+static cl_context CL_API_CALL create_context(const cl_context_properties *p, cl_uint n,
+                                             const cl_device_id *d, context_callback f, void *u,
+                                             cl_int *error) {
+    const cl_context made = target->clCreateContext(p, n, d, f, u, error);
+    if (made == lost) lost = NULL;
+    return made;
+}
+
+static cl_command_queue CL_API_CALL create_queue(cl_context c, cl_device_id d,
+                                                 cl_command_queue_properties p, cl_int *error) {
+    if (getenv("ATTEND_TEST_LOSE")) lost = c;
+    if (lost == NULL || c != lost) return target->clCreateCommandQueue(c, d, p, error);
+    *error = CL_INVALID_CONTEXT;
+    return NULL;
+}
+
+static bool is_lost(cl_command_queue queue) {
+    cl_context context = NULL;
+    (void)target->clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL);
+    if (getenv("ATTEND_TEST_LOSE")) lost = context;
+    return lost && context == lost;
+}
+
 /* OpenCL's, more than functions of ours have. */
 #define ENQUEUE_PARAMETERS                                                                         \
     (cl_command_queue q, cl_kernel k, cl_uint rank, const size_t *offset, const size_t *global,    \
@@ -76,6 +104,7 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
     (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
     const bool chosen = tampered && !strcmp(name, tampered);
     if (chosen && hangs && ++calls > GOOD_CALLS) sleep_for_ever();
+    if (is_lost(q)) return CL_INVALID_COMMAND_QUEUE;
     return target->clEnqueueNDRangeKernel(q, k, rank, offset, chosen && wrong ? local : global,
                                           local, n, waits, event);
 }
@@ -126,6 +155,8 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     mine = *target;
     mine.clCreateProgramWithSource = create;
     mine.clBuildProgram = build;
+    mine.clCreateContext = create_context;
+    mine.clCreateCommandQueue = create_queue;
     mine.clEnqueueNDRangeKernel = enqueue;
     mine.clGetKernelWorkGroupInfo = group_info;
     const sub_group_fn replaced = sub_group_info;
