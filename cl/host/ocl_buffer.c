@@ -6,6 +6,7 @@
 
 #include "ocl_run.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static attend_status keep(attend_device *device, cl_mem memory, size_t byte_offset, size_t bytes,
@@ -49,14 +50,30 @@ size_t attend__ocl_wrap_alignment(const attend_device *device) {
     return align > 64 ? align : 64;
 }
 
+static void say_copied(const attend_device *device, size_t bytes, cl_int error) {
+    char line[200];
+    (void)snprintf(line, sizeof line,
+                   "%zu bytes of host memory are copied: the driver makes no buffer over them: %s "
+                   "(%d)",
+                   bytes, attend__ocl_error_name(error), (int)error);
+    device->host->log(device->host->self, ATTEND_LOG_INFO, "dispatch", line);
+}
+
 attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
                                       size_t bytes, bool written, attend_device_buffer **buffer) {
     const cl_mem_flags access = written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
-    const attend_status status =
-        create(device, access | CL_MEM_USE_HOST_PTR, memory, byte_offset + bytes, buffer);
+    cl_int error = CL_SUCCESS;
+    cl_mem over =
+        device->cl->clCreateBuffer(device->shared->context, access | CL_MEM_USE_HOST_PTR,
+                                   byte_offset + bytes, memory, &error);
+    if (error == CL_OUT_OF_HOST_MEMORY)
+        return attend__ocl_fail(device->host, error, "clCreateBuffer over host memory");
+    if (error != CL_SUCCESS) {
+        say_copied(device, bytes, error);
+        return ATTEND_OK;
+    }
+    const attend_status status = keep(device, over, byte_offset, bytes, buffer);
     if (status != ATTEND_OK) return status;
-    (*buffer)->byte_offset = byte_offset;
-    (*buffer)->bytes = bytes;
     (*buffer)->read_only = !written;
     return ATTEND_OK;
 }

@@ -292,6 +292,70 @@ static void test_cache(void **state) {
     assert_int_equal(unsetenv("ATTEND_CACHE"), 0);
 }
 
+static char copied_line[300];
+
+static void keep_line(void *user, attend_log_level level, const char *topic, const char *text) {
+    (void)user;
+    (void)level;
+    if (strcmp(topic, "dispatch") == 0 && strstr(text, "of host memory are copied"))
+        (void)snprintf(copied_line, sizeof copied_line, "%s", text);
+}
+
+static attend_context *open_sharing(void) {
+    attend_opencl_objects objects = own_objects(&own);
+    attend_options options = attend_options_default();
+    attend_context *context = NULL;
+    options.log = keep_line;
+    objects.symbol = faulty_symbol;
+    static const char *const names[] = {"ATTEND_TRANSFERS", "ATTEND_VERBOSE", "ATTEND_LOG_FILE"};
+    static const char *const values[] = {"share", "dispatch", "/dev/null"};
+    const char *const given = getenv(names[0]);
+    char before[20] = "";
+    if (given) (void)snprintf(before, sizeof before, "%s", given);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(setenv(names[i], values[i], 1), 0);
+    assert_int_equal(attend_open_opencl(&objects, &options, &context), ATTEND_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unsetenv(names[i]), 0);
+    if (*before) assert_int_equal(setenv(names[0], before, 1), 0);
+    return context;
+}
+
+/* A driver may refuse a buffer over host memory by rules of its own: that memory is copied then,
+ * and the log says so. */
+static void test_refused_host_memory(void **state) {
+    (void)state;
+    static const cl_int refusals[] = {CL_INVALID_HOST_PTR, CL_INVALID_VALUE,
+                                      CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES};
+    static float values[OWN_SUM], expected[OWN_SUM];
+    faulty_start((faulty_plan){0});
+    attend_context *const context = open_sharing();
+    attend_decision d = {.size = sizeof d};
+    own_fill(expected, 4);
+    own_expect(expected);
+    own_fill(values, 4);
+    const attend_attention a = own_on_host(values);
+    assert_int_equal(attend_run(context, &a), ATTEND_OK);
+    assert_string_equal(copied_line, "");
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        char number[20];
+        (void)snprintf(number, sizeof number, "(%d)", (int)refusals[i]);
+        own_fill(values, 4);
+        faulty_start((faulty_plan){.name = "clCreateBuffer", .error = refusals[i]});
+        const attend_status status = attend_run(context, &a);
+        if (status != ATTEND_OK) fail_msg("%d: %s", (int)refusals[i], attend_error_text());
+        assert_string_equal(faulty_failed(), "clCreateBuffer");
+        assert_int_equal(attend_context_decision(context, &d), ATTEND_OK);
+        assert_true(d.in_place_bytes == 0 && d.copied_bytes > 0);
+        own_check_close(values, expected, OWN_SUM);
+        if (strstr(copied_line, number) == NULL) fail_msg("%s: %s", number, copied_line);
+    }
+    faulty_start((faulty_plan){.name = "clCreateBuffer", .error = CL_OUT_OF_HOST_MEMORY});
+    own_refused(attend_run(context, &a), ATTEND_OUT_OF_MEMORY, "CL_OUT_OF_HOST_MEMORY");
+    faulty_stop();
+    attend_close(context);
+}
+
 static int open_own(void **state) {
     (void)state;
     own_open(&own, 0);
@@ -311,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_status_of_errors),
         cmocka_unit_test(test_lost_device),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_refused_host_memory),
         cmocka_unit_test(test_each_call),
         cmocka_unit_test(test_each_call_and_all_after),
     };
