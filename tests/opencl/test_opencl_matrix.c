@@ -6,13 +6,11 @@
  *     small  the same with one size, one type a unit
  *     wrong, wrong-2
  *            a unit that is wrong, or does not build, is not used, and the log says why; tamper.c
- *            makes it so by changing the text of its kernel
- *     kept   the build cache knows what a process before found out */
+ *            makes it so by changing the text of its kernel */
 #include "base/half.h"
 
 #include <attend/attend.h>
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -21,8 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -305,67 +301,6 @@ static void without_a_kernel(void **state) {
     tamper(NULL, NULL);
 }
 
-/* ---- kept verdicts --------------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/attend-matrix-XXXXXX";
-
-/* In a process of its own, which knows nothing yet. */
-static void check_says(const char *who) {
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        attend_context *context = NULL;
-        fill(ATTEND_F16);
-        if (open_with("nvidia", &context) != ATTEND_OK) _exit(1);
-        project(context, ATTEND_F16, &shapes[0], 0, 1, with);
-        check_kernel(context, "project_plain_matrix_nvidia_emulated");
-        _exit(strstr(lines, who) ? 0 : 2);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-/* Calls `act` for each file of the folder whose name begins so; how many there are. */
-static int for_files(const char *begin, int (*act)(const char *path)) {
-    char path[400];
-    int count = 0;
-    DIR *const list = opendir(folder);
-    assert_non_null(list);
-    for (struct dirent *e = readdir(list); e; e = readdir(list)) {
-        if (e->d_name[0] == '.' || strncmp(e->d_name, begin, strlen(begin)) != 0) continue;
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        assert_int_equal(act(path), 0);
-        count++;
-    }
-    (void)closedir(list);
-    return count;
-}
-
-static int cut(const char *path) {
-    return truncate(path, 20);
-}
-
-static void are_kept(void **state) {
-    (void)state;
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(setenv("ATTEND_CACHE", "on", 1), 0);
-    assert_int_equal(setenv("ATTEND_CACHE_DIR", folder, 1), 0);
-    check_says("agrees, says its self-test");
-    check_says("agrees, says the build cache");
-    assert_int_equal(for_files("verdict-", cut), 1);
-    check_says("agrees, says its self-test"); /* damaged counts as absent */
-    (void)for_files("", unlink);
-    assert_int_equal(rmdir(folder), 0);
-}
-
-/* Before this process has called OpenCL, which does not survive a fork. */
-static int run_kept(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(are_kept)};
-    return cmocka_run_group_tests_name("kept verdicts", tests, NULL, NULL);
-}
-
 int main(int argc, char **argv) {
     attend_options options = attend_options_default();
     attend_context *context = NULL;
@@ -374,7 +309,6 @@ int main(int argc, char **argv) {
     if (setenv("OPENCL_LAYERS", ATTEND_TEST_LAYER, 1) || setenv("ATTEND_KERNELS", "tile", 1) ||
         setenv("ATTEND_CACHE", "off", 1) || unsetenv("ATTEND_MATRIX"))
         return 1;
-    if (argc > 1 && strcmp(argv[1], "kept") == 0) return run_kept();
     options.backend = "opencl";
     if (attend_open(&options, &context)) return 77; /* no device */
     attend_close(context);
