@@ -68,11 +68,14 @@ static bool is_random(trial_kind kind) {
     return kind == RANDOM || kind == ALIKE || kind == ZEROS;
 }
 
-/* SMALL: subnormal numbers of f16; of bf16 the smallest whose products with integers are normal. */
+/* SMALL: subnormal numbers of f16; of bf16 the smallest whose products with integers are normal.
+ * ZEROS: so small that a unit which takes 0 for the smallest number loses all beside QUIET's. */
 static float draw(trial *t, trial_kind kind, bool left) {
-    if (is_random(kind)) return random_of(t);
-    const float scale = t->type == ATTEND_F16 ? 0x1p-24f : 0x1p-126f;
-    return integer_of(t) * (kind == SMALL && left ? scale : 1.0f);
+    const bool f16 = t->type == ATTEND_F16;
+    float scale = 1.0f;
+    if (kind == SMALL && left) scale = f16 ? 0x1p-24f : 0x1p-126f;
+    if (kind == ZEROS && left) scale = f16 ? 0x1p-12f : 0x1p-60f;
+    return scale * (is_random(kind) ? random_of(t) : integer_of(t));
 }
 
 /* In every third product A's factor is -0, as the weight of an excluded key is, and B's `right`. */
@@ -86,8 +89,8 @@ static void silence(trial *t, float right) {
 
 static void fill(trial *t, trial_kind kind) {
     const int rows = t->shape->rows, columns = t->shape->columns;
-    if (kind == QUIET) { /* all else as it was */
-        silence(t, t->type == ATTEND_F16 ? 0x1p15f : 0x1p120f);
+    if (kind == QUIET) { /* all else as it was; twice as much is no number of the type */
+        silence(t, t->type == ATTEND_F16 ? 0x1p15f : 0x1p127f);
         return;
     }
     for (int i = 0; i < rows * DEPTH; i++)

@@ -275,13 +275,28 @@ static void are_refused(void **state) {
     check_wrong(wrong, sizeof wrong / sizeof *wrong);
 }
 
+/* As if terms of a sum were brought to the exponent of the largest with so many bits more, and 0
+ * had that of the smallest normal number. */
+#define LAST_TERM "emulated_b(lanes, k, matrix_column(i, lane)), sums[i]);"
+#define ALIGNED(smallest, bits)                                                                    \
+    LAST_TERM " for (int i = 0; i < MATRIX_RESULTS; i++) { float most = 0; "                       \
+              "for (int k = 0; k < MATRIX_DEPTH; k++) most = fmax(most, "                          \
+              "fmax(fabs(emulated_a(lanes, matrix_row(i, lane), k)), " smallest ") * "             \
+              "fabs(emulated_b(lanes, k, matrix_column(i, lane)))); "                              \
+              "const float unit = as_float(as_int(most) & 0x7f800000) * 0x1p-" bits "f; "          \
+              "if (isfinite(unit)) sums[i] = sums[i] + unit - unit; }"
+
 static void are_refused_too(void **state) {
     static const wrong_unit wrong[] = {
-        /* as if a product's factors mattered to the sum although it is 0 */
-        {"nvidia", "return matrix_sums(sums);",
-         "for (int k = 0; k < 16; k++) if (fabs(emulated_b(lanes, k, lane % 4 * 2)) == 0x1p15f)"
-         " sums[0] = as_float(as_int(sums[0]) ^ 1); return matrix_sums(sums);",
+        {"nvidia", LAST_TERM, ALIGNED("0x1p-14f", "11"), "of products of zero", ATTEND_F16},
+        {"nvidia", LAST_TERM, ALIGNED("0x1p-126f", "40"), "of products of zero", ATTEND_BF16},
+        /* values that are infinite on their way */
+        {"intel16", "return vload_half(0, (const half *)&bits);",
+         "const float x = vload_half(0, (const half *)&bits); return fabs(x) < 0x1p15f ? x : x * "
+         "INFINITY;",
          "of products of zero", ATTEND_F16},
+        {"intel16", "return as_float((uint)bits << 16);",
+         "return as_float((uint)bits << 16) * 2.0f * 0.5f;", "of products of zero", ATTEND_BF16},
         /* elements of A that are gathered */
         {"intel8", "return lane * 2 + i % 2;", "return lane * 2 + (i + 1) % 2;", "of integers",
          ATTEND_F16},
