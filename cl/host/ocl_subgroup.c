@@ -48,8 +48,9 @@ attend_status attend__ocl_subgroups_open(attend_device *device) {
 
 /* What each trial would show. */
 typedef enum trial_kind {
-    RANDOM,  /* values of another work-item, sums in another order */
-    SPECIAL, /* subnormal numbers, zeros of either sign and infinities that change on their way */
+    RANDOM,   /* values of another work-item, sums in another order */
+    SPECIAL,  /* subnormal numbers, zeros of either sign and infinities that change on their way */
+    NEGATIVE, /* maxima that begin with 0 or a finite number, sums that lose subnormal numbers */
     TRIALS
 } trial_kind;
 
@@ -57,6 +58,23 @@ typedef struct trial {
     float x[ITEMS];
     uint32_t got[ITEMS][RESULTS];
 } trial;
+
+/* NEGATIVE, by the group of neighbours: subnormal numbers alone; these among larger ones, whose
+ * sums stay finite; with some of -INFINITY; and that alone, as the scores of a row that sees no
+ * key. */
+static float negative_of(int i, float random) {
+    const float below = random - 1.0f; /* [-2, 0) */
+    switch (i / NEIGHBOURS % 4) {
+    case 0:
+        return below * 0x1p-131f;
+    case 1:
+        return below * (i % 3 ? 0x1p-124f : 0x1p-128f);
+    case 2:
+        return i % 5 == 1 ? -INFINITY : below * (i % 2 ? 0x1p-130f : 0x1p100f);
+    default:
+        return -INFINITY;
+    }
+}
 
 static void fill(float x[ITEMS], trial_kind kind) {
     static const float special[] = {0x1p-149f,    -0.0f, INFINITY, 0.0f,
@@ -66,6 +84,7 @@ static void fill(float x[ITEMS], trial_kind kind) {
         state = state * 1664525u + 1013904223u;
         x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
         if (kind == SPECIAL) x[i] = special[i * 5 % (int)(sizeof special / sizeof *special)];
+        if (kind == NEGATIVE) x[i] = negative_of(i, x[i]);
     }
 }
 
@@ -112,12 +131,13 @@ static bool judge(const trial *t, trial_kind kind, char text[OCL_TRIAL_TEXT]) {
     static const char *const results[RESULTS] = {
         "neighbour 1 away", "neighbour 2 away", "neighbour 4 away", "neighbour 8 away",
         "sum of 16",        "maximum of 16",    "sum of 8",         "count"};
+    static const char *const numbers[TRIALS] = {"random", "special", "negative"};
     for (int i = 0; i < ITEMS; i++) {
         const int wrong = wrong_of(t, i);
         if (wrong == RESULTS) continue;
         (void)snprintf(text, OCL_TRIAL_TEXT,
                        "its self-test gives work-item %d a wrong %s (%s numbers)", i,
-                       results[wrong], kind == RANDOM ? "random" : "special");
+                       results[wrong], numbers[kind]);
         return false;
     }
     return true;

@@ -225,6 +225,14 @@ static void check_refused(const char *want) {
 typedef struct fault {
     const char *from, *to, *reason;
 } fault;
+/* Of either way. */
+static const fault faults_of_sums[] = {
+#define FIRST_MAXIMUM "x = fmax(x, neighbour_value(x, 1, exchange));"
+    {FIRST_MAXIMUM, "x = fmax(x, 0.0f);" FIRST_MAXIMUM, "maximum of 16 (negative numbers)"},
+    {FIRST_MAXIMUM, "x = fmax(x, -FLT_MAX);" FIRST_MAXIMUM, "maximum of 16 (negative numbers)"},
+#define LAST_SUM "if (count > 8) x += neighbour_value(x, 8, exchange);"
+    {LAST_SUM, LAST_SUM " if (fabs(x) < 0x1p-126f) x = 0.0f;", "sum of 16 (negative numbers)"},
+};
 static const fault emulated_faults[] = {
     {"exchange[item ^ mask]", "exchange[item ^ 1]", "neighbour 2 away"},
     {"exchange[item ^ mask]", "exchange[item]", "neighbour 1 away"},
@@ -236,15 +244,21 @@ static const fault own_faults[] = {
     {"get_sub_group_local_id());", "get_sub_group_local_id() / 2 * 2);", "its self-test gives"},
 };
 
-static void are_refused(void **state) {
-    const fault *const faults = way ? emulated_faults : own_faults;
-    const size_t count = way ? sizeof emulated_faults : sizeof own_faults;
-    (void)state;
-    for (size_t i = 0; i < count / sizeof *faults; i++) {
+static void check_faults(const fault *faults, size_t count) {
+    for (size_t i = 0; i < count; i++) {
         tamper(faults[i].from, faults[i].to);
         check_refused(faults[i].reason);
     }
     tamper(NULL, NULL);
+}
+
+static void are_refused(void **state) {
+    (void)state;
+    if (way)
+        check_faults(emulated_faults, sizeof emulated_faults / sizeof *emulated_faults);
+    else
+        check_faults(own_faults, sizeof own_faults / sizeof *own_faults);
+    check_faults(faults_of_sums, sizeof faults_of_sums / sizeof *faults_of_sums);
 }
 
 /* The self-test agrees, but the kernel does not build with the exchange. */
