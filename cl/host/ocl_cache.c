@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ocl_cache.h. The key of a file is everything the binary depends on, the source's text included;
- * base/cache_folder.h stores and compares it whole. A driver may still take a binary and fail
- * later, so one kernel of it is made before it is believed. */
+ * ocl_cache.h. The key of a file is everything the binary, or the verdict, depends on, the source's
+ * text included; base/cache_folder.h stores and compares it whole. A driver may still take a binary
+ * and fail later, so one kernel of it is made before it is believed. */
 #include "ocl_cache.h"
 
 #include "base/cache_folder.h"
@@ -31,14 +31,22 @@ static bool wanted(const ocl_device *d, const attend_host *host) {
     return !d->facts.keeps_binaries;
 }
 
+/* `trials`: NULL for a program; for a verdict, what the host checks (attend__ocl_trials). */
 static bool find_place(const ocl_device *d, const attend_host *host, const ocl_source *source,
-                       const char *options, const char *what, place *p) {
+                       const char *options, const char *trials, place *p) {
     *p = (place){0};
     if (!wanted(d, host)) return false;
     const ocl_facts *const f = &d->facts;
-    const char *const parts[] = {"opencl 1",          source->name, options,   f->name,
-                                 f->vendor,           f->version,   f->driver, f->platform,
-                                 f->platform_version, source->text};
+    const char *const parts[] = {trials ? trials : "opencl 1",
+                                 source->name,
+                                 options,
+                                 f->name,
+                                 f->vendor,
+                                 f->version,
+                                 f->driver,
+                                 f->platform,
+                                 f->platform_version,
+                                 source->text};
     enum { PARTS = sizeof parts / sizeof *parts };
     size_t bytes = 1;
     for (int i = 0; i < PARTS; i++)
@@ -53,7 +61,7 @@ static bool find_place(const ocl_device *d, const attend_host *host, const ocl_s
     char *end = p->key;
     for (int i = 0; i < PARTS; i++)
         end += snprintf(end, bytes - (size_t)(end - p->key), "%s\n", parts[i]);
-    (void)snprintf(p->name, sizeof p->name, "%s-%016" PRIx64, what,
+    (void)snprintf(p->name, sizeof p->name, "%s-%016" PRIx64, trials ? "verdict" : "program",
                    attend__hash(ATTEND__HASH_START, p->key, (size_t)(end - p->key)));
     return true;
 }
@@ -94,7 +102,7 @@ static cl_program from_binary(const ocl_device *d, const char *options, const vo
 cl_program attend__ocl_cache_load(const ocl_device *device, const attend_host *host,
                                   const ocl_source *source, const char *options) {
     place p;
-    if (!find_place(device, host, source, options, "program", &p)) return NULL;
+    if (!find_place(device, host, source, options, NULL, &p)) return NULL;
     void *data = NULL;
     size_t bytes = 0;
     cl_program program = NULL;
@@ -138,7 +146,7 @@ static unsigned char *binary_of(const ocl_device *d, cl_program program, size_t 
 void attend__ocl_cache_store(const ocl_device *device, const attend_host *host,
                              const ocl_source *source, const char *options, cl_program program) {
     place p;
-    if (!find_place(device, host, source, options, "program", &p)) return;
+    if (!find_place(device, host, source, options, NULL, &p)) return;
     size_t bytes = 0;
     unsigned char *const binary = binary_of(device, program, &bytes);
     if (binary) (void)attend__cache_store(p.folder, p.name, p.key, binary, bytes);
@@ -152,7 +160,7 @@ bool attend__ocl_cache_load_verdict(const ocl_device *device, const attend_host 
                                     const ocl_source *source, const char *options, char *text,
                                     size_t bytes) {
     place p;
-    if (!find_place(device, host, source, options, "verdict", &p)) return false;
+    if (!find_place(device, host, source, options, attend__ocl_trials, &p)) return false;
     void *data = NULL;
     size_t length = 0;
     const bool found = attend__cache_load(p.folder, p.name, p.key, VERDICT_BYTES, &data, &length) ==
@@ -168,7 +176,7 @@ void attend__ocl_cache_store_verdict(const ocl_device *device, const attend_host
                                      const ocl_source *source, const char *options,
                                      const char *text) {
     place p;
-    if (!find_place(device, host, source, options, "verdict", &p)) return;
+    if (!find_place(device, host, source, options, attend__ocl_trials, &p)) return;
     (void)attend__cache_store(p.folder, p.name, p.key, text, strlen(text));
     release(&p);
 }

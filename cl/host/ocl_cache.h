@@ -14,7 +14,13 @@ cl_program attend__ocl_cache_load(const ocl_device *device, const attend_host *h
 void attend__ocl_cache_store(const ocl_device *device, const attend_host *host,
                              const ocl_source *source, const char *options, cl_program program);
 
-/* What was found out about the device by running `source`, in at most `bytes` with its end. */
+/* What the host does in self-tests, as a text: "trials " and the first 16 digits of a SHA-256 of
+ * its files, made at build time (cl/CMakeLists.txt). A verdict of another host counts as absent, so
+ * that no stricter trial is skipped for an older one's sake. */
+extern const char attend__ocl_trials[];
+
+/* What was found out about the device by running `source`, built with all of `options`, in at most
+ * `bytes` with its end. */
 bool attend__ocl_cache_load_verdict(const ocl_device *device, const attend_host *host,
                                     const ocl_source *source, const char *options, char *text,
                                     size_t bytes);

@@ -16,9 +16,11 @@ static bool failed(ocl_trial *r, cl_int error, const char *call) {
     return r->error != CL_SUCCESS;
 }
 
+enum { OPTIONS_BYTES = 160 };
+
 static void build(ocl_trial *r, const ocl_device *d, const ocl_source *source,
                   const char *options) {
-    char all[160];
+    char all[OPTIONS_BYTES];
     const char *text = source->text;
     cl_int error = CL_SUCCESS;
     if (!attend__ocl_build_options(&d->facts, options, all, sizeof all)) {
@@ -105,15 +107,15 @@ void attend__ocl_trial_close(ocl_trial *r, char text[OCL_TRIAL_TEXT], bool *agai
 static void judge(attend_device *device, ocl_verdict *v, const ocl_question *q) {
     static const char agrees[] = "agrees";
     ocl_device *const shared = device->shared;
-    char text[OCL_TRIAL_TEXT] = "", line[OCL_TRIAL_TEXT + 80];
+    char text[OCL_TRIAL_TEXT] = "", line[OCL_TRIAL_TEXT + 80], all[OPTIONS_BYTES] = "";
     const char *from = "the build cache";
     bool again = false;
-    if (!attend__ocl_cache_load_verdict(shared, device->host, q->source, q->options, text,
-                                        sizeof text)) {
+    const bool fits = attend__ocl_build_options(&shared->facts, q->options, all, sizeof all);
+    if (!fits ||
+        !attend__ocl_cache_load_verdict(shared, device->host, q->source, all, text, sizeof text)) {
         from = "its self-test";
         if (q->test(shared, q->what, text, &again)) memcpy(text, agrees, sizeof agrees);
-        if (!again)
-            attend__ocl_cache_store_verdict(shared, device->host, q->source, q->options, text);
+        if (!again) attend__ocl_cache_store_verdict(shared, device->host, q->source, all, text);
     }
     v->known = true;
     v->good = !strcmp(text, agrees);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Verdicts of self-tests in the build cache: a process knows what one before it found out. */
+ * Verdicts of self-tests in the build cache: a process knows what one before it found out, by the
+ * same self-test. */
+#include "base/cache_folder.h"
+
 #include <attend/attend.h>
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -95,6 +99,44 @@ static void are_kept(void **state) {
     check_says("agrees, says its self-test"); /* damaged counts as absent */
 }
 
+/* Puts verdicts that refuse into the place of one, as hosts that check something else left them:
+ * the key begins with what the host checks. */
+static int replace(const char *path) {
+    static const char *const others[] = {"opencl 1", "trials 0123456789abcdef", "trials "};
+    static const char refusal[] = "another host refuses it";
+    static char text[1 << 20], key[1 << 20];
+    size_t key_bytes = 0;
+    int begin = 0;
+    FILE *const file = fopen(path, "rb");
+    assert_non_null(file);
+    const size_t bytes = fread(text, 1, sizeof text - 1, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(sscanf(text, "attend-cache 1 %zu %*s %*s%n", &key_bytes, &begin), 1);
+    begin++; /* a line of its own */
+    assert_true((size_t)begin + key_bytes < bytes);
+    text[(size_t)begin + key_bytes] = 0;
+    const char *const rest = strchr(text + begin, '\n');
+    assert_non_null(rest);
+    assert_int_equal(unlink(path), 0);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char name[40];
+        (void)snprintf(key, sizeof key, "%s%s", others[i], rest);
+        (void)snprintf(name, sizeof name, "verdict-%016" PRIx64,
+                       attend__hash(ATTEND__HASH_START, key, strlen(key)));
+        assert_true(attend__cache_store(folder, name, key, refusal, strlen(refusal)));
+    }
+    return 0;
+}
+
+static void of_other_trials_count_as_absent(void **state) {
+    (void)state;
+    (void)for_files("", unlink);
+    check_says("agrees, says its self-test");
+    assert_int_equal(for_files("verdict-", replace), 1);
+    check_says("agrees, says its self-test");
+    check_says("agrees, says the build cache");
+}
+
 static int set_up(void **state) {
     (void)state;
     return mkdtemp(folder) == NULL || setenv("ATTEND_KERNELS", "tile", 1) ||
@@ -109,6 +151,7 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(are_kept)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(are_kept),
+                                       cmocka_unit_test(of_other_trials_count_as_absent)};
     return cmocka_run_group_tests_name("kept verdicts", tests, set_up, tear_down);
 }
