@@ -216,7 +216,7 @@ static int build_with(attend_device *device, attend_device_plan *plan, const ocl
     (void)snprintf(options, sizeof options, "%s %s", wanted->options, ways[use->way].options);
     const int kernel =
         attend__ocl_plan_kernel(device, plan, wanted->source, options, wanted->name, &status);
-    attend__ocl_kernel_fits(device, plan, kernel, wanted->items,
+    attend__ocl_kernel_fits(device, plan, kernel, wanted->source, wanted->items,
                             wanted->local_bytes + wanted->items * use->item_bytes, &status);
     if (status == ATTEND_OK &&
         is_wide(device->shared, use->way, plan->kernels[kernel], wanted->items))
@@ -240,6 +240,7 @@ int attend__ocl_plan_neighbours(attend_device *device, attend_device_plan *plan,
     }
     const int kernel = attend__ocl_plan_kernel(device, plan, wanted->source, wanted->options,
                                                wanted->name, status);
-    attend__ocl_kernel_fits(device, plan, kernel, wanted->items, wanted->local_bytes, status);
+    attend__ocl_kernel_fits(device, plan, kernel, wanted->source, wanted->items,
+                            wanted->local_bytes, status);
     return kernel;
 }

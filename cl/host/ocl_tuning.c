@@ -12,8 +12,7 @@
 #include <string.h>
 
 typedef struct ocl_tuning {
-    bool asked;                        /* ATTEND_TUNING names values */
-    int asked_values[OCL_TUNED_COUNT]; /* OCL_NOT_TUNED where it does not */
+    int asked_values[OCL_TUNED_COUNT]; /* OCL_NOT_TUNED where ATTEND_TUNING does not name it */
     char *lines;                       /* of the file; NULL: none */
 } ocl_tuning;
 
@@ -70,7 +69,6 @@ static void load(const attend_device *device, const char *key, const char *path,
 
 /* "KERNEL:NAME=VALUE,..;KERNEL:.." */
 static bool read_asked(const char *text, ocl_tuning *t, char reason[OCL_TUNED_TEXT]) {
-    t->asked = true;
     while (*text) {
         const size_t whole = strcspn(text, ";"), kernel = strcspn(text, ":;");
         if (kernel >= whole) {
@@ -181,15 +179,20 @@ bool attend__ocl_tuned_asked(const attend_device *device, ocl_tuned_index index)
 
 /* ---- what a device can run ------------------------------------------------------------------- */
 
+/* The kernel's name, in sentences. */
+static int name_length(const ocl_source *source) {
+    return (int)strcspn(source->name, ".");
+}
+
 void attend__ocl_kernel_fits(const attend_device *device, const attend_device_plan *plan,
-                             int kernel, size_t work_items, size_t local_bytes,
-                             attend_status *status) {
+                             int kernel, const ocl_source *source, size_t work_items,
+                             size_t local_bytes, attend_status *status) {
     if (kernel < 0 || *status != ATTEND_OK) return;
     const ocl_api *const cl = device->cl;
     const cl_kernel object = plan->kernels[kernel];
     const cl_device_id id = device->shared->id;
     size_t most = 0;
-    cl_ulong own = 0, spilled = 0;
+    cl_ulong own = 0;
     /* a driver that does not say is taken to allow it */
     if (cl->clGetKernelWorkGroupInfo(object, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most,
                                      NULL) != CL_SUCCESS)
@@ -197,26 +200,33 @@ void attend__ocl_kernel_fits(const attend_device *device, const attend_device_pl
     if (cl->clGetKernelWorkGroupInfo(object, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof own, &own,
                                      NULL) != CL_SUCCESS)
         own = 0;
-    if (cl->clGetKernelWorkGroupInfo(object, id, CL_KERNEL_PRIVATE_MEM_SIZE, sizeof spilled,
-                                     &spilled, NULL) != CL_SUCCESS)
-        spilled = 0;
     const uint64_t local = device->shared->facts.local_bytes;
     if (most < work_items)
-        *status =
-            attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
-                               "opencl: a kernel of %zu work-items a group; the driver allows "
-                               "it %zu",
-                               work_items, most);
+        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                     "opencl: %.*s of %zu work-items a group; the driver allows "
+                                     "it %zu",
+                                     name_length(source), source->name, work_items, most);
     else if (own > local || local_bytes > local - own)
         *status =
             attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
-                               "opencl: a kernel with %llu bytes of local memory; the device "
+                               "opencl: %.*s with %llu bytes of local memory; the device "
                                "has %llu",
+                               name_length(source), source->name,
                                (unsigned long long)(own + local_bytes), (unsigned long long)local);
-    else if (device->tuning->asked && device->shared->facts.kind != ATTEND_DEVICE_CPU &&
-             spilled > MOST_PRIVATE_BYTES)
-        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
-                                     "opencl: a candidate with %llu bytes of private memory a "
-                                     "work-item, which are not in registers",
-                                     (unsigned long long)spilled);
+}
+
+void attend__ocl_candidate_fits(const attend_device *device, const attend_device_plan *plan,
+                                int kernel, const ocl_source *source, attend_status *status) {
+    if (kernel < 0 || *status != ATTEND_OK || device->shared->facts.kind == ATTEND_DEVICE_CPU)
+        return;
+    cl_ulong spilled = 0;
+    if (device->cl->clGetKernelWorkGroupInfo(plan->kernels[kernel], device->shared->id,
+                                             CL_KERNEL_PRIVATE_MEM_SIZE, sizeof spilled, &spilled,
+                                             NULL) == CL_SUCCESS &&
+        spilled > MOST_PRIVATE_BYTES)
+        *status =
+            attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                               "opencl: a candidate of %.*s with %llu bytes of private "
+                               "memory a work-item, which are not in registers",
+                               name_length(source), source->name, (unsigned long long)spilled);
 }

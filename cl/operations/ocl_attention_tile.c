@@ -200,6 +200,11 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
                            ocl_attention_plan *p, attend_plan_info *info, attend_status *status) {
     if (*status != ATTEND_OK) return;
     if (!build_matrix(device, largest, p, info, status)) build_plain(device, largest, p, status);
+    if (attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, columns)) ||
+        attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, rows)) ||
+        attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, own)))
+        attend__ocl_candidate_fits(device, &p->plan, p->fused, &attend__ocl_source_attention_tile,
+                                   status);
     if (*status != ATTEND_OK) return;
     p->fused_rows = p->tile.rows;
     p->fused_items = items_of(&p->tile);
@@ -225,6 +230,9 @@ void attend__ocl_decode_make(attend_device *device, const attend_attention *larg
     p->direct_subgroups = attend__ocl_subgroups(device, info->note, sizeof info->note);
     p->direct =
         attend__ocl_plan_neighbours(device, &p->plan, &wanted, &p->direct_subgroups, status);
+    if (attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, columns)))
+        attend__ocl_candidate_fits(device, &p->plan, p->direct,
+                                   &attend__ocl_source_attention_decode, status);
     p->direct_rows = rows;
     p->direct_bytes = wanted.local_bytes + DECODE_ITEMS * p->direct_subgroups.item_bytes;
 }

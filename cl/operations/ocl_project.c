@@ -167,17 +167,21 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
                  (int)p->weights_type, p->tile_columns);
         p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_tile,
                                              options, "project", status);
-        attend__ocl_kernel_fits(device, &p->plan, p->product, 2 * (size_t)p->tile_columns,
-                                local_bytes(p, false), status);
+        attend__ocl_kernel_fits(device, &p->plan, p->product, &attend__ocl_source_project_tile,
+                                2 * (size_t)p->tile_columns, local_bytes(p, false), status);
         if (*status == ATTEND_OK || p->fixed || p->tile_columns < TILE_COLUMNS) break;
         if (p->product >= 0) attend__ocl_plan_drop(device, &p->plan);
         *status = ATTEND_OK;
     }
+    if (p->fixed)
+        attend__ocl_candidate_fits(device, &p->plan, p->product, &attend__ocl_source_project_tile,
+                                   status);
     char options[32];
     snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d", (int)p->weights_type);
     p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin, options,
                                       "project", status);
-    attend__ocl_kernel_fits(device, &p->plan, p->thin, GROUP, local_bytes(p, true), status);
+    attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_thin, GROUP,
+                            local_bytes(p, true), status);
 }
 
 /* By the device's matrix unit where x and the weights are of one 16-bit type: by types alone, so
@@ -195,12 +199,12 @@ static bool add_matrix(attend_device *device, project_plan *p, attend_plan_info 
              p->matrix.options);
     p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix,
                                          options, "project", &status);
-    attend__ocl_kernel_fits(device, &p->plan, p->product, OCL_MATRIX_ITEMS, local_bytes(p, false),
-                            &status);
+    attend__ocl_kernel_fits(device, &p->plan, p->product, &attend__ocl_source_project_matrix,
+                            OCL_MATRIX_ITEMS, local_bytes(p, false), &status);
     p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix_thin,
                                       options, "project", &status);
-    attend__ocl_kernel_fits(device, &p->plan, p->thin, OCL_MATRIX_ITEMS, local_bytes(p, true),
-                            &status);
+    attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_matrix_thin,
+                            OCL_MATRIX_ITEMS, local_bytes(p, true), &status);
     if (status == ATTEND_OK) return true;
     snprintf(info->note, sizeof info->note,
              "%s is not used: a projection does not build, or is "

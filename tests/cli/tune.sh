@@ -127,8 +127,25 @@ expect 0 tune --list --case "$many"
 ATTEND_TUNING=attention_tile:rows=64,own=4 expect 1 tune --list --case "$many"
 says "$out" "the driver allows it 64"
 tune 40 --case "$many"
-says "$out" "own=4: opencl: a kernel of "
+says "$out" "own=4: opencl: attention_tile of "
 unset OPENCL_LAYERS ATTEND_TEST_NARROW
+
+# ---- private memory that is no register --------------------------------------------------------------
+# What is asked for is refused where the kernel that later plans take spills, and no other is taken in its place; without
+# being asked for, it is taken. Kernels that the values do not reach are left alone.
+spills() { # OPTIONS KERNEL VALUES CASE
+    export OPENCL_LAYERS=$layer ATTEND_TEST_SPILLS=$1
+    expect 0 tune --list --case "$4"
+    ATTEND_TUNING=$3 expect 1 tune --list --case "$4"
+    says "$out" "not planned: opencl: a candidate of $2 with 1048576 bytes of private memory"
+    unset OPENCL_LAYERS ATTEND_TEST_SPILLS
+}
+ATTEND_SUBGROUPS=emulated spills -DSUBGROUP_EMULATED attention_tile attention_tile:rows=32 "$many"
+ATTEND_MATRIX=emulated-nvidia spills -DMATRIX_EMULATED attention_tile attention_tile:columns=64 'B1 H1 G1 L40 S40 D64 f16'
+spills -DRQ= attention_decode attention_tile:columns=64 "$many"
+spills -DTILE_COLUMNS= project_tile project_tile:columns=32 "$product"
+OPENCL_LAYERS=$layer ATTEND_TEST_SPILLS=-DRQ= ATTEND_TUNING=attention_tile:rows=32 expect 0 tune --list --case "$many"
+
 export ATTEND_KERNELS=rows
 rm -r "$ATTEND_CONFIG_DIR" # of a device with other kernels
 

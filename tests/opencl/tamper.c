@@ -10,8 +10,10 @@
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
  * Any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most, as
  * where a driver's compiler needs many registers; of the name ATTEND_TEST_SMALL, to have sub-groups
- * of 8. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command is lost: its
- * queues take no command any more, and it gets no queue. And of any program's text
+ * of 8. Kernels of a program whose options have the part ATTEND_TEST_SPILLS are said to need more
+ * private memory than any device has registers, and devices to be GPUs. As long as ATTEND_TEST_LOSE
+ * is set, a context that gets a queue or a command is lost: its queues take no command any more,
+ * and it gets no queue. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
  *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
@@ -25,7 +27,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GOOD_CALLS = 10, NARROW_ITEMS = 64, SMALL_ITEMS = 8, MOST_SUB_GROUP_SIZE_FOR = 0x2033 };
+enum {
+    GOOD_CALLS = 10,
+    NARROW_ITEMS = 64,
+    SMALL_ITEMS = 8,
+    SPILLED_BYTES = 1 << 20,
+    MOST_SUB_GROUP_SIZE_FOR = 0x2033
+};
 
 static const cl_icd_dispatch *target;
 static cl_icd_dispatch mine;
@@ -109,6 +117,23 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
                                           local, n, waits, event);
 }
 
+static bool spills(cl_kernel k, cl_device_id d) {
+    char options[1024] = "";
+    cl_program p = NULL;
+    return target->clGetKernelInfo(k, CL_KERNEL_PROGRAM, sizeof p, &p, NULL) == CL_SUCCESS &&
+           target->clGetProgramBuildInfo(p, d, CL_PROGRAM_BUILD_OPTIONS, sizeof options, options,
+                                         NULL) == CL_SUCCESS &&
+           named("ATTEND_TEST_SPILLS", options);
+}
+
+static cl_int CL_API_CALL device_info(cl_device_id d, cl_device_info what, size_t bytes,
+                                      void *value, size_t *needed) {
+    const cl_int error = target->clGetDeviceInfo(d, what, bytes, value, needed);
+    if (error == CL_SUCCESS && value && what == CL_DEVICE_TYPE && getenv("ATTEND_TEST_SPILLS"))
+        *(cl_device_type *)value = CL_DEVICE_TYPE_GPU;
+    return error;
+}
+
 static cl_int CL_API_CALL group_info(cl_kernel k, cl_device_id d, cl_kernel_work_group_info what,
                                      size_t bytes, void *value, size_t *needed) {
     char name[64] = "";
@@ -118,6 +143,8 @@ static cl_int CL_API_CALL group_info(cl_kernel k, cl_device_id d, cl_kernel_work
     if (error == CL_SUCCESS && value && what == CL_KERNEL_WORK_GROUP_SIZE && narrow &&
         !strcmp(name, narrow))
         *(size_t *)value = NARROW_ITEMS;
+    if (error == CL_SUCCESS && value && what == CL_KERNEL_PRIVATE_MEM_SIZE && spills(k, d))
+        *(cl_ulong *)value = SPILLED_BYTES;
     return error;
 }
 
@@ -158,6 +185,7 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     mine.clCreateContext = create_context;
     mine.clCreateCommandQueue = create_queue;
     mine.clEnqueueNDRangeKernel = enqueue;
+    mine.clGetDeviceInfo = device_info;
     mine.clGetKernelWorkGroupInfo = group_info;
     const sub_group_fn replaced = sub_group_info;
     memcpy(&next_sub_group_info, &target->clGetKernelSubGroupInfo, sizeof next_sub_group_info);
