@@ -4,8 +4,8 @@
  * ends at a page that must not be touched: packing of weights and of rows of x (bit by bit), the
  * product (against float64, roundings counted), and what follows it (against the kernels that do
  * one part each). */
+#include "base/cpu_features.h"
 #include "base/half.h"
-#include "cpu_features.h"
 #include "cpu_kernels.h"
 #include "guarded.h"
 

@@ -5,8 +5,8 @@
  * and a few strides. Results are held against base/half.h (conversions: bit by bit) and float64
  * (arithmetic: the roundings counted). */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include "base/cpu_features.h"
 #include "base/half.h"
-#include "cpu_features.h"
 #include "cpu_kernels.h"
 
 #include <math.h>

@@ -4,9 +4,9 @@
  * host memory. Operations are in files of their own; this one opens the device, makes plans and
  * dispatches. */
 #include "cpu_backend.h"
-#include "cpu_features.h"
 
 #include "base/checked.h"
+#include "base/cpu_features.h"
 #include "base/thread.h"
 
 #include <stdio.h>

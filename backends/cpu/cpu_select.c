@@ -2,8 +2,9 @@
  *
  * The one place where an instruction set is chosen: the first table of the list, at or below the
  * one asked for, that the machine can run. A wish can lower the choice and never raise it. */
-#include "cpu_features.h"
 #include "cpu_kernels.h"
+
+#include "base/cpu_features.h"
 
 #include <stddef.h>
 #include <string.h>

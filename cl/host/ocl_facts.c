@@ -5,6 +5,8 @@
 
 #include "ocl_text.h"
 
+#include "base/cpu_features.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,17 @@ static void ask_extensions(const ocl_api *cl, cl_device_id device, ocl_facts *f)
     free(list);
 }
 
+/* Intel's driver denies that it has fma and makes it one instruction all the same, where the
+ * processor has it. Its devices have their processor's name; one of another name need not be this
+ * machine's. */
+static bool has_hidden_fma(const ocl_facts *f) {
+    char processor[49];
+    attend__cpu_name(processor);
+    return f->kind == ATTEND_DEVICE_CPU && !strcmp(f->suffix, "INTEL") &&
+           !strcmp(f->name + strspn(f->name, " "), processor) &&
+           (attend__cpu_features() & ATTEND__CPU_FMA) != 0;
+}
+
 bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device_id device,
                            ocl_facts *f) {
     memset(f, 0, sizeof *f);
@@ -151,14 +164,11 @@ bool attend__ocl_facts_ask(const ocl_api *cl, cl_platform_id platform, cl_device
     /* What no query says is asked by the driver's name. PoCL keeps what it compiled, and asking it
      * for binaries compiles every kernel once more for any work-group size; otherwise it compiles
      * kernels as they are launched. Both drivers for CPUs take clang's prefetch; others accept it
-     * when they compile and fail later (Oclgrind). Intel's driver denies that it has fma and makes
-     * it one instruction all the same, where the processor has it: all with integer vectors of 256
-     * bits do. */
+     * when they compile and fail later (Oclgrind). */
     const bool pocl = !strcmp(f->suffix, "POCL"), intel = !strcmp(f->suffix, "INTEL");
     f->keeps_binaries = f->compiles_late = pocl;
     f->prefetch = f->kind == ATTEND_DEVICE_CPU && (pocl || intel);
-    f->fast_fma |= f->kind == ATTEND_DEVICE_CPU && intel &&
-                   number(cl, device, CL_DEVICE_NATIVE_VECTOR_WIDTH_INT, sizeof(cl_uint)) >= 8;
+    f->fast_fma |= has_hidden_fma(f);
     return true;
 }
 

@@ -13,7 +13,9 @@
  * of 8. Kernels of a program whose options have the part ATTEND_TEST_SPILLS are said to need more
  * private memory than any device has registers, and devices to be GPUs. As long as ATTEND_TEST_LOSE
  * is set, a context that gets a queue or a command is lost: its queues take no command any more,
- * and it gets no queue. And of any program's text
+ * and it gets no queue. A device is said to have
+ *     ATTEND_TEST_DEVICE  this name, and no fma, and its platform
+ *     ATTEND_TEST_SUFFIX  this suffix. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
  *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
@@ -32,7 +34,8 @@ enum {
     NARROW_ITEMS = 64,
     SMALL_ITEMS = 8,
     SPILLED_BYTES = 1 << 20,
-    MOST_SUB_GROUP_SIZE_FOR = 0x2033
+    MOST_SUB_GROUP_SIZE_FOR = 0x2033,
+    PLATFORM_ICD_SUFFIX = 0x0920
 };
 
 static const cl_icd_dispatch *target;
@@ -126,11 +129,32 @@ static bool spills(cl_kernel k, cl_device_id d) {
            named("ATTEND_TEST_SPILLS", options);
 }
 
+static cl_int give(const char *text, size_t bytes, void *value, size_t *needed) {
+    if (needed) *needed = strlen(text) + 1;
+    if (value == NULL) return CL_SUCCESS;
+    if (bytes <= strlen(text)) return CL_INVALID_VALUE;
+    memcpy(value, text, strlen(text) + 1);
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL platform_info(cl_platform_id p, cl_platform_info what, size_t bytes,
+                                        void *value, size_t *needed) {
+    const char *const suffix = getenv("ATTEND_TEST_SUFFIX");
+    return suffix && what == PLATFORM_ICD_SUFFIX
+               ? give(suffix, bytes, value, needed)
+               : target->clGetPlatformInfo(p, what, bytes, value, needed);
+}
+
 static cl_int CL_API_CALL device_info(cl_device_id d, cl_device_info what, size_t bytes,
                                       void *value, size_t *needed) {
+    const char *const name = getenv("ATTEND_TEST_DEVICE");
+    if (name && what == CL_DEVICE_NAME) return give(name, bytes, value, needed);
     const cl_int error = target->clGetDeviceInfo(d, what, bytes, value, needed);
-    if (error == CL_SUCCESS && value && what == CL_DEVICE_TYPE && getenv("ATTEND_TEST_SPILLS"))
+    if (error != CL_SUCCESS || value == NULL) return error;
+    if (what == CL_DEVICE_TYPE && getenv("ATTEND_TEST_SPILLS"))
         *(cl_device_type *)value = CL_DEVICE_TYPE_GPU;
+    if (what == CL_DEVICE_SINGLE_FP_CONFIG && name)
+        *(cl_device_fp_config *)value &= ~(cl_device_fp_config)CL_FP_FMA;
     return error;
 }
 
@@ -185,6 +209,7 @@ CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch
     mine.clCreateContext = create_context;
     mine.clCreateCommandQueue = create_queue;
     mine.clEnqueueNDRangeKernel = enqueue;
+    mine.clGetPlatformInfo = platform_info;
     mine.clGetDeviceInfo = device_info;
     mine.clGetKernelWorkGroupInfo = group_info;
     const sub_group_fn replaced = sub_group_info;

@@ -3,7 +3,7 @@
  * CPUID and XGETBV. An instruction set counts only if the operating system saves its registers,
  * which XCR0 tells: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1,
  * sections 14.3 and 15.2. */
-#include "cpu_features.h"
+#include "base/cpu_features.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -52,17 +52,21 @@ unsigned attend__cpu_features(void) {
     const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     uint32_t r[4];
     ask(0, 0, r);
-    if (r[EAX] < 7) return 0;
+    const uint32_t last = r[EAX];
+    if (last < 1) return 0;
     ask(1, 0, r);
-    if (!all(r[ECX], fma | osxsave | avx | f16c)) return 0;
+    if (!all(r[ECX], fma | osxsave | avx)) return 0;
     const uint64_t state = saved_state();
+    if (!all(state, ymm)) return 0;
+    if (last < 7 || !all(r[ECX], f16c)) return ATTEND__CPU_FMA;
     ask(7, 0, r);
-    if (!all(r[EBX], avx2) || !all(state, ymm)) return 0;
-    if (!all(r[EBX], f | dq | bw | vl) || !all(state, zmm)) return ATTEND__CPU_AVX2;
+    if (!all(r[EBX], avx2)) return ATTEND__CPU_FMA;
+    const unsigned found = ATTEND__CPU_FMA | ATTEND__CPU_AVX2;
+    if (!all(r[EBX], f | dq | bw | vl) || !all(state, zmm)) return found;
     const uint32_t subleaves = r[EAX];
     memset(r, 0, sizeof r);
     if (subleaves >= 1) ask(7, 1, r);
-    return ATTEND__CPU_AVX2 | ATTEND__CPU_AVX512 | (all(r[EAX], bf16) ? ATTEND__CPU_BF16 : 0u);
+    return found | ATTEND__CPU_AVX512 | (all(r[EAX], bf16) ? ATTEND__CPU_BF16 : 0u);
 }
 
 void attend__cpu_name(char name[49]) {
