@@ -166,6 +166,7 @@ struct attend_device_buffer {
     size_t byte_offset; /* of an imported buffer */
     size_t bytes;
     bool read_only;
+    bool imported; /* others may lie over the same memory */
 };
 
 typedef struct ocl_gate ocl_gate;

@@ -17,7 +17,7 @@ static attend_status keep(attend_device *device, cl_mem memory, size_t byte_offs
         return attend__ocl_refuse(device->host, ATTEND_OUT_OF_MEMORY,
                                   "opencl: no memory for a buffer");
     }
-    *b = (attend_device_buffer){memory, byte_offset, bytes, false};
+    *b = (attend_device_buffer){.memory = memory, .byte_offset = byte_offset, .bytes = bytes};
     *buffer = b;
     return ATTEND_OK;
 }
@@ -63,9 +63,8 @@ attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_
                                       size_t bytes, bool written, attend_device_buffer **buffer) {
     const cl_mem_flags access = written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
     cl_int error = CL_SUCCESS;
-    cl_mem over =
-        device->cl->clCreateBuffer(device->shared->context, access | CL_MEM_USE_HOST_PTR,
-                                   byte_offset + bytes, memory, &error);
+    cl_mem over = device->cl->clCreateBuffer(device->shared->context, access | CL_MEM_USE_HOST_PTR,
+                                             byte_offset + bytes, memory, &error);
     if (error == CL_OUT_OF_HOST_MEMORY)
         return attend__ocl_fail(device->host, error, "clCreateBuffer over host memory");
     if (error != CL_SUCCESS) {
@@ -119,8 +118,10 @@ static attend_status import_memory(attend_device *device, cl_mem memory, size_t 
     const cl_int error = device->cl->clRetainMemObject(memory);
     if (error != CL_SUCCESS) return attend__ocl_fail(device->host, error, "clRetainMemObject");
     status = keep(device, memory, byte_offset, bytes, buffer);
-    if (status == ATTEND_OK) (*buffer)->read_only = (flags & CL_MEM_READ_ONLY) != 0;
-    return status;
+    if (status != ATTEND_OK) return status;
+    (*buffer)->read_only = (flags & CL_MEM_READ_ONLY) != 0;
+    (*buffer)->imported = true;
+    return ATTEND_OK;
 }
 
 /* Only where the device computes in the host's memory and sees it as it is: a CPU. Others may copy
@@ -139,7 +140,10 @@ static attend_status import_host(attend_device *device, void *memory, size_t byt
                                   "aligned to %zu bytes",
                                   device->shared->facts.name, align);
     if (bytes == 0) return attend__ocl_buffer_create(device, 0, buffer);
-    return create(device, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, start, bytes, buffer);
+    const attend_status status =
+        create(device, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, start, bytes, buffer);
+    if (status == ATTEND_OK) (*buffer)->imported = true;
+    return status;
 }
 
 attend_status attend__ocl_buffer_import(attend_device *device, const char *kind, void *native,

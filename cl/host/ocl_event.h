@@ -32,8 +32,9 @@ attend_status attend__ocl_finish(attend_device *device);
 /* Gives the lock back, and then lets events end that were handed out before they had a command:
  * their end may call the application on this thread, which may call us. */
 void attend__ocl_unlock(attend_device *device);
-/* Under the lock: waits until no work is behind a gate. */
+/* Under the lock: waits until no work is behind a gate; or none that may use the buffer. */
 void attend__ocl_gates_wait(attend_device *device);
+void attend__ocl_gates_wait_for(attend_device *device, const attend_device_buffer *buffer);
 /* Under the lock, which it gives back meanwhile: waits until something may have changed, at most so
  * long; negative = no limit. */
 void attend__ocl_gates_change(attend_device *device, int64_t nanoseconds);

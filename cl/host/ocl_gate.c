@@ -262,3 +262,20 @@ void attend__ocl_gates_wait(attend_device *device) {
     while (device->gates != NULL)
         attend__ocl_gates_change(device, -1);
 }
+
+/* Tensors of a description hold their buffers' addresses as they are: the same bytes anywhere else
+ * cost a wait and no more. */
+static bool may_use(const ocl_gate *g, const attend_device_buffer *buffer) {
+    if (buffer->imported) return true;
+    for (size_t at = 0; at + sizeof buffer <= g->plan->description_bytes; at += sizeof buffer)
+        if (memcmp((const char *)g->description + at, &buffer, sizeof buffer) == 0) return true;
+    return false;
+}
+
+void attend__ocl_gates_wait_for(attend_device *device, const attend_device_buffer *buffer) {
+    for (const ocl_gate *g = device->gates; g != NULL;) {
+        const bool waits = may_use(g, buffer);
+        if (waits) attend__ocl_gates_change(device, -1);
+        g = waits ? device->gates : g->next; /* after a wait the list is another */
+    }
+}

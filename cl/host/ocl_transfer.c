@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Copies between host memory and buffers, behind all of the context's work. The lock of the device
- * is held while a command is enqueued and never while one is waited for. */
+ * Copies between host memory and buffers, behind all of the context's work that the queue has. The
+ * lock of the device is held while a command is enqueued and never while one is waited for. */
 #include "ocl_transfer.h"
 
 #include "ocl_buffer.h"
@@ -51,7 +51,6 @@ static const char *name_of(const part *p) {
 /* *event is owned by the caller. */
 static attend_status start(attend_device *device, const part *p, cl_event *event) {
     attend__mutex_lock(&device->lock);
-    attend__ocl_gates_wait(device);
     if (device->lost) {
         attend__mutex_unlock(&device->lock);
         return attend__ocl_lost(device);
@@ -131,8 +130,14 @@ static attend_status copy_in_pieces(attend_device *device, const part *whole) {
     return status;
 }
 
-static attend_status copy(attend_device *device, const part *p) {
+/* Waits for work behind gates that uses the buffer, and for no other: that may be another thread's,
+ * and its gate opened by who waits for us. Before the pieces are taken, for the same reason. */
+static attend_status copy(attend_device *device, const attend_device_buffer *buffer,
+                          const part *p) {
     if (p->bytes == 0) return ATTEND_OK;
+    attend__mutex_lock(&device->lock);
+    attend__ocl_gates_wait_for(device, buffer);
+    attend__ocl_unlock(device);
     if (device->transfers != OCL_TRANSFERS_STAGE || p->bytes < LEAST_STAGED)
         return copy_at_once(device, p);
     attend__mutex_lock(&device->pieces_lock);
@@ -147,7 +152,7 @@ attend_status attend__ocl_buffer_write(attend_device *device, attend_device_buff
                     .offset = buffer->byte_offset + offset_bytes,
                     .bytes = bytes,
                     .from = data};
-    return copy(device, &p);
+    return copy(device, buffer, &p);
 }
 
 attend_status attend__ocl_buffer_read(attend_device *device, attend_device_buffer *buffer,
@@ -156,7 +161,7 @@ attend_status attend__ocl_buffer_read(attend_device *device, attend_device_buffe
                     .offset = buffer->byte_offset + offset_bytes,
                     .bytes = bytes,
                     .to = data};
-    return copy(device, &p);
+    return copy(device, buffer, &p);
 }
 
 /* ---- choosing -------------------------------------------------------------------------------- */

@@ -341,7 +341,8 @@ ATTEND_API attend_status attend_buffer_import(attend_context *context, const cha
                                               attend_buffer **buffer);
 
 /* Copies between host memory and a buffer; both return when the copy is done and wait for work that
- * was enqueued before on this context. OUT_OF_RANGE if the range does not lie within the buffer. */
+ * was enqueued before on this context; of what itself waits for an event that is not complete only
+ * for what uses the buffer. OUT_OF_RANGE if the range does not lie within the buffer. */
 ATTEND_API attend_status attend_buffer_write(attend_buffer *buffer, size_t offset_bytes,
                                              const void *data, size_t bytes);
 ATTEND_API attend_status attend_buffer_read(attend_buffer *buffer, size_t offset_bytes, void *data,

@@ -232,7 +232,7 @@ typedef struct attend_device_table {
     void (*weights_release)(attend_device *device, attend_device_weights *weights);
 
     /* Devices with memory of their own: all required except buffer_import. write and read return
-     * when done, ordered after what was enqueued before. */
+     * when done, ordered after what was enqueued before and uses the buffer. */
     attend_status (*buffer_create)(attend_device *device, size_t bytes,
                                    attend_device_buffer **buffer);
     attend_status (*buffer_import)(attend_device *device, const char *kind, void *native,

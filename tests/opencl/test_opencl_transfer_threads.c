@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Many threads that call with host memory on one context, over the same inputs, and copies around
- * the length of the pieces in which long ones go. The backend is the program's argument. POSIX
- * only. */
+ * Many threads that call with host memory on one context, over the same inputs, or beside work that
+ * may not start yet; and copies around the length of the pieces in which long ones go. The backend
+ * is the program's argument. POSIX only. */
 #include "transfer_data.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Lengths around the pieces, at an odd place. */
 static void test_pieces(void **state) {
@@ -101,12 +103,109 @@ static void test_threads(void **state) {
     free(bytes);
 }
 
+/* ---- closed gates ---------------------------------------------------------------------------- */
+
+typedef struct writer {
+    attend_buffer *buffer;
+    const unsigned char *bytes;
+    attend_status status;
+} writer;
+static atomic_bool writes, written, worked; /* writes: it is about to */
+
+static void *write_late(void *argument) {
+    writer *const w = argument;
+    atomic_store(&writes, true);
+    w->status = attend_buffer_write(w->buffer, 0, w->bytes, LARGE);
+    atomic_store(&written, true);
+    return NULL;
+}
+
+static void *work_beside(void *argument) {
+    (void)work(argument);
+    atomic_store(&worked, true);
+    return NULL;
+}
+
+static void pause_for(int64_t milliseconds) {
+    const struct timespec pause = {0, milliseconds * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* Work of the main thread waits for an event that is not complete. Another thread's copies into and
+ * out of memory that this work does not use go on, also while a third one's wait, whose buffer the
+ * work does use: they come after it. */
+static void check_closed_gate(int way, const float *x, float *out, unsigned char *bytes) {
+    attend_context *const context = open_way(way);
+    attend_buffer *there = NULL;
+    attend_event *gate = NULL, *done = NULL;
+    const size_t part = PART * sizeof *x;
+    float result[PART];
+    assert_int_equal(attend_buffer_create(context, LARGE, &there), ATTEND_OK);
+    assert_int_equal(attend_buffer_write(there, 0, x, 3 * part), ATTEND_OK);
+    attend_attention a = attend_attention_default();
+    attend_tensor *const tensors[] = {&a.q, &a.k, &a.v, &a.out};
+    for (int i = 0; i < 4; i++)
+        *tensors[i] = attend_tensor_in(there, i * PART, ATTEND_F32, 4, square[0], NULL);
+    assert_int_equal(attend_user_event_create(context, &gate), ATTEND_OK);
+    assert_int_equal(attend_enqueue(context, &a, 1, &gate, &done), ATTEND_OK);
+    memset(bytes, 0, LARGE); /* the output, overwritten too, would become 0 of inputs of 0 */
+    memset(bytes + 3 * part, 0x5a, part);
+    writer w = {there, bytes, ATTEND_INTERNAL};
+    share_of_work s = {.context = context, .inputs = x, .want = x + 3 * PART, .out = out};
+    s.bytes = bytes + LARGE;
+    pthread_t threads[2];
+    atomic_store(&writes, false);
+    atomic_store(&written, false);
+    atomic_store(&worked, false);
+    assert_int_equal(pthread_create(&threads[0], NULL, write_late, &w), 0);
+    while (!atomic_load(&writes))
+        pause_for(1);
+    pause_for(20);
+    assert_int_equal(pthread_create(&threads[1], NULL, work_beside, &s), 0);
+    for (int i = 0; i < 500 && !atomic_load(&worked); i++)
+        pause_for(20);
+    pause_for(20);
+    const bool beside = atomic_load(&worked), early = atomic_load(&written);
+    assert_int_equal(attend_user_event_complete(gate, ATTEND_OK), ATTEND_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(beside);
+    assert_false(early);
+    assert_int_equal(w.status, ATTEND_OK);
+    assert_int_equal(s.failures, 0);
+    assert_int_equal(attend_event_wait(done, -1), ATTEND_OK);
+    assert_int_equal(attend_buffer_read(there, 3 * part, result, part), ATTEND_OK);
+    assert_memory_equal(result, bytes + 3 * part, part);
+    attend_event_release(done);
+    attend_event_release(gate);
+    attend_buffer_release(there);
+    attend_close(context);
+}
+
+static void test_closed_gate(void **state) {
+    (void)state;
+    float *const x = memory_of(5 * PART * sizeof *x);
+    unsigned char *const bytes = malloc(2 * (size_t)LARGE);
+    assert_non_null(bytes);
+    fill(x, 3 * (size_t)PART);
+    const size_t part = PART * sizeof *x, at[4] = {0, part, 2 * part, 3 * part};
+    attend_context *const context = open_way(COPY);
+    const attend_attention a = problem((char *)x, at, square, NULL);
+    run(context, &a);
+    attend_close(context);
+    for (int way = 0; way < WAYS; way++)
+        check_closed_gate(way, x, x + 4 * PART, bytes);
+    free(x);
+    free(bytes);
+}
+
 int main(int argc, char **argv) {
     int status;
     if (!transfer_choose_backend(argc, argv, &status)) return status;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_closed_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
