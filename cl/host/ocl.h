@@ -166,7 +166,10 @@ struct attend_device_buffer {
     size_t byte_offset; /* of an imported buffer */
     size_t bytes;
     bool read_only;
-    bool imported; /* others may lie over the same memory */
+    bool imported;                     /* others may lie over the same memory */
+    struct attend_device_buffer *next; /* of those over host memory that are listed, ocl_buffer.c */
+    const struct ocl_device *shared;   /* of one that is; and the memory under it */
+    uintptr_t start, end;
 };
 
 typedef struct ocl_gate ocl_gate;

@@ -50,31 +50,117 @@ size_t attend__ocl_wrap_alignment(const attend_device *device) {
     return align > 64 ? align : 64;
 }
 
+/* ---- host memory where it lies --------------------------------------------------------------- */
+
+/* OpenCL leaves undefined what commands do with two buffers over the same host memory, and Intel's
+ * driver for GPUs ends the process where one reaches beyond another that is live. Two calls at once
+ * may use the same keys or weights: what lies under a buffer is listed, for all devices of the
+ * process but CPUs, whose drivers do nothing with an address but use it. */
+static attend__mutex listed_lock = ATTEND__MUTEX_INIT;
+static attend_device_buffer *listed;
+
+/* Under the lock. */
+static attend_device_buffer *find_over(uintptr_t start, uintptr_t end) {
+    attend_device_buffer *b = listed;
+    while (b && (start >= b->end || b->start >= end))
+        b = b->next;
+    return b;
+}
+
+bool attend__ocl_under_buffer(const void *memory, size_t bytes) {
+    attend__mutex_lock(&listed_lock);
+    const bool found = find_over((uintptr_t)memory, (uintptr_t)memory + bytes) != NULL;
+    attend__mutex_unlock(&listed_lock);
+    return found;
+}
+
+/* Gives back the memory object, too, under the lock: none may be made there before, and none that
+ * is listed may be gone. */
+static void unlist(const attend_device *device, attend_device_buffer *buffer) {
+    attend__mutex_lock(&listed_lock);
+    attend_device_buffer **link = &listed;
+    while (*link != buffer)
+        link = &(*link)->next;
+    *link = buffer->next;
+    (void)device->cl->clReleaseMemObject(buffer->memory);
+    attend__mutex_unlock(&listed_lock);
+}
+
+/* `error` of the driver, or success: another call's buffer. Without a lock: the application's log
+ * may call us. */
 static void say_copied(const attend_device *device, size_t bytes, cl_int error) {
     char line[200];
-    (void)snprintf(line, sizeof line,
-                   "%zu bytes of host memory are copied: the driver makes no buffer over them: %s "
-                   "(%d)",
-                   bytes, attend__ocl_error_name(error), (int)error);
+    if (error == CL_SUCCESS)
+        (void)snprintf(line, sizeof line,
+                       "%zu bytes of host memory are copied: another call's buffer lies over some "
+                       "of them",
+                       bytes);
+    else
+        (void)snprintf(line, sizeof line,
+                       "%zu bytes of host memory are copied: the driver makes no buffer over them: "
+                       "%s (%d)",
+                       bytes, attend__ocl_error_name(error), (int)error);
     device->host->log(device->host->self, ATTEND_LOG_INFO, "dispatch", line);
+}
+
+static attend_status make_over(attend_device *device, void *memory, size_t byte_offset,
+                               size_t bytes, bool written, cl_int *error,
+                               attend_device_buffer **buffer) {
+    const cl_mem_flags access = written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
+    cl_mem over = device->cl->clCreateBuffer(device->shared->context, access | CL_MEM_USE_HOST_PTR,
+                                             byte_offset + bytes, memory, error);
+    if (*error == CL_OUT_OF_HOST_MEMORY)
+        return attend__ocl_fail(device->host, *error, "clCreateBuffer over host memory");
+    if (*error != CL_SUCCESS) return ATTEND_OK;
+    const attend_status status = keep(device, over, byte_offset, bytes, buffer);
+    if (status == ATTEND_OK) (*buffer)->read_only = !written;
+    return status;
+}
+
+/* Another call's buffer that holds these bytes serves both, if neither writes there. */
+static attend_status share_over(attend_device *device, const attend_device_buffer *other,
+                                uintptr_t start, size_t bytes, attend_device_buffer **buffer) {
+    const cl_int error = device->cl->clRetainMemObject(other->memory);
+    if (error != CL_SUCCESS) return attend__ocl_fail(device->host, error, "clRetainMemObject");
+    const attend_status status =
+        keep(device, other->memory, (size_t)(start - other->start), bytes, buffer);
+    if (status == ATTEND_OK) (*buffer)->read_only = true;
+    return status;
+}
+
+static attend_status make_listed(attend_device *device, void *memory, size_t bytes, bool written,
+                                 cl_int *error, attend_device_buffer **buffer) {
+    const uintptr_t start = (uintptr_t)memory, end = start + bytes;
+    attend_status status = ATTEND_OK;
+    attend__mutex_lock(&listed_lock);
+    const attend_device_buffer *const other = find_over(start, end);
+    if (other == NULL)
+        status = make_over(device, memory, 0, bytes, written, error, buffer);
+    else if (!written && other->read_only && other->shared == device->shared &&
+             other->start <= start && end <= other->end)
+        status = share_over(device, other, start, bytes, buffer);
+    attend_device_buffer *const b = *buffer;
+    if (b) {
+        b->start = other ? other->start : start;
+        b->end = other ? other->end : end;
+        b->shared = device->shared;
+        b->next = listed;
+        listed = b;
+    }
+    attend__mutex_unlock(&listed_lock);
+    return status;
 }
 
 attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
                                       size_t bytes, bool written, attend_device_buffer **buffer) {
-    const cl_mem_flags access = written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
     cl_int error = CL_SUCCESS;
-    cl_mem over = device->cl->clCreateBuffer(device->shared->context, access | CL_MEM_USE_HOST_PTR,
-                                             byte_offset + bytes, memory, &error);
-    if (error == CL_OUT_OF_HOST_MEMORY)
-        return attend__ocl_fail(device->host, error, "clCreateBuffer over host memory");
-    if (error != CL_SUCCESS) {
-        say_copied(device, bytes, error);
-        return ATTEND_OK;
-    }
-    const attend_status status = keep(device, over, byte_offset, bytes, buffer);
-    if (status != ATTEND_OK) return status;
-    (*buffer)->read_only = !written;
-    return ATTEND_OK;
+    *buffer = NULL;
+    const attend_status status =
+        device->shared->facts.kind == ATTEND_DEVICE_CPU
+            ? make_over(device, memory, byte_offset, bytes, written, &error, buffer)
+            : make_listed(device, memory, byte_offset + bytes, written, &error, buffer);
+    if (status == ATTEND_OK && *buffer == NULL) say_copied(device, bytes, error);
+    return status;
 }
 
 /* ---- import ---------------------------------------------------------------------------------- */
@@ -157,6 +243,9 @@ attend_status attend__ocl_buffer_import(attend_device *device, const char *kind,
 
 void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buffer) {
     if (buffer == NULL) return;
-    (void)device->cl->clReleaseMemObject(buffer->memory);
+    if (buffer->shared)
+        unlist(device, buffer);
+    else
+        (void)device->cl->clReleaseMemObject(buffer->memory);
     attend__recycler_give(&device->records, buffer);
 }

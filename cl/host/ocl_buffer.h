@@ -14,10 +14,13 @@ attend_status attend__ocl_buffer_import(attend_device *device, const char *kind,
 void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buffer);
 
 /* For ocl_transfer.c: bytes that a buffer over host memory has to be aligned to, and one over
- * `bytes` behind the first `byte_offset` of `memory`; OK and *buffer as it was where the driver
- * refuses: its rules for such memory are its own, and a copy does without. */
+ * `bytes` behind the first `byte_offset` of `memory`; OK and *buffer NULL where the driver
+ * refuses, since its rules for such memory are its own, or another call's buffer is in the way: a
+ * copy does without. `byte_offset` is 0 but on CPUs. */
 size_t attend__ocl_wrap_alignment(const attend_device *device);
 attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
                                       size_t bytes, bool written, attend_device_buffer **buffer);
+/* Whether a buffer of a device other than a CPU lies over some of the memory now. */
+bool attend__ocl_under_buffer(const void *memory, size_t bytes);
 
 #endif

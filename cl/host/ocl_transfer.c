@@ -130,6 +130,29 @@ static attend_status copy_in_pieces(attend_device *device, const part *whole) {
     return status;
 }
 
+/* Through memory of our own, a piece after the other: drivers treat memory that a command copies
+ * as they do what a buffer lies over, and it must not lie under one then. */
+static attend_status copy_apart(attend_device *device, const part *whole) {
+    const attend_host *const host = device->host;
+    char *const piece = host->allocate(host->self, PIECE, PAGE);
+    if (piece == NULL)
+        return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for a copy");
+    attend_status status = ATTEND_OK;
+    for (size_t at = 0; at < whole->bytes && status == ATTEND_OK; at += PIECE) {
+        const size_t left = whole->bytes - at, bytes = left < PIECE ? left : PIECE;
+        const part p = {.memory = whole->memory,
+                        .offset = whole->offset + at,
+                        .bytes = bytes,
+                        .to = whole->to ? piece : NULL,
+                        .from = piece};
+        if (whole->to == NULL) memcpy(piece, (const char *)whole->from + at, bytes);
+        status = copy_at_once(device, &p);
+        if (whole->to && status == ATTEND_OK) memcpy((char *)whole->to + at, piece, bytes);
+    }
+    host->release(host->self, piece);
+    return status;
+}
+
 /* Waits for work behind gates that uses the buffer, and for no other: that may be another thread's,
  * and its gate opened by who waits for us. Before the pieces are taken, for the same reason. */
 static attend_status copy(attend_device *device, const attend_device_buffer *buffer,
@@ -138,6 +161,9 @@ static attend_status copy(attend_device *device, const attend_device_buffer *buf
     attend__mutex_lock(&device->lock);
     attend__ocl_gates_wait_for(device, buffer);
     attend__ocl_unlock(device);
+    if (device->shared->facts.kind != ATTEND_DEVICE_CPU &&
+        attend__ocl_under_buffer(p->to ? p->to : p->from, p->bytes))
+        return copy_apart(device, p);
     if (device->transfers != OCL_TRANSFERS_STAGE || p->bytes < LEAST_STAGED)
         return copy_at_once(device, p);
     attend__mutex_lock(&device->pieces_lock);
