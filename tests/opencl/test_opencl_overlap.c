@@ -83,18 +83,19 @@ static void look(const void *memory, size_t bytes) {
     pthread_mutex_unlock(&lock);
 }
 
-static cl_int CL_API_CALL read_buffer(cl_command_queue q, cl_mem m, cl_bool block, size_t at,
-                                      size_t bytes, void *to, cl_uint n, const cl_event *waits,
-                                      cl_event *event) {
-    look(to, bytes);
-    return clEnqueueReadBuffer(q, m, block, at, bytes, to, n, waits, event);
+/* OpenCL's, more than functions of ours have. */
+#define COPY_PARAMETERS(type)                                                                      \
+    (cl_command_queue q, cl_mem m, cl_bool block, size_t at, size_t bytes, type * host, cl_uint n, \
+     const cl_event *waits, cl_event *event)
+
+static cl_int CL_API_CALL read_buffer COPY_PARAMETERS(void) {
+    look(host, bytes);
+    return clEnqueueReadBuffer(q, m, block, at, bytes, host, n, waits, event);
 }
 
-static cl_int CL_API_CALL write_buffer(cl_command_queue q, cl_mem m, cl_bool block, size_t at,
-                                       size_t bytes, const void *from, cl_uint n,
-                                       const cl_event *waits, cl_event *event) {
-    look(from, bytes);
-    return clEnqueueWriteBuffer(q, m, block, at, bytes, from, n, waits, event);
+static cl_int CL_API_CALL write_buffer COPY_PARAMETERS(const void) {
+    look(host, bytes);
+    return clEnqueueWriteBuffer(q, m, block, at, bytes, host, n, waits, event);
 }
 
 static cl_int CL_API_CALL device_info(cl_device_id d, cl_device_info what, size_t bytes,
