@@ -94,12 +94,14 @@ const ocl_api *attend__ocl_api(const char **reason) {
     X(CL_OUT_OF_RESOURCES, OUT_OF_MEMORY)                                                          \
     X(CL_OUT_OF_HOST_MEMORY, OUT_OF_MEMORY)                                                        \
     X(CL_BUILD_PROGRAM_FAILURE, BUILD_FAILED)                                                      \
+    X(CL_MAP_FAILURE, OUT_OF_MEMORY)                                                               \
     X(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, DEVICE_LOST)                                   \
     X(CL_INVALID_VALUE, INTERNAL)                                                                  \
     X(CL_INVALID_PLATFORM, NO_DEVICE)                                                              \
     X(CL_INVALID_DEVICE, NO_DEVICE)                                                                \
     X(CL_INVALID_CONTEXT, DEVICE_LOST)                                                             \
     X(CL_INVALID_COMMAND_QUEUE, DEVICE_LOST)                                                       \
+    X(CL_INVALID_HOST_PTR, INTERNAL)                                                               \
     X(CL_INVALID_MEM_OBJECT, INTERNAL)                                                             \
     X(CL_INVALID_BINARY, BUILD_FAILED)                                                             \
     X(CL_INVALID_BUILD_OPTIONS, BUILD_FAILED)                                                      \
@@ -111,17 +113,24 @@ const ocl_api *attend__ocl_api(const char **reason) {
     X(CL_INVALID_ARG_VALUE, INTERNAL)                                                              \
     X(CL_INVALID_ARG_SIZE, INTERNAL)                                                               \
     X(CL_INVALID_KERNEL_ARGS, INTERNAL)                                                            \
+    X(CL_INVALID_WORK_DIMENSION, INTERNAL)                                                         \
     X(CL_INVALID_WORK_GROUP_SIZE, INTERNAL)                                                        \
+    X(CL_INVALID_WORK_ITEM_SIZE, INTERNAL)                                                         \
+    X(CL_INVALID_GLOBAL_OFFSET, INTERNAL)                                                          \
     X(CL_INVALID_EVENT_WAIT_LIST, INTERNAL)                                                        \
     X(CL_INVALID_EVENT, INTERNAL)                                                                  \
     X(CL_INVALID_OPERATION, INTERNAL)                                                              \
     X(CL_INVALID_BUFFER_SIZE, OUT_OF_MEMORY)                                                       \
     X(CL_INVALID_GLOBAL_WORK_SIZE, INTERNAL)                                                       \
-    X(CL_PLATFORM_NOT_FOUND_KHR, NO_DEVICE)
+    X(CL_PLATFORM_NOT_FOUND_KHR, NO_DEVICE)                                                        \
+    X(NVIDIA_ILLEGAL_ACCESS, DEVICE_LOST)
 
 #ifndef CL_PLATFORM_NOT_FOUND_KHR
 #define CL_PLATFORM_NOT_FOUND_KHR -1001
 #endif
+/* No header has it: a kernel read or wrote where it may not. From then on any call on the context
+ * may give it, those that enqueue too. */
+#define NVIDIA_ILLEGAL_ACCESS -9999
 
 static const struct {
     cl_int error;

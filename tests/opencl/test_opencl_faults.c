@@ -234,6 +234,15 @@ static void test_status_of_errors(void **state) {
                  "CL_OUT_OF_RESOURCES");
     expect_fault("clEnqueueNDRangeKernel", CL_INVALID_COMMAND_QUEUE, ATTEND_DEVICE_LOST,
                  "CL_INVALID_COMMAND_QUEUE");
+    expect_fault("clEnqueueNDRangeKernel", -9999, ATTEND_DEVICE_LOST,
+                 "NVIDIA_ILLEGAL_ACCESS (-9999)");
+    expect_fault("clEnqueueNDRangeKernel", CL_INVALID_WORK_ITEM_SIZE, ATTEND_INTERNAL,
+                 "CL_INVALID_WORK_ITEM_SIZE (-55)");
+    expect_fault("clEnqueueNDRangeKernel", CL_INVALID_WORK_DIMENSION, ATTEND_INTERNAL,
+                 "CL_INVALID_WORK_DIMENSION (-53)");
+    expect_fault("clEnqueueWriteBuffer", CL_MAP_FAILURE, ATTEND_OUT_OF_MEMORY,
+                 "CL_MAP_FAILURE (-12)");
+    expect_fault("clCreateBuffer", CL_INVALID_HOST_PTR, ATTEND_INTERNAL, "CL_INVALID_HOST_PTR");
     assert_int_equal(unsetenv("ATTEND_CACHE"), 0);
 }
 
