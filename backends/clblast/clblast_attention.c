@@ -13,6 +13,8 @@
 
 extern const ocl_source attend__ocl_source_clblast_attention;
 
+enum { WEIGH_ITEMS = 64 }; /* of a row, where local memory is real */
+
 /* ---- launches -------------------------------------------------------------------------------- */
 
 /* (16 columns, row, plane) */
@@ -104,7 +106,7 @@ static void weigh(const clblast_block_run *b) {
     attend__ocl_memory(&launch, b->r.lse);
     attend__ocl_memory(&launch, b->r.run->scratch);
     const bool shared = b->r.run->device->kernels == OCL_CLASS_TILE;
-    const size_t rows = (size_t)b->p.rows, local[3] = {shared ? 64 : 8, 1, 1};
+    const size_t rows = (size_t)b->p.rows, local[3] = {shared ? WEIGH_ITEMS : 8, 1, 1};
     const size_t groups[3] = {shared ? rows : (rows + 7) / 8, 1, (size_t)b->p.planes};
     attend__ocl_enqueue(&launch, groups, local);
 }
@@ -283,14 +285,21 @@ static void record_warm_up(ocl_run *run, const void *description) {
 
 static void add_kernels(attend_device *device, clblast_attention_plan *p, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_clblast_attention;
-    const char *const options = device->kernels == OCL_CLASS_TILE ? "-DGROUP=64" : "";
+    const bool shared = device->kernels == OCL_CLASS_TILE;
+    const char *const options = shared ? "-DGROUP=64" : "";
     attend_device_plan *const plan = &p->base.plan;
-    p->clear = attend__ocl_plan_kernel(device, plan, source, options, "clear_flags", status);
-    p->widen = attend__ocl_plan_kernel(device, plan, source, options, "widen", status);
-    p->weigh = attend__ocl_plan_kernel(device, plan, source, options, "weigh", status);
-    p->take = attend__ocl_plan_kernel(device, plan, source, options, "take_weights", status);
-    p->store = attend__ocl_plan_kernel(device, plan, source, options, "store_scores", status);
-    p->finish = attend__ocl_plan_kernel(device, plan, source, options, "finish", status);
+    p->clear = attend__ocl_plan_kernel(device, plan, source, options, "clear_flags", OCL_ANY_GROUP,
+                                       status);
+    p->widen =
+        attend__ocl_plan_kernel(device, plan, source, options, "widen", OCL_ANY_GROUP, status);
+    p->weigh = attend__ocl_plan_kernel(device, plan, source, options, "weigh",
+                                       shared ? WEIGH_ITEMS : OCL_ANY_GROUP, status);
+    p->take = attend__ocl_plan_kernel(device, plan, source, options, "take_weights", OCL_ANY_GROUP,
+                                      status);
+    p->store = attend__ocl_plan_kernel(device, plan, source, options, "store_scores", OCL_ANY_GROUP,
+                                       status);
+    p->finish =
+        attend__ocl_plan_kernel(device, plan, source, options, "finish", OCL_ANY_GROUP, status);
 }
 
 /* Queries and keys in the order of the shared kernels, for what is asked for besides. */

@@ -225,10 +225,12 @@ static attend_status fits(const attend_device *device, const attend_projection *
 static void add_kernels(attend_device *device, project_plan *p, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_clblast_project;
     const char *const lanes = attend__ocl_lanes(device);
-    p->widen = attend__ocl_plan_kernel(device, &p->plan, source, lanes, "widen_rows", status);
-    p->widen_weights =
-        attend__ocl_plan_kernel(device, &p->plan, source, lanes, "widen_weights", status);
-    p->finish = attend__ocl_plan_kernel(device, &p->plan, source, lanes, "finish_rows", status);
+    p->widen = attend__ocl_plan_kernel(device, &p->plan, source, lanes, "widen_rows", OCL_ANY_GROUP,
+                                       status);
+    p->widen_weights = attend__ocl_plan_kernel(device, &p->plan, source, lanes, "widen_weights",
+                                               OCL_ANY_GROUP, status);
+    p->finish = attend__ocl_plan_kernel(device, &p->plan, source, lanes, "finish_rows",
+                                        OCL_ANY_GROUP, status);
 }
 
 attend_status attend__clblast_plan_project(attend_device *device, const attend_projection *largest,

@@ -14,7 +14,6 @@
  * is kept here and submitted when the event is completed (ocl_gate.c), so that nobody else's work
  * waits behind a gate, and no driver ever sees a failed event. (Setting a negative status on a user
  * event leaves the queues of a context undefined, OpenCL 1.2 section 5.9.)
- *
  * Scratch memory therefore is one buffer per attend_device: two runs never overlap in time. */
 #ifndef ATTEND_CL_HOST_OCL_H
 #define ATTEND_CL_HOST_OCL_H
@@ -88,7 +87,8 @@ typedef struct ocl_facts {
     attend_device_kind kind;
     ocl_class kernels;
     cl_uint compute_units;
-    size_t most_work_items; /* in a work-group */
+    size_t most_work_items; /* in a work-group, all of them in dimension 0 */
+    size_t most_along[3];   /* and along each dimension */
     uint64_t memory_bytes, largest_buffer_bytes, local_bytes;
     cl_uint base_align_bits;
     bool unified;           /* shares its memory with the host */
@@ -149,8 +149,7 @@ typedef struct ocl_source {
     const char *digest; /* the first 16 digits of the text's SHA-256 */
 } ocl_source;
 
-/* Options of a program with those that the device adds to every build; false: longer than `bytes`.
- */
+/* Options of a program and those of every build for the device; false: longer than `bytes`. */
 bool attend__ocl_build_options(const ocl_facts *facts, const char *options, char *all,
                                size_t bytes);
 /* Builds `source` with `options` for the device, or finds it built: in memory, then in the build
@@ -252,6 +251,7 @@ struct attend_device_plan {
      * with its arguments is never shared between threads. */
     int kernel_count;
     cl_kernel kernels[OCL_MOST_KERNELS];
+    size_t most_items[OCL_MOST_KERNELS]; /* of its groups; 0: it has those of its launches */
     unsigned wide; /* bits of kernels whose largest grid is one of the wide ones, ocl_rehearse.c */
     ocl_staging *stagings;
 };
@@ -259,10 +259,13 @@ struct attend_device_plan {
 /* A zeroed plan of `bytes`; NULL with the sentence set. */
 void *attend__ocl_plan_new(attend_device *device, attend_operation operation, size_t bytes);
 /* Adds a kernel of a source built with options; returns its number, or -1 with the sentence and
- * *status set. `status` not OK on entry: does nothing. */
+ * *status set. `status` not OK on entry: does nothing. `items`: of a work-group, in dimension 0,
+ * which the kernel counts on: UNSUPPORTED where the driver does not run it so. OCL_ANY_GROUP: it
+ * asks for its place in the grid alone, and may come in smaller groups than a launch names. */
+enum { OCL_ANY_GROUP = 0 };
 int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
                             const ocl_source *source, const char *options, const char *name,
-                            attend_status *status);
+                            size_t items, attend_status *status);
 /* Takes the last kernel out again, for a smaller one. */
 void attend__ocl_plan_drop(attend_device *device, attend_device_plan *plan);
 /* Creates kernel objects for a first run, grows the device's scratch memory. */
@@ -331,7 +334,7 @@ static inline size_t attend__ocl_scratch_round(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
-/* A failure of an operation's own making: keeps the first, sets the sentence. */
+/* A failure of an operation's own: keeps the first, sets the sentence. */
 void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *sentence);
 
 /* One kernel: begin, arguments in order, enqueue. */
@@ -375,8 +378,8 @@ typedef struct ocl_backend {
     void (*close)(attend_device *device);         /* NULL is allowed */
 } ocl_backend;
 
-/* Fills the plugin's table: names, device_info, device_open, device_adopt, fingerprint. `backend`
- * lives as long as the process. Each module has its own small functions that hand it in. */
+/* Fill the plugin's table. `backend` lives as long as the process; each module has its own small
+ * functions that hand it in. */
 attend_status attend__ocl_open(const ocl_backend *backend, uint32_t index, const attend_host *host,
                                attend_device_table *table, attend_device **device);
 attend_status attend__ocl_adopt(const ocl_backend *backend, const char *kind, const void *native,

@@ -62,9 +62,21 @@ static bool has_feature(const ocl_api *cl, cl_device_id device, const char *name
     return found;
 }
 
+/* Of three dimensions, however many there are. */
+static void ask_along(const ocl_api *cl, cl_device_id device, size_t along[3]) {
+    size_t sizes[16], bytes = 0;
+    const bool known = cl->clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof sizes,
+                                           sizes, &bytes) == CL_SUCCESS &&
+                       bytes >= 3 * sizeof *along;
+    for (int i = 0; i < 3; i++)
+        along[i] = known ? sizes[i] : 1;
+}
+
 static void ask_numbers(const ocl_api *cl, cl_device_id device, ocl_facts *f) {
     f->compute_units = (cl_uint)number(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
     f->most_work_items = (size_t)number(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    ask_along(cl, device, f->most_along);
+    if (f->most_work_items > f->most_along[0]) f->most_work_items = f->most_along[0];
     f->memory_bytes = number(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE, 8);
     f->largest_buffer_bytes = number(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
     f->local_bytes = number(cl, device, CL_DEVICE_LOCAL_MEM_SIZE, 8);

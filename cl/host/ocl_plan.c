@@ -35,9 +35,21 @@ void *attend__ocl_plan_new(attend_device *device, attend_operation operation, si
     return plan;
 }
 
+/* A driver may allow a kernel fewer work-items than the device has. One that does not say is taken
+ * to allow what the device has. */
+static size_t most_items(const attend_device *device, cl_kernel kernel) {
+    const size_t all = device->shared->facts.most_work_items;
+    size_t most = 0;
+    if (device->cl->clGetKernelWorkGroupInfo(kernel, device->shared->id, CL_KERNEL_WORK_GROUP_SIZE,
+                                             sizeof most, &most, NULL) != CL_SUCCESS ||
+        most > all)
+        most = all;
+    return most > 0 ? most : 1;
+}
+
 int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
                             const ocl_source *source, const char *options, const char *name,
-                            attend_status *status) {
+                            size_t items, attend_status *status) {
     if (*status != ATTEND_OK) return -1;
     if (plan->kernel_count == OCL_MOST_KERNELS) {
         *status = attend__ocl_refuse(device->host, ATTEND_INTERNAL, "opencl: too many kernels");
@@ -54,7 +66,17 @@ int attend__ocl_plan_kernel(attend_device *device, attend_device_plan *plan,
                                      device->shared->facts.name, attend__ocl_error_name(error));
         return -1;
     }
+    const size_t most = most_items(device, kernel);
+    if (items > most) {
+        (void)device->cl->clReleaseKernel(kernel);
+        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
+                                     "opencl: the kernel %s of %s has %zu work-items a group; the "
+                                     "driver allows it %zu",
+                                     name, source->name, items, most);
+        return -1;
+    }
     plan->kernels[plan->kernel_count] = kernel;
+    plan->most_items[plan->kernel_count] = items == OCL_ANY_GROUP ? most : 0;
     return plan->kernel_count++;
 }
 

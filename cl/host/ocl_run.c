@@ -227,16 +227,31 @@ void attend__ocl_local(ocl_launch *launch, size_t bytes) {
     set(launch, bytes, NULL);
 }
 
+/* The groups of a launch made smaller, where their kernel may come in any, until the device allows
+ * them: some that are CPUs have work-items in dimension 0 alone. Dimension 1 first: neighbours in
+ * dimension 0 lie side by side. Each divides what it was, so that the grid stays the same. */
+static void allow(const ocl_launch *launch, const size_t local[3], size_t allowed[3]) {
+    const size_t most = launch->run->plan->most_items[launch->number];
+    const size_t *const along = launch->run->device->shared->facts.most_along;
+    memcpy(allowed, local, 3 * sizeof *local);
+    for (int i = 2; i >= 0 && most > 0; i--)
+        while (allowed[i] > 1 &&
+               (allowed[i] > along[i] || allowed[0] * allowed[1] * allowed[2] > most))
+            allowed[i] = allowed[i] % 2 == 0 ? allowed[i] / 2 : 1;
+}
+
 void attend__ocl_command(ocl_launch *launch, const size_t offset[3], const size_t global[3],
                          const size_t local[3]) {
     ocl_run *const run = launch->run;
     if (run->status != ATTEND_OK) return;
+    size_t allowed[3];
+    allow(launch, local, allowed);
     const cl_event *waits;
     const cl_uint count = next_waits(run, &waits);
     cl_event event = NULL;
     if (!failed(run,
                 run->device->cl->clEnqueueNDRangeKernel(run->queue, launch->kernel, 3, offset,
-                                                        global, local, count, waits, &event),
+                                                        global, allowed, count, waits, &event),
                 "clEnqueueNDRangeKernel"))
         take_event(run, event);
 }

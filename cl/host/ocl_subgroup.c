@@ -214,9 +214,9 @@ static int build_with(attend_device *device, attend_device_plan *plan, const ocl
     char options[OPTIONS_BYTES];
     attend_status status = ATTEND_OK;
     (void)snprintf(options, sizeof options, "%s %s", wanted->options, ways[use->way].options);
-    const int kernel =
-        attend__ocl_plan_kernel(device, plan, wanted->source, options, wanted->name, &status);
-    attend__ocl_kernel_fits(device, plan, kernel, wanted->source, wanted->items,
+    const int kernel = attend__ocl_plan_kernel(device, plan, wanted->source, options, wanted->name,
+                                               wanted->items, &status);
+    attend__ocl_kernel_fits(device, plan, kernel, wanted->source,
                             wanted->local_bytes + wanted->items * use->item_bytes, &status);
     if (status == ATTEND_OK &&
         is_wide(device->shared, use->way, plan->kernels[kernel], wanted->items))
@@ -239,8 +239,7 @@ int attend__ocl_plan_neighbours(attend_device *device, attend_device_plan *plan,
         *subgroups = (ocl_subgroups){.way = OCL_SUBGROUP_COUNT};
     }
     const int kernel = attend__ocl_plan_kernel(device, plan, wanted->source, wanted->options,
-                                               wanted->name, status);
-    attend__ocl_kernel_fits(device, plan, kernel, wanted->source, wanted->items,
-                            wanted->local_bytes, status);
+                                               wanted->name, wanted->items, status);
+    attend__ocl_kernel_fits(device, plan, kernel, wanted->source, wanted->local_bytes, status);
     return kernel;
 }

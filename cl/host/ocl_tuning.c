@@ -185,28 +185,19 @@ static int name_length(const ocl_source *source) {
 }
 
 void attend__ocl_kernel_fits(const attend_device *device, const attend_device_plan *plan,
-                             int kernel, const ocl_source *source, size_t work_items,
-                             size_t local_bytes, attend_status *status) {
+                             int kernel, const ocl_source *source, size_t local_bytes,
+                             attend_status *status) {
     if (kernel < 0 || *status != ATTEND_OK) return;
     const ocl_api *const cl = device->cl;
     const cl_kernel object = plan->kernels[kernel];
     const cl_device_id id = device->shared->id;
-    size_t most = 0;
     cl_ulong own = 0;
     /* a driver that does not say is taken to allow it */
-    if (cl->clGetKernelWorkGroupInfo(object, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most,
-                                     NULL) != CL_SUCCESS)
-        most = work_items;
     if (cl->clGetKernelWorkGroupInfo(object, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof own, &own,
                                      NULL) != CL_SUCCESS)
         own = 0;
     const uint64_t local = device->shared->facts.local_bytes;
-    if (most < work_items)
-        *status = attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
-                                     "opencl: %.*s of %zu work-items a group; the driver allows "
-                                     "it %zu",
-                                     name_length(source), source->name, work_items, most);
-    else if (own > local || local_bytes > local - own)
+    if (own > local || local_bytes > local - own)
         *status =
             attend__ocl_refuse(device->host, ATTEND_UNSUPPORTED,
                                "opencl: %.*s with %llu bytes of local memory; the device "

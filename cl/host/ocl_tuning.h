@@ -71,13 +71,12 @@ void attend__ocl_tuned(const attend_device *device, const ocl_source *source,
  * it, while a default or a file's value gives way to one that fits. */
 bool attend__ocl_tuned_asked(const attend_device *device, ocl_tuned_index index);
 
-/* Whether the device runs the kernel in groups of so many work-items with so much local memory: a
- * driver may allow a kernel less than the device. UNSUPPORTED with the sentence. `kernel`: of the
- * plan, from `source`; -1 is left alone. What it says is the same whether values are asked for or
- * not, so that plans may take another kernel then. */
+/* Whether the device runs the kernel with so much local memory. UNSUPPORTED with the sentence.
+ * `kernel`: of the plan, from `source`; -1 is left alone. What it says is the same whether values
+ * are asked for or not, so that plans may take another kernel then. */
 void attend__ocl_kernel_fits(const attend_device *device, const attend_device_plan *plan,
-                             int kernel, const ocl_source *source, size_t work_items,
-                             size_t local_bytes, attend_status *status);
+                             int kernel, const ocl_source *source, size_t local_bytes,
+                             attend_status *status);
 /* For a kernel whose values are asked for, once it is the one that the plan takes: private memory
  * that is no register ends up beyond the caches. Nothing gives way to this: a later plan, whose
  * file has the values, takes this kernel, so no other may be measured in its place. */

@@ -159,7 +159,7 @@ attend_status attend__ocl_plan_append(attend_device *device, const attend_append
     p->small_bytes = small_bytes(largest);
     (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_append,
                                   shares_rows(device) ? "-DLANES=1 -DGROUP=64" : "-DLANES=16",
-                                  "append", &status);
+                                  "append", shares_rows(device) ? GROUP : OCL_ANY_GROUP, &status);
     (void)snprintf(info->kernel, sizeof info->kernel, "append__opencl_%s",
                    attend__ocl_class_text(device->kernels));
     return attend__ocl_plan_made(device, p, status, plan);

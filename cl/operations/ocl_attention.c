@@ -287,10 +287,10 @@ static int make_rows(attend_device *device, ocl_attention_plan *p, bool few, int
     char options[80];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DCHUNK=%d -DRQ=%d", p->DP, p->EC,
                    shapes[device->kernels].chunk, rows);
-    return attend__ocl_plan_kernel(device, &p->plan,
-                                   few ? &attend__ocl_source_attention_few
-                                       : &attend__ocl_source_attention_rows,
-                                   options, few ? "attention_few" : "attention_rows", status);
+    return attend__ocl_plan_kernel(
+        device, &p->plan,
+        few ? &attend__ocl_source_attention_few : &attend__ocl_source_attention_rows, options,
+        few ? "attention_few" : "attention_rows", OCL_ANY_GROUP, status);
 }
 
 static int make_lanes(attend_device *device, const attend_attention *largest,
@@ -307,7 +307,7 @@ static int make_lanes(attend_device *device, const attend_attention *largest,
                    "-DDP=%d -DEC=%d -DCHUNK=%d -DMOST_VECTORS=%d -DMOST_STRIPS=%d", p->DP, p->EC,
                    shapes[device->kernels].chunk, vectors, p->most_strips);
     return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_lanes, options,
-                                   "attention_lanes", status);
+                                   "attention_lanes", OCL_ANY_GROUP, status);
 }
 
 /* attention_few, and where the plan may serve single tokens one for their rows alone. */
@@ -349,7 +349,7 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
     }
     if (may_split(device, n))
         p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge,
-                                           "", "attention_merge", status);
+                                           "", "attention_merge", OCL_ANY_GROUP, status);
 }
 
 static size_t scratch_bytes(const attend_device *device, const ocl_attention_plan *p,

@@ -137,9 +137,12 @@ void attend__ocl_attention_kernels(attend_device *device, ocl_attention_plan *p,
     p->plan.small_bytes = small_bytes(n, largest);
     p->query_rows = n->packed_queries ? n->query_rows : 0;
     p->key_rows = n->packed_keys ? n->key_rows : 0;
-    p->table = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_table", status);
-    p->pack_rows = attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_rows", status);
+    p->table =
+        attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_table", OCL_ANY_GROUP, status);
+    p->pack_rows =
+        attend__ocl_plan_kernel(device, &p->plan, source, "", "pack_rows", OCL_ANY_GROUP, status);
     const bool rows = device->kernels == OCL_CLASS_ROWS;
-    p->pack_panels = attend__ocl_plan_kernel(device, &p->plan, source, "",
-                                             rows ? "pack_panels" : "pack_elements", status);
+    p->pack_panels =
+        attend__ocl_plan_kernel(device, &p->plan, source, "",
+                                rows ? "pack_panels" : "pack_elements", OCL_ANY_GROUP, status);
 }

@@ -8,12 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LSE_ITEMS = 64 }; /* of a row, where local memory is real */
+
 void attend__ocl_side_kernels(attend_device *device, ocl_attention_plan *p, attend_status *status) {
     const ocl_source *const source = &attend__ocl_source_attention_steps;
-    const char *const options = device->kernels == OCL_CLASS_TILE ? "-DGROUP=64" : "";
-    p->side = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_side", status);
-    p->lse = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_lse", status);
-    p->mix = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_mix", status);
+    const bool shared = device->kernels == OCL_CLASS_TILE;
+    const char *const options = shared ? "-DGROUP=64" : "";
+    p->side = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_side",
+                                      OCL_ANY_GROUP, status);
+    p->lse = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_lse",
+                                     shared ? LSE_ITEMS : OCL_ANY_GROUP, status);
+    p->mix = attend__ocl_plan_kernel(device, &p->plan, source, options, "attention_mix",
+                                     OCL_ANY_GROUP, status);
 }
 
 /* ---- launches -------------------------------------------------------------------------------- */
@@ -96,7 +102,7 @@ void attend__ocl_softmax_lse(ocl_attention_run *r, const attend_tensor *from) {
     attend__ocl_memory(&launch, r->lse);
     attend__ocl_memory(&launch, r->run->scratch);
     const bool shared = r->run->device->kernels == OCL_CLASS_TILE;
-    const size_t local[3] = {shared ? 64 : 8, 1, 1};
+    const size_t local[3] = {shared ? LSE_ITEMS : 8, 1, 1};
     const size_t groups[3] = {shared ? (size_t)r->p.L : ((size_t)r->p.L + 7) / 8, 1,
                               (size_t)r->p.B * (size_t)r->p.H};
     attend__ocl_enqueue(&launch, groups, local);

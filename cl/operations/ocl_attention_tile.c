@@ -136,7 +136,7 @@ static int make_classes(attend_device *device, ocl_attention_plan *p, attend_sta
     char options[40];
     (void)snprintf(options, sizeof options, "-DBQ=%d -DBK=%d", p->tile.rows, p->tile.keys);
     return attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_classes, options,
-                                   "attention_classes", status);
+                                   "attention_classes", CLASS_ITEMS, status);
 }
 
 /* By the device's matrix unit, where queries, keys and values are of one 16-bit type. False:

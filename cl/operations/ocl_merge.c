@@ -53,7 +53,8 @@ attend_status attend__ocl_plan_merge(attend_device *device, const attend_merging
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->record = record;
     p->small_bytes = (size_t)largest->out.sizes[1] * sizeof(float) + 16;
-    (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_merge, "", "merge", &status);
+    (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_merge, "", "merge", OCL_ANY_GROUP,
+                                  &status);
     (void)snprintf(info->kernel, sizeof info->kernel, "merge_f32__opencl");
     return attend__ocl_plan_made(device, p, status, plan);
 }

@@ -91,7 +91,7 @@ attend_status attend__ocl_plan_norm(attend_device *device, const attend_norm *la
     } else {
         snprintf(info->kernel, sizeof info->kernel, "%s_item", kind);
         (void)attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_norm, "", "norm",
-                                      &status);
+                                      OCL_ANY_GROUP, &status);
     }
     return attend__ocl_plan_made(device, &p->plan, status, plan);
 }

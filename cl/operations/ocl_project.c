@@ -165,10 +165,11 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
         char options[64];
         snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DTILE_COLUMNS=%d",
                  (int)p->weights_type, p->tile_columns);
-        p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_tile,
-                                             options, "project", status);
+        p->product =
+            attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_tile, options,
+                                    "project", 2 * (size_t)p->tile_columns, status);
         attend__ocl_kernel_fits(device, &p->plan, p->product, &attend__ocl_source_project_tile,
-                                2 * (size_t)p->tile_columns, local_bytes(p, false), status);
+                                local_bytes(p, false), status);
         if (*status == ATTEND_OK || p->fixed || p->tile_columns < TILE_COLUMNS) break;
         if (p->product >= 0) attend__ocl_plan_drop(device, &p->plan);
         *status = ATTEND_OK;
@@ -179,8 +180,8 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
     char options[32];
     snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d", (int)p->weights_type);
     p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin, options,
-                                      "project", status);
-    attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_thin, GROUP,
+                                      "project", GROUP, status);
+    attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_thin,
                             local_bytes(p, true), status);
 }
 
@@ -198,13 +199,13 @@ static bool add_matrix(attend_device *device, project_plan *p, attend_plan_info 
     snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d %s", (int)p->weights_type,
              p->matrix.options);
     p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix,
-                                         options, "project", &status);
+                                         options, "project", OCL_MATRIX_ITEMS, &status);
     attend__ocl_kernel_fits(device, &p->plan, p->product, &attend__ocl_source_project_matrix,
-                            OCL_MATRIX_ITEMS, local_bytes(p, false), &status);
+                            local_bytes(p, false), &status);
     p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_matrix_thin,
-                                      options, "project", &status);
+                                      options, "project", OCL_MATRIX_ITEMS, &status);
     attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_matrix_thin,
-                            OCL_MATRIX_ITEMS, local_bytes(p, true), &status);
+                            local_bytes(p, true), &status);
     if (status == ATTEND_OK) return true;
     snprintf(info->note, sizeof info->note,
              "%s is not used: a projection does not build, or is "
@@ -226,7 +227,7 @@ static attend_status add_kernels(attend_device *device, project_plan *p) {
     snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DX_TYPE=%d -DVECTORS=%d -DMOST_ROWS=%d",
              (int)p->weights_type, (int)p->x_type, p->vectors, p->most_rows);
     p->product = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project, options,
-                                         "project", &status);
+                                         "project", OCL_ANY_GROUP, &status);
     return status;
 }
 

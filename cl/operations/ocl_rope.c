@@ -89,6 +89,6 @@ attend_status attend__ocl_plan_rope(attend_device *device, const attend_rope *la
     if (attend__ocl_given(&largest->position_ids)) /* never with offsets */
         p->small_bytes = (size_t)largest->x.sizes[0] * (size_t)largest->x.sizes[2] * sizeof(i64);
     (void)attend__ocl_plan_kernel(device, p, &attend__ocl_source_rope, attend__ocl_lanes(device),
-                                  "rope", &status);
+                                  "rope", OCL_ANY_GROUP, &status);
     return attend__ocl_plan_made(device, p, status, plan);
 }

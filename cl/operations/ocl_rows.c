@@ -128,6 +128,7 @@ attend_status attend__ocl_plan_simple(attend_device *device, attend_operation op
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;
     p->record = record;
     attend_status status = ATTEND_OK;
-    (void)attend__ocl_plan_kernel(device, p, source, attend__ocl_lanes(device), name, &status);
+    (void)attend__ocl_plan_kernel(device, p, source, attend__ocl_lanes(device), name, OCL_ANY_GROUP,
+                                  &status);
     return attend__ocl_plan_made(device, p, status, plan);
 }

@@ -28,7 +28,7 @@ int attend__ocl_pack_kernel(attend_device *device, attend_device_plan *plan, att
              (int)attend__ocl_element_bytes(type),
              device->kernels == OCL_CLASS_ROWS ? CPU_DEPTH : 1);
     return attend__ocl_plan_kernel(device, plan, &attend__ocl_source_project_pack, options, "pack",
-                                   status);
+                                   OCL_ANY_GROUP, status);
 }
 
 void attend__ocl_pack_record(ocl_run *run, int kernel, const attend_tensor *w, cl_mem panels,

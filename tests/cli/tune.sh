@@ -127,7 +127,7 @@ expect 0 tune --list --case "$many"
 ATTEND_TUNING=attention_tile:rows=64,own=4 expect 1 tune --list --case "$many"
 says "$out" "the driver allows it 64"
 tune 40 --case "$many"
-says "$out" "own=4: opencl: attention_tile of "
+says "$out" "own=4: opencl: the kernel attention_tile of "
 unset OPENCL_LAYERS ATTEND_TEST_NARROW
 
 # ---- private memory that is no register --------------------------------------------------------------

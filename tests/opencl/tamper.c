@@ -8,12 +8,13 @@
  *     ATTEND_TEST_CRASH   building it aborts (drivers catch segmentation faults)
  *     ATTEND_TEST_STUCK   building it does not return
  *     ATTEND_TEST_HANG    the calls of its kernel do not return any more after a while
- * Any kernel of the name ATTEND_TEST_NARROW is said to run in groups of 64 work-items at most, as
- * where a driver's compiler needs many registers; of the name ATTEND_TEST_SMALL, to have sub-groups
- * of 8. Kernels of a program whose options have the part ATTEND_TEST_SPILLS are said to need more
- * private memory than any device has registers, and devices to be GPUs. As long as ATTEND_TEST_LOSE
- * is set, a context that gets a queue or a command is lost: its queues take no command any more,
- * and it gets no queue. A device is said to have
+ * Any kernel of the name ATTEND_TEST_NARROW runs in groups of 64 work-items at most, or of
+ * ATTEND_TEST_NARROW_ITEMS, as where a driver's compiler needs many registers; of the name
+ * ATTEND_TEST_SMALL, is said to have sub-groups of 8. Kernels of a program whose options have the
+ * part ATTEND_TEST_SPILLS are said to need more private memory than any device has registers, and
+ * devices to be GPUs. With ATTEND_TEST_FLAT a device has no groups but along dimension 0, as
+ * Apple's for the CPU. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command
+ * is lost: its queues take no command any more, and it gets no queue. A device is said to have
  *     ATTEND_TEST_DEVICE  this name, and no fma, and its platform
  *     ATTEND_TEST_SUFFIX  this suffix. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
@@ -97,6 +98,26 @@ static cl_command_queue CL_API_CALL create_queue(cl_context c, cl_device_id d,
     return NULL;
 }
 
+static size_t narrow_items(void) {
+    const char *const items = getenv("ATTEND_TEST_NARROW_ITEMS");
+    return items ? strtoul(items, NULL, 10) : NARROW_ITEMS;
+}
+
+static bool is_narrow(const char *kernel) {
+    const char *const narrow = getenv("ATTEND_TEST_NARROW");
+    return narrow && !strcmp(kernel, narrow);
+}
+
+/* What a command's groups break of what the device is said to allow. */
+static cl_int refusal(const char *kernel, cl_uint rank, const size_t *local) {
+    size_t items = 1;
+    for (cl_uint i = 0; i < rank && local; i++) {
+        items *= local[i];
+        if (i > 0 && local[i] > 1 && getenv("ATTEND_TEST_FLAT")) return CL_INVALID_WORK_ITEM_SIZE;
+    }
+    return is_narrow(kernel) && items > narrow_items() ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
+}
+
 static bool is_lost(cl_command_queue queue) {
     cl_context context = NULL;
     (void)target->clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof context, &context, NULL);
@@ -116,6 +137,8 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
     const bool chosen = tampered && !strcmp(name, tampered);
     if (chosen && hangs && ++calls > GOOD_CALLS) sleep_for_ever();
     if (is_lost(q)) return CL_INVALID_COMMAND_QUEUE;
+    const cl_int refused = refusal(name, rank, local);
+    if (refused != CL_SUCCESS) return refused;
     return target->clEnqueueNDRangeKernel(q, k, rank, offset, chosen && wrong ? local : global,
                                           local, n, waits, event);
 }
@@ -155,18 +178,18 @@ static cl_int CL_API_CALL device_info(cl_device_id d, cl_device_info what, size_
         *(cl_device_type *)value = CL_DEVICE_TYPE_GPU;
     if (what == CL_DEVICE_SINGLE_FP_CONFIG && name)
         *(cl_device_fp_config *)value &= ~(cl_device_fp_config)CL_FP_FMA;
+    if (what == CL_DEVICE_MAX_WORK_ITEM_SIZES && getenv("ATTEND_TEST_FLAT"))
+        ((size_t *)value)[1] = ((size_t *)value)[2] = 1;
     return error;
 }
 
 static cl_int CL_API_CALL group_info(cl_kernel k, cl_device_id d, cl_kernel_work_group_info what,
                                      size_t bytes, void *value, size_t *needed) {
     char name[64] = "";
-    const char *const narrow = getenv("ATTEND_TEST_NARROW");
     (void)target->clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
     const cl_int error = target->clGetKernelWorkGroupInfo(k, d, what, bytes, value, needed);
-    if (error == CL_SUCCESS && value && what == CL_KERNEL_WORK_GROUP_SIZE && narrow &&
-        !strcmp(name, narrow))
-        *(size_t *)value = NARROW_ITEMS;
+    if (error == CL_SUCCESS && value && what == CL_KERNEL_WORK_GROUP_SIZE && is_narrow(name))
+        *(size_t *)value = narrow_items();
     if (error == CL_SUCCESS && value && what == CL_KERNEL_PRIVATE_MEM_SIZE && spills(k, d))
         *(cl_ulong *)value = SPILLED_BYTES;
     return error;
