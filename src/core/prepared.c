@@ -31,21 +31,29 @@ static attend_status prepare(void *object, const void *arguments, attend__sequen
     return context->table.weights_create(context->device, &w, &weights->device);
 }
 
-/* Row by row into a new buffer. `w` is host memory. */
-static attend_status keep_copy(attend_weights *weights, const attend_tensor *w) {
-    attend_context *context = weights->context;
-    const size_t bytes = (size_t)attend__elements(w) * attend_type_bytes(w->type);
-    attend_status status = attend_buffer_create(context, bytes, &weights->buffer);
-    if (status != ATTEND_OK) return status;
-    weights->plain.buffer = weights->buffer;
+/* Host memory into a buffer that holds the elements row by row. */
+static attend_status upload(attend_context *context, const attend_tensor *from,
+                            attend_buffer *buffer) {
+    const attend_tensor rows = attend_tensor_nd(NULL, from->type, from->rank, from->sizes);
+    const size_t bytes = (size_t)attend__elements(from) * attend_type_bytes(from->type);
+    if (attend__is_compact(from, &rows))
+        return attend_buffer_write(buffer, 0, attend__tensor_start(from), bytes);
     void *packed = attend__context_allocate(context, bytes);
     if (packed == NULL)
-        return attend__fail(ATTEND_OUT_OF_MEMORY, "w: %zu bytes for a copy could not be had",
-                            bytes);
-    attend__gather(w, &weights->plain, packed);
-    status = attend_buffer_write(weights->buffer, 0, packed, bytes);
+        return attend__fail(ATTEND_OUT_OF_MEMORY, "%zu bytes for a copy could not be had", bytes);
+    attend__gather(from, &rows, packed);
+    const attend_status status = attend_buffer_write(buffer, 0, packed, bytes);
     attend__context_free(context, packed);
     return status;
+}
+
+/* `w` is host memory. */
+static attend_status keep_copy(attend_weights *weights, const attend_tensor *w) {
+    const size_t bytes = (size_t)attend__elements(w) * attend_type_bytes(w->type);
+    attend_status status = attend_buffer_create(weights->context, bytes, &weights->buffer);
+    if (status != ATTEND_OK) return status;
+    weights->plain.buffer = weights->buffer;
+    return upload(weights->context, w, weights->buffer);
 }
 
 static attend_status keep_copy_of_buffer(attend_weights *weights, const attend_tensor *w) {
@@ -151,6 +159,10 @@ attend_status attend__kept_copy(attend_context *context, const attend_tensor *gi
         return attend__fail(ATTEND_OVERFLOW, "a parameter does not fit into the address space");
     const attend_status status = attend_buffer_create(context, bytes, buffer);
     if (status != ATTEND_OK) return status;
+    if (!attend__host_memory(context) && given->data != NULL && given->type == type) {
+        *result = attend_tensor_in(*buffer, 0, type, given->rank, given->sizes, NULL);
+        return bytes > 0 ? upload(context, given, *buffer) : ATTEND_OK;
+    }
     attend_copy copy = attend_copy_default();
     copy.x = *given;
     copy.out = attend_tensor_in(*buffer, 0, type, given->rank, given->sizes, NULL);

@@ -2,7 +2,8 @@
  *
  * An OpenCL layer (OPENCL_LAYERS of the loader, CL/cl_layer.h) that writes a line for each call to
  * the file that ATTEND_TEST_CALLS names: the function, and a number, which is the bytes of a buffer
- * that is made, the object whose references change, else 0. A program that calls no function of
+ * that is made (a line "MEMORY" with the object follows), the object whose references change,
+ * else 0. A program that calls no function of
  * OpenCL never loads the layer, so there is no file then. */
 #include "layer_info.h"
 #include "opencl_calls.h"
@@ -27,7 +28,9 @@ static void note(const char *name, size_t number) {
 #define ATTEND_X(type, name, parameters, arguments, kind)                                          \
     static type CL_API_CALL log_##name parameters {                                                \
         note(#name, bytes);                                                                        \
-        return target->name arguments;                                                             \
+        const type made = target->name arguments;                                                  \
+        note(#kind, (size_t)made);                                                                 \
+        return made;                                                                               \
     }
 BUFFER_CALL(ATTEND_X)
 #undef ATTEND_X

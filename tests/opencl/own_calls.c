@@ -55,6 +55,44 @@ int own_calls(long from, const char *name, size_t number) {
     return count;
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+enum { MOST_HELD = 4096 };
+typedef struct held {
+    size_t object, bytes;
+    int references;
+} held;
+
+static void change(held *all, int *count, size_t object, int by) {
+    for (int i = 0; i < *count; i++) {
+        if (all[i].object != object) continue;
+        all[i].references += by;
+        if (all[i].references == 0) all[i] = all[--*count];
+        return;
+    }
+}
+
+size_t own_bytes_held(void) {
+    static held all[MOST_HELD];
+    FILE *const file = open_log(0, SEEK_SET);
+    char line[200], function[100];
+    int count = 0;
+    size_t number, bytes = 0, sum = 0;
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%99s %zu", function, &number) != 2) continue;
+        if (strcmp(function, "clCreateBuffer") == 0) bytes = number;
+        if (strcmp(function, "clRetainMemObject") == 0) change(all, &count, number, 1);
+        if (strcmp(function, "clReleaseMemObject") == 0) change(all, &count, number, -1);
+        if (strcmp(function, "MEMORY") != 0 || number == 0) continue;
+        assert_true(count < MOST_HELD);
+        all[count++] = (held){number, bytes, 1};
+    }
+    fclose(file);
+    for (int i = 0; i < count; i++)
+        sum += all[i].bytes;
+    return sum;
+}
+
 /* ---- references ------------------------------------------------------------------------------ */
 
 static int taken(const char *retain, const char *release, const void *object) {

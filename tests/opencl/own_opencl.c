@@ -68,6 +68,16 @@ attend_context *own_attend(const own_opencl *own) {
     return context;
 }
 
+attend_context *own_copying(const char *way) {
+    attend_context *context = NULL;
+    attend_options options = attend_options_default();
+    options.backend = own_backend;
+    assert_int_equal(setenv("ATTEND_TRANSFERS", way, 1), 0);
+    assert_int_equal(attend_open(&options, &context), ATTEND_OK);
+    assert_int_equal(unsetenv("ATTEND_TRANSFERS"), 0);
+    return context;
+}
+
 cl_mem own_memory(const own_opencl *own, cl_mem_flags flags, const void *data, size_t bytes) {
     cl_int error;
     void *const pattern = data ? NULL : malloc(bytes);

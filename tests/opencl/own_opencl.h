@@ -38,6 +38,8 @@ void own_close(own_opencl *own);
 /* The application's objects for attend/opencl.h, and a context on them. */
 attend_opencl_objects own_objects(const own_opencl *own);
 attend_context *own_attend(const own_opencl *own);
+/* One of its own that copies operands, whatever the device: ATTEND_TRANSFERS is `way`. */
+attend_context *own_copying(const char *way);
 
 /* ---- what was called, by the layer (layer.c) ------------------------------------------------- */
 
@@ -48,6 +50,8 @@ bool own_log_exists(void);
 long own_log_position(void);
 /* Calls of `name` behind a position; `number` 0 = with any number. */
 int own_calls(long from, const char *name, size_t number);
+/* Bytes of the buffers that were made and not released yet, of a program of one thread. */
+size_t own_bytes_held(void);
 
 enum { OWN_OBJECTS = 4 };
 /* References of context, queue, memory and event: taken and given back by calls so far, and what

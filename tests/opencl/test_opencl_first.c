@@ -290,12 +290,8 @@ static void test_copies_take_memory_once(void **state) {
     for (int i = 0; i < 2; i++) {
         attend_context *const before = context;
         attend_plan *plan = NULL;
-        attend_options options = attend_options_default();
         const attend_attention largest = description(s, s->L, s->S);
-        options.backend = own_backend;
-        assert_int_equal(setenv("ATTEND_TRANSFERS", ways[i], 1), 0);
-        assert_int_equal(attend_open(&options, &context), ATTEND_OK);
-        assert_int_equal(unsetenv("ATTEND_TRANSFERS"), 0);
+        context = own_copying(ways[i]);
         assert_int_equal(attend_plan_create(context, &largest, &plan), ATTEND_OK);
         run(plan, s, s->L, s->S, HOST, NOTHING_MADE);
         for (int64_t L = s->L; L > 0; L /= 3) {
