@@ -97,6 +97,7 @@ typedef struct attend__call {
     void (*hold)(void *object);
     void (*drop)(void *object);
     bool keep_outputs; /* outputs may be written in part, whatever their role */
+    bool once;         /* no call follows that is as large: weights on their way in */
 } attend__call;
 
 attend_status attend__launch_run(const attend__call *call, const void *arguments);
@@ -146,6 +147,9 @@ typedef struct attend__scratch {
 } attend__scratch;
 attend_status attend__scratch_pool_create(attend_context *context, size_t bytes, size_t most,
                                           attend__scratch_pool **pool);
+/* Blocks from here on are as large as the last calls needed: those of more than four times that,
+ * and of more than 1 MiB, go when they come back. */
+void attend__scratch_pool_follow(attend__scratch_pool *pool);
 void attend__scratch_pool_release(attend__scratch_pool *pool);
 attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
                                   attend__scratch *scratch);

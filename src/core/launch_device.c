@@ -17,8 +17,8 @@
 
 /* Operands of a call lie in one block that the context keeps, up to the size of a buffer that
  * devices of OpenCL's full profile give (CL_DEVICE_MAX_MEM_ALLOC_SIZE, OpenCL 1.2, table 4.3).
- * Beyond, and where no block can be had, each has a buffer for the call, which takes less time than
- * the copying. */
+ * Beyond, in calls that do not repeat, and where no block can be had, each has a buffer for the
+ * call, which takes less time than the copying. */
 enum { BLOCK_BYTES = 128 << 20, BLOCKS_KEPT = 4, ALIGNMENT = 64 };
 
 typedef struct staged {
@@ -40,7 +40,10 @@ typedef struct stage {
 
 attend_status attend__staging_create(attend_context *context) {
     if (attend__host_memory(context)) return ATTEND_OK;
-    return attend__scratch_pool_create(context, 0, BLOCKS_KEPT, &context->staging);
+    const attend_status status =
+        attend__scratch_pool_create(context, 0, BLOCKS_KEPT, &context->staging);
+    if (status == ATTEND_OK) attend__scratch_pool_follow(context->staging);
+    return status;
 }
 
 static attend_status write_input(stage *s, staged *one) {
@@ -114,7 +117,7 @@ static attend_status place(stage *s, staged *one) {
     return one->input ? write_input(s, one) : ATTEND_OK;
 }
 
-/* A block is as large as the largest call's: where it cannot be had, the operands' own may fit. */
+/* A block may be larger than this call's: where it cannot be had, the operands' own may fit. */
 static void take_block(stage *s) {
     char before[ATTEND__ERROR_BYTES];
     if (s->count == 0 || s->block_bytes > BLOCK_BYTES) return;
@@ -137,7 +140,7 @@ static attend_status stage_all(stage *s, const attend__call *call, void *argumen
         else if (!use_in_place(s, t))
             add_staged(s, t, role);
     }
-    if (status == ATTEND_OK) take_block(s);
+    if (status == ATTEND_OK && !call->once) take_block(s);
     for (size_t i = 0; i < s->count && status == ATTEND_OK; i++)
         status = place(s, &s->list[i]);
     return status;

@@ -100,7 +100,8 @@ static attend_status fill(attend_weights *weights, const attend_tensor *w) {
         const attend__call call = {.context = weights->context,
                                    .fields = &matrix_fields,
                                    .body = prepare,
-                                   .object = weights};
+                                   .object = weights,
+                                   .once = true};
         return attend__launch_run(&call, w);
     }
     return w->buffer != NULL ? keep_copy_of_buffer(weights, w) : keep_copy(weights, w);

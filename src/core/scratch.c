@@ -17,6 +17,10 @@ typedef struct block {
     struct block *next;
 } block;
 
+/* Of a pool that follows its calls: so many are a period, and what the last full period and this
+ * one needed is what a block has. Blocks up to a size are kept anyway. */
+enum { PERIOD = 32, TIMES_TOO_LARGE = 4, KEPT_ANYWAY = 1 << 20 };
+
 struct attend__scratch_pool {
     atomic_int references; /* the owner's, and one for each block that is out */
     attend_context *context;
@@ -24,6 +28,9 @@ struct attend__scratch_pool {
     size_t bytes; /* of a new block */
     size_t free_count, most;
     block *free;
+    bool follows;
+    int calls; /* of this period */
+    size_t needed, needed_before;
 };
 
 static attend_status create_block(attend__scratch_pool *pool, size_t bytes, block **result) {
@@ -98,15 +105,61 @@ attend_status attend__scratch_pool_create(attend_context *context, size_t bytes,
     return ATTEND_OK;
 }
 
+void attend__scratch_pool_follow(attend__scratch_pool *pool) {
+    pool->follows = true;
+}
+
 void attend__scratch_pool_release(attend__scratch_pool *pool) {
     if (pool != NULL) drop_pool(pool);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Under the lock: a call needs `bytes`. */
+static void count_in(attend__scratch_pool *pool, size_t bytes) {
+    if (!pool->follows) {
+        pool->bytes = larger(pool->bytes, bytes);
+        return;
+    }
+    if (pool->calls == PERIOD) {
+        pool->needed_before = pool->needed;
+        pool->needed = 0;
+        pool->calls = 0;
+    }
+    pool->calls++;
+    pool->needed = larger(pool->needed, bytes);
+    pool->bytes = larger(pool->needed, pool->needed_before);
+}
+
+static bool is_too_large(const attend__scratch_pool *pool, const block *b) {
+    return pool->follows && b->buffer.bytes > KEPT_ANYWAY &&
+           b->buffer.bytes / TIMES_TOO_LARGE > pool->bytes;
+}
+
+/* Under the lock: takes what is too large by now off the list. */
+static block *take_too_large(attend__scratch_pool *pool) {
+    block *taken = NULL;
+    for (block **at = &pool->free; *at != NULL;) {
+        block *const b = *at;
+        if (!is_too_large(pool, b)) {
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        b->next = taken;
+        taken = b;
+        pool->free_count--;
+    }
+    return taken;
 }
 
 attend_status attend__scratch_get(attend__scratch_pool *pool, size_t bytes,
                                   attend__scratch *scratch) {
     memset(scratch, 0, sizeof *scratch);
     attend__mutex_lock(&pool->lock);
-    if (pool->bytes < bytes) pool->bytes = bytes;
+    count_in(pool, bytes);
     const size_t wanted = pool->bytes > 0 ? pool->bytes : 1;
     block *found = pool->free;
     if (found != NULL) {
@@ -157,14 +210,20 @@ static void give_back(void *object) {
     block *b = object;
     attend__scratch_pool *pool = b->pool;
     attend__mutex_lock(&pool->lock);
-    const bool kept = pool->free_count < pool->most;
+    const bool kept = pool->free_count < pool->most && !is_too_large(pool, b);
     if (kept) {
         b->next = pool->free;
         pool->free = b;
         pool->free_count++;
     }
+    block *unwanted = take_too_large(pool);
     attend__mutex_unlock(&pool->lock);
     if (!kept) destroy_block(b);
+    while (unwanted != NULL) {
+        block *const next = unwanted->next;
+        destroy_block(unwanted);
+        unwanted = next;
+    }
     drop_pool(pool);
 }
 
