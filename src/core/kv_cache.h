@@ -92,8 +92,8 @@ attend_status attend__cache_steps(const attend__cache_use *use, const attend_ten
                                   const attend_tensor *v, const attend__cache_rope *rope,
                                   attend__sequence *sequence);
 
-/* Has the plan of a direct append made where devices compile, so that the first one compiles
- * nothing. Where that fails the append will say so. */
+/* Has the plans of appends made where devices compile, so that the first one compiles nothing; a
+ * layer's has them, too, unless it rotates. Where that fails the append will say so. */
 void attend__cache_plan(const attend_cache *cache);
 
 /* Whether key_lengths, where given, are in host memory and at most each sample's tokens. */

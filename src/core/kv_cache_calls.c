@@ -78,12 +78,24 @@ static attend_append append_of(const attend__cache_use *use, const attend_tensor
     return d;
 }
 
+/* Its plans are the cache's, whichever layer appends: one for a token a sample, one for more. */
+static attend_status append_step(const attend_append *d, attend__sequence *sequence) {
+    const attend__extent *const before = sequence->extent;
+    const int64_t pages = d->page_table.sizes[1], each = d->k_pages.sizes[2];
+    const int64_t tokens = pages > INT64_MAX / each ? INT64_MAX : pages * each;
+    const attend__extent extent = {d->starts.sizes[0], tokens, tokens, true};
+    if (!attend__host_memory(sequence->context)) sequence->extent = &extent;
+    const attend_status status = attend__step(sequence, ATTEND_OP_APPEND, d, NULL);
+    sequence->extent = before;
+    return status;
+}
+
 attend_status attend__cache_steps(const attend__cache_use *use, const attend_tensor *k,
                                   const attend_tensor *v, const attend__cache_rope *rope,
                                   attend__sequence *sequence) {
     const attend_append d = append_of(use, k, v, rope);
     const attend_status status = copy_pages(use, sequence);
-    return status != ATTEND_OK ? status : attend__step(sequence, ATTEND_OP_APPEND, &d, NULL);
+    return status != ATTEND_OK ? status : append_step(&d, sequence);
 }
 
 void attend__cache_plan(const attend_cache *cache) {
@@ -91,18 +103,20 @@ void attend__cache_plan(const attend_cache *cache) {
     if (attend__host_memory(cache->context)) return;
     attend__error_copy(before);
     const attend_type type = cache->type == ATTEND_I8 ? ATTEND_F32 : cache->type;
-    const attend_tensor k = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, 1,
-                                             cache->head_size),
-                        v = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, 1,
-                                             cache->value_size);
     const attend__cache_rope rope = {cache->rope_cos, cache->rope_sin, cache->rope_dim,
                                      cache->rope_interleaved};
     attend__sequence sequence = {.context = cache->context, .planning = true};
     attend__cache_use use;
     attend__cache_look(cache, &use);
     use.counts = use.before;
-    const attend_append d = append_of(&use, &k, &v, &rope);
-    (void)attend__step(&sequence, ATTEND_OP_APPEND, &d, NULL);
+    for (int64_t tokens = 1; tokens <= 2; tokens++) {
+        const attend_tensor k = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, tokens,
+                                                 cache->head_size),
+                            v = attend_tensor_4d(NULL, type, cache->batch, cache->kv_heads, tokens,
+                                                 cache->value_size);
+        const attend_append d = append_of(&use, &k, &v, &rope);
+        (void)append_step(&d, &sequence);
+    }
     attend__set_error(before);
 }
 

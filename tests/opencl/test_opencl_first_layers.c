@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { B = 3, L = 40, S = 50, M = 32, HEADS = 2, HIDDEN = 48, TOKENS = 400, MOST = 1 << 20 };
 
@@ -191,19 +192,24 @@ static void test_windows(void **state) {
 
 /* ---- caches ---------------------------------------------------------------------------------- */
 
-/* A prompt, then tokens: the layer's and the cache's creation compiled for all of them. */
-static void decode(known sizes) {
+static attend_cache *make_cache(void) {
     attend_cache_desc d = attend_cache_desc_default();
     attend_cache *cache = NULL;
-    attend_multihead_desc desc = heads_of(true, sizes);
-    attend_multihead *layer = NULL;
     d.batch = B;
     d.kv_heads = HEADS;
     d.head_size = M / HEADS;
     d.capacity = TOKENS;
     d.type = ATTEND_F32;
-    assert_int_equal(attend_multihead_create(context, &desc, &layer), ATTEND_OK);
     assert_int_equal(attend_cache_create(context, &d, &cache), ATTEND_OK);
+    return cache;
+}
+
+/* A prompt, then tokens: the layer's and the cache's creation compiled for all of them. */
+static void decode(known sizes) {
+    attend_multihead_desc desc = heads_of(true, sizes);
+    attend_multihead *layer = NULL;
+    assert_int_equal(attend_multihead_create(context, &desc, &layer), ATTEND_OK);
+    attend_cache *const cache = make_cache();
     for (int i = 0; i < 12; i++) {
         char name[60];
         const int64_t rows = i == 0 ? L : i % 3 == 2 ? (sizes == KNOWN ? 4 : 9) : 1;
@@ -218,6 +224,61 @@ static void decode(known sizes) {
             fail_msg("%s: %s", name, attend_error_text());
         watch_check(&before, i < 3 ? NOTHING_COMPILED : NOTHING_TAKEN, name);
     }
+    attend_cache_release(cache);
+    attend_multihead_release(layer);
+}
+
+static attend_tensor tokens_in(attend_buffer *buffer, int64_t n) {
+    const int64_t sizes[] = {B, HEADS, n, M / HEADS};
+    return attend_tensor_in(buffer, 0, ATTEND_F32, 4, sizes, NULL);
+}
+
+/* An append of as many tokens as fit, or of one, has its plan by the cache's creation. */
+static void test_appends(void **state) {
+    (void)state;
+    attend_cache *const cache = make_cache();
+    static const int64_t counts[] = {L, 1, 7, TOKENS - 64};
+    for (int i = 0; i < 4; i++) {
+        const attend_tensor rows = tokens_in(input, counts[i]);
+        char name[60];
+        (void)snprintf(name, sizeof name, "%d tokens", (int)counts[i]);
+        const watch_mark before = watch_now();
+        assert_int_equal(attend_cache_append(cache, &rows, &rows, NULL), ATTEND_OK);
+        watch_check(&before, NOTHING_TAKEN, name);
+    }
+    attend_cache_release(cache);
+}
+
+/* That of a layer that was made for more samples, too: its first call makes the kernels of the
+ * attention alone. */
+static void test_layer_over_a_smaller_cache(void **state) {
+    (void)state;
+    if (strcmp(own_backend, "opencl") != 0) return;
+    attend_multihead_desc desc = heads_of(true, KNOWN);
+    attend_multihead *layer = NULL;
+    attend_plan *plan = NULL;
+    const attend_tensor none = {0};
+    desc.rope_cos = desc.rope_sin = none;
+    desc.max_batch = 2 * B;
+    assert_int_equal(attend_multihead_create(context, &desc, &layer), ATTEND_OK);
+    attend_cache *const cache = make_cache();
+    attend_attention a = attend_attention_default();
+    a.q = tokens_in(input, L);
+    a.out = tokens_in(output, L);
+    a.cache = cache;
+    a.causal = 1;
+    a.position = ATTEND_AFTER_CACHE;
+    long before = own_log_position();
+    assert_int_equal(attend_plan_create(context, &a, &plan), ATTEND_OK);
+    const int kernels = own_calls(before, "clCreateKernel", 0);
+    attend_multihead_args args = attend_multihead_args_default();
+    args.x_q = in(input, B, L, M);
+    args.out = in(output, B, L, M);
+    args.cache = cache;
+    before = own_log_position();
+    assert_int_equal(attend_multihead_run(layer, &args), ATTEND_OK);
+    assert_int_equal(own_calls(before, "clCreateKernel", 0), kernels);
+    attend_plan_release(plan);
     attend_cache_release(cache);
     attend_multihead_release(layer);
 }
@@ -252,6 +313,8 @@ int main(int argc, char **argv) {
             cmocka_unit_test(test_layers_of_unknown_sizes),
             cmocka_unit_test(test_layers_of_known_sizes),
             cmocka_unit_test(test_windows),
+            cmocka_unit_test(test_appends),
+            cmocka_unit_test(test_layer_over_a_smaller_cache),
             cmocka_unit_test(test_caches),
         };
         failures = cmocka_run_group_tests(tests, NULL, NULL);
