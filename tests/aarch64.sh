@@ -22,7 +22,7 @@ flock 9
 # Without the libraries only what needs none is built: the gate.
 programs=(attend-gate) options=(-DATTEND_MODEL=OFF)
 if scripts/get_arm64_libraries.sh "$build/libraries"; then
-    programs+=(test_cpu_kernels test_cpu_math test_cpu_gemm test_cpu_stages test_edges test_guards)
+    programs+=(attend-program test_cpu_kernels test_cpu_math test_cpu_gemm test_cpu_stages test_edges test_guards)
     options=(-DATTEND_MODEL=ON -DATTEND_SYSROOT="$build/libraries")
     [ $full -eq 1 ] && programs=(all)
 fi
@@ -40,6 +40,6 @@ if [ "${programs[*]}" = all ]; then
     # processor and takes minutes under emulation.
     ctest --test-dir "$build" -R '^(gate-|test_|cases-)' -LE 'slow|full' --no-tests=error --output-on-failure \
         -E '^test_(child|probe|decode_allocations)|-reference$' -j "$(nproc)"
-elif [ ${#programs[@]} -gt 1 ]; then
+elif [ ${#programs[@]} -gt 1 ]; then # of the programs' names, those of tests
     ctest --test-dir "$build" -R "^($(IFS='|'; echo "${programs[*]}"))\$" --no-tests=error --output-on-failure
 fi

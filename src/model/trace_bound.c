@@ -31,13 +31,15 @@ static double projection_error(const attend__traced_head *h, int which, size_t r
 
 /* ln of the sum of exp(s_j); -inf without a key. */
 static double log_sum_exp(const float *scores, size_t count) {
-    double highest = -INFINITY, sum = 0;
+    float highest =
+        -INFINITY; /* as double it stops gcc 12 for 64-bit ARM, as in explain_numbers.c */
+    double sum = 0;
     for (size_t j = 0; j < count; j++)
-        highest = fmax(highest, (double)scores[j]);
-    if (!(highest > -INFINITY)) return highest;
+        highest = fmaxf(highest, scores[j]);
+    if (!(highest > -INFINITY)) return (double)highest;
     for (size_t j = 0; j < count; j++)
-        sum += exp((double)scores[j] - highest);
-    return highest + log(sum);
+        sum += exp((double)scores[j] - (double)highest);
+    return (double)highest + log(sum);
 }
 
 /* What the score of key j may be off, by its own rounding and by that of q and k. */

@@ -56,8 +56,8 @@ static void choose_keys(steps *s) {
     for (size_t j = 0; j < s->count; ++j) {
         if (shown[j])
             s->keys[s->key_count++] = j;
-        else
-            s->left_out = fmax(s->left_out, (double)w[j]);
+        else if ((double)w[j] > s->left_out)
+            s->left_out = (double)w[j];
     }
     free(shown);
 }
@@ -66,8 +66,10 @@ static void take_exponentials(steps *s) {
     const float *const masked = steps_row(s, ATTEND_TRACE_MASKED, s->e->query);
     s->exps = cli_allocate(s->count, sizeof *s->exps);
     s->largest = -INFINITY;
+    float largest = -INFINITY; /* in float: at fmax of widened values gcc 12 for 64-bit ARM stops */
     for (size_t j = 0; j < s->count; ++j)
-        s->largest = fmax(s->largest, (double)masked[j]);
+        largest = fmaxf(largest, masked[j]);
+    s->largest = (double)largest;
     for (size_t j = 0; j < s->count; ++j)
         s->exps[j] = exp((double)masked[j] - s->largest);
 }
