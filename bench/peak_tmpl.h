@@ -15,7 +15,9 @@ typedef float vector;
 #endif
 
 /* Instructions that fuse: one rounding where there would be two. */
-#if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
+/* unoptimized, gcc contracts nothing */
+#if defined(__OPTIMIZE__) &&                                                                       \
+    (defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA))
 enum { FUSED = 1 };
 #else
 enum { FUSED = 0 };
