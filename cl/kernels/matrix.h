@@ -235,11 +235,19 @@ static matrix_c matrix_sums(const float from[MATRIX_RESULTS]) {
 #endif
 
 #ifdef MATRIX_EMULATED
+/* By integers: in attention's kernel Intel's runtime for CPUs (2026.22) reads NaN where vload_half
+ * is given the address of a private ushort. */
+static float emulated_half(uint bits) {
+    const uint exponent = bits >> 10 & 31, fraction = bits & 1023, sign = (bits & 0x8000) << 16;
+    if (exponent == 0) return as_float(sign | as_uint((float)fraction * 0x1p-24f));
+    return as_float(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
+}
+
 static float emulated_element(__local const uint *lanes, int lane, int word, int half_of) {
     const ushort bits = (ushort)(lanes[lane * (MATRIX_EXCHANGE / MATRIX_ITEMS) + word] >>
                                  16 * half_of);
 #if MATRIX_TYPE == TYPE_F16
-    return vload_half(0, (const half *)&bits);
+    return emulated_half(bits);
 #else
     return as_float((uint)bits << 16);
 #endif

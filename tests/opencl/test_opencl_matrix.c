@@ -252,9 +252,8 @@ static void check_wrong(const wrong_unit *wrong, size_t count) {
 static void are_refused(void **state) {
     static const char end[] = "return matrix_sums(sums);";
     static const wrong_unit wrong[] = {
-        {"nvidia", "return vload_half(0, (const half *)&bits);",
-         "return bits & 0x7c00 ? vload_half(0, (const half *)&bits) : 0.0f;", "of small numbers",
-         ATTEND_F16},
+        {"nvidia", "return emulated_half(bits);",
+         "return bits & 0x7c00 ? emulated_half(bits) : 0.0f;", "of small numbers", ATTEND_F16},
         {"nvidia", end,
          "for (int i = 0; i < 4; i++) if (isnan(sums[i])) sums[i] = 1.0f; return "
          "matrix_sums(sums);",
@@ -291,8 +290,8 @@ static void are_refused_too(void **state) {
         {"nvidia", LAST_TERM, ALIGNED("0x1p-14f", "11"), "of products of zero", ATTEND_F16},
         {"nvidia", LAST_TERM, ALIGNED("0x1p-126f", "40"), "of products of zero", ATTEND_BF16},
         /* values that are infinite on their way */
-        {"intel16", "return vload_half(0, (const half *)&bits);",
-         "const float x = vload_half(0, (const half *)&bits); return fabs(x) < 0x1p15f ? x : x * "
+        {"intel16", "return emulated_half(bits);",
+         "const float x = emulated_half(bits); return fabs(x) < 0x1p15f ? x : x * "
          "INFINITY;",
          "of products of zero", ATTEND_F16},
         {"intel16", "return as_float((uint)bits << 16);",
