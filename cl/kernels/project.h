@@ -26,6 +26,27 @@ static float load_weight(__global const weight *panels, i64 at) {
     return load_element((__global const uchar *)panels, at, WEIGHTS_TYPE);
 }
 
+#ifdef X_TYPE
+/* 4 neighbours at an address that suits them all. Written as one vector, since compilers make four
+ * loads of vload4 and vload_half4, which promise no more than an element's alignment. */
+static float4 load_quad(__global const uchar *memory, i64 quad, int type) {
+    if (type == TYPE_F32) return ((__global const float4 *)memory)[quad];
+    const ushort4 bits = ((__global const ushort4 *)memory)[quad];
+    if (type == TYPE_F16) return vload_half4(0, (const half *)&bits);
+    return as_float4(convert_uint4(bits) << 16);
+}
+
+/* Elements k .. k + 3 of a row of x, 0 from `depth` on. Memory of OpenCL begins at addresses that
+ * suit any vector, so an element's number says whether a whole one does. */
+static float4 load_x4(__global const uchar *x, i64 at, i64 step, i32 k, i32 depth) {
+    if (step == 1 && k + 4 <= depth && (at + k) % 4 == 0) return load_quad(x, (at + k) / 4, X_TYPE);
+    float v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = k + i < depth ? load_element(x, at + (k + i) * step, X_TYPE) : 0.0f;
+    return vload4(0, v);
+}
+#endif
+
 typedef struct project_tensors {
     __global const uchar *bias, *multiplier, *residual;
     __global uchar *out;

@@ -21,6 +21,7 @@ enum {
     TILE_ROWS = 64,
     TILE_SLICE = 16,
     THIN_ROWS = 4,
+    THIN_PITCH = PARTIAL + 4,
     THIN_MOST = 8,
     GROUP = 64,
     MATRIX_TILE = 64,
@@ -75,9 +76,9 @@ static size_t local_bytes(const project_plan *p, bool thin) {
     if (p->matrix.shape)
         return (thin ? MATRIX_THIN_WORDS : MATRIX_WORDS) * sizeof(cl_uint) +
                p->matrix.exchange_bytes;
-    const int64_t step = GROUP / thin_columns(p->weights_type) * PARTIAL;
+    const int64_t pitch = GROUP / thin_columns(p->weights_type) * THIN_PITCH;
     const int64_t floats =
-        thin ? THIN_ROWS * (step + GROUP) : 2 * TILE_SLICE * (TILE_ROWS + p->tile_columns);
+        thin ? THIN_ROWS * (pitch + GROUP) : 2 * TILE_SLICE * (TILE_ROWS + p->tile_columns);
     return (size_t)floats * sizeof(cl_float);
 }
 
@@ -177,8 +178,9 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
     if (p->fixed)
         attend__ocl_candidate_fits(device, &p->plan, p->product, &attend__ocl_source_project_tile,
                                    status);
-    char options[32];
-    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d", (int)p->weights_type);
+    char options[48];
+    snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DX_TYPE=%d", (int)p->weights_type,
+             (int)p->x_type);
     p->thin = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_thin, options,
                                       "project", GROUP, status);
     attend__ocl_kernel_fits(device, &p->plan, p->thin, &attend__ocl_source_project_thin,
