@@ -164,8 +164,8 @@ static void add_tile(attend_device *device, project_plan *p, attend_status *stat
         p->tile_columns /= 2;
     for (;; p->tile_columns /= 2) {
         char options[64];
-        snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DTILE_COLUMNS=%d",
-                 (int)p->weights_type, p->tile_columns);
+        snprintf(options, sizeof options, "-DWEIGHTS_TYPE=%d -DX_TYPE=%d -DTILE_COLUMNS=%d",
+                 (int)p->weights_type, (int)p->x_type, p->tile_columns);
         p->product =
             attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_project_tile, options,
                                     "project", 2 * (size_t)p->tile_columns, status);
