@@ -221,3 +221,19 @@ void attend__ocl_candidate_fits(const attend_device *device, const attend_device
                                "memory a work-item, which are not in registers",
                                name_length(source), source->name, (unsigned long long)spilled);
 }
+
+/* PoCL says 1024 bytes of any kernel. */
+bool attend__ocl_kernel_spills(const attend_device *device, const attend_device_plan *plan,
+                               int kernel) {
+    enum { KERNEL_SPILL_MEM_SIZE = 0x4109 }; /* Intel's, of registers alone */
+    const cl_uint asked[] = {CL_KERNEL_PRIVATE_MEM_SIZE, KERNEL_SPILL_MEM_SIZE};
+    for (int i = device->shared->facts.kind == ATTEND_DEVICE_CPU; i < 2; i++) {
+        cl_ulong bytes = 0;
+        if (device->cl->clGetKernelWorkGroupInfo(plan->kernels[kernel], device->shared->id,
+                                                 asked[i], sizeof bytes, &bytes,
+                                                 NULL) == CL_SUCCESS &&
+            bytes > 0)
+            return true;
+    }
+    return false;
+}

@@ -38,7 +38,9 @@
     /* vectors of 16 columns and rows of a work-item, these at most */                             \
     X(project, vectors, 2, 2, 1, 1, 2)                                                             \
     X(project, rows, 64, 64, 4, 4, 8, 16, 32, 64)                                                  \
-    /* columns of a work-group, half as many as its work-items; at most */                         \
+    /* rows of a work-group, 0: by how many work-groups there are; its columns, half as many as */ \
+    /* its work-items; at most */                                                                  \
+    X(project_tile, rows, 0, 0, 0, 0, 64, 128)                                                     \
     X(project_tile, columns, 64, 64, 64, 32, 64)
 
 #define OCL_TUNED(kernel, parameter) OCL_TUNED_##kernel##_##parameter
@@ -82,6 +84,10 @@ void attend__ocl_kernel_fits(const attend_device *device, const attend_device_pl
  * file has the values, takes this kernel, so no other may be measured in its place. */
 void attend__ocl_candidate_fits(const attend_device *device, const attend_device_plan *plan,
                                 int kernel, const ocl_source *source, attend_status *status);
+
+/* Whether the driver says that the kernel's variables are not all in registers. */
+bool attend__ocl_kernel_spills(const attend_device *device, const attend_device_plan *plan,
+                               int kernel);
 
 /* ---- for ocl_tuning.c and ocl_tuning_text.c -------------------------------------------------- */
 

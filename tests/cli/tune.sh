@@ -104,7 +104,7 @@ done
 many='B1 H2 G2 L70 S70 D16 f32' wide='B1 H1 G1 L40 S40 D256 f32' product='project R70 N70 K40 f32'
 export ATTEND_KERNELS=tile
 expect 0 tune --list --case "$many,$product"
-for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text"; done
+for text in attention_tile "0 32 64" project_tile "0 64 128" "32 64"; do says "$out" "$text"; done
 (
     faults=0
     export POCL_MAX_WORK_GROUP_SIZE=64
@@ -112,7 +112,7 @@ for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text
     ATTEND_TUNING=attention_tile:rows=64,own=4 expect 1 tune --list --case "$many"
     says "$out" "64 rows, 4 of a work-item: "
     ATTEND_TUNING=project_tile:columns=64 expect 1 tune --list --case "$product"
-    says "$out" "project_tile with 64 columns: 128 work-items"
+    says "$out" "project_tile of 64 rows with 64 columns: 128 work-items"
     ATTEND_TUNING=project_tile:columns=32 expect 0 tune --list --case "$product"
     # What is asked for is built, where a default gives way: columns=256 in groups of 64
     export OPENCL_LAYERS=$layer
@@ -120,6 +120,26 @@ for text in attention_tile "0 32 64" project_tile "32 64"; do says "$out" "$text
         ATTEND_TEST_CRASH=-DEC=${built#*:} ATTEND_TUNING=attention_tile:columns=${built%:*} expect 1 tune --list --case "$wide"
         says "$out" "not planned: the worker died of signal 6"
     done
+    exit $((faults > 0))
+) || faults=$((faults + 1))
+# Tiles of 128 rows are built where the largest run has two groups of them for each of the processors, and left out where the
+# driver says that they spill.
+(
+    faults=0
+    export POCL_MAX_PTHREAD_COUNT=2 OPENCL_LAYERS=$layer ATTEND_TEST_CRASH=-DTILE_ROWS=128
+    fills='project R129 N70 K40 f32' small='project R128 N128 K40 f32'
+    expect 1 tune --list --case "$fills"
+    says "$out" "not planned: the worker died of signal 6"
+    for case in "$small" 'project R64 N700 K40 f32'; do expect 0 tune --list --case "$case"; done
+    ATTEND_TUNING=project_tile:rows=64 expect 0 tune --list --case "$fills"
+    ATTEND_TUNING=project_tile:rows=128 expect 1 tune --list --case "$small"
+    unset ATTEND_TEST_CRASH
+    ATTEND_TUNING=project_tile:rows=128 expect 0 tune --list --case "$small"
+    export ATTEND_VERBOSE=select ATTEND_LOG_FILE=$work/log
+    expect 0 tune --list --case "$fills"
+    ! grep -qs "without 128 rows" "$work/log" || fault "a wide tile was left out"
+    ATTEND_TEST_SPILLS=-DTILE_ROWS=128 expect 0 tune --list --case "$fills"
+    says "$work/log" "without 128 rows"
     exit $((faults > 0))
 ) || faults=$((faults + 1))
 export OPENCL_LAYERS=$layer ATTEND_TEST_NARROW=attention_tile

@@ -46,6 +46,14 @@ foreach(side ${sides})
   endif()
 endforeach()
 
+# Tiles of 128 rows, whatever the size.
+if(CMOCKA_FOUND)
+  foreach(test projection_gate layers)
+    opencl_run(test_${test}-wide pocl "ATTEND_BACKEND=opencl;ATTEND_KERNELS=tile;ATTEND_TUNING=project_tile:rows=128" opencl
+               $<TARGET_FILE:test_${test}>)
+  endforeach()
+endif()
+
 # Matrix units, emulated: projections by each, attention by the two whose fragments differ most.
 foreach(unit nvidia intel8)
   set(environment "ATTEND_KERNELS=tile;ATTEND_MATRIX=emulated-${unit}")
