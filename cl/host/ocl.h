@@ -348,8 +348,8 @@ ocl_launch attend__ocl_begin(ocl_run *run, int kernel);
 void attend__ocl_memory(ocl_launch *launch, cl_mem memory); /* NULL is allowed */
 void attend__ocl_value(ocl_launch *launch, const void *value, size_t bytes);
 void attend__ocl_local(ocl_launch *launch, size_t bytes);
-/* groups[i] work-groups of local[i] work-items each. A count of 0 enqueues nothing. Dimension 2 may
- * come in several commands: kernels ask get_global_id(2), which counts through all of them. */
+/* groups[i] work-groups of local[i] work-items each; a count of 0 enqueues nothing. Dimensions 1
+ * and 2 may come in several commands (ocl_run.h), through all of which get_global_id counts. */
 void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]);
 
 /* For libraries that enqueue by themselves (CLBlast): everything enqueued on run->device->queue

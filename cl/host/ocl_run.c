@@ -6,6 +6,7 @@
 
 #include "ocl_rehearse.h"
 
+#include <stdint.h>
 #include <string.h>
 
 void attend__ocl_run_fail(ocl_run *run, attend_status status, const char *sentence) {
@@ -256,25 +257,26 @@ void attend__ocl_command(ocl_launch *launch, const size_t offset[3], const size_
         take_event(run, event);
 }
 
-/* Planes, dimension 2, of one command: some drivers of GPUs stop at 65535 groups. On CPUs a second
- * command, whose offset is not 0, might be compiled anew. */
-enum { MOST_PLANES = 32768 };
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
+/* On CPUs all in one command: a second one, whose offset is not 0, might be compiled anew. */
 void attend__ocl_enqueue(ocl_launch *launch, const size_t groups[3], const size_t local[3]) {
     const ocl_run *const run = launch->run;
     if (run->purpose != OCL_WORK) {
         attend__ocl_rehearse_launch(launch, groups, local);
         return;
     }
-    if (!groups[0] || !groups[1]) return;
-    const bool cut = run->device->kernels != OCL_CLASS_ROWS;
-    const size_t most = cut ? (size_t)MOST_PLANES : groups[2];
-    for (size_t done = 0; done < groups[2]; done += most) {
-        const size_t left = groups[2] - done, planes = left < most ? left : most;
-        const size_t offset[3] = {0, 0, done * local[2]};
-        const size_t global[3] = {groups[0] * local[0], groups[1] * local[1], planes * local[2]};
-        attend__ocl_command(launch, done ? offset : NULL, global, local);
-    }
+    if (!groups[0]) return;
+    const size_t most = run->device->kernels == OCL_CLASS_ROWS ? SIZE_MAX : OCL_MOST_GROUPS;
+    for (size_t z = 0; z < groups[2]; z += least(most, groups[2] - z))
+        for (size_t y = 0; y < groups[1]; y += least(most, groups[1] - y)) {
+            const size_t offset[3] = {0, y * local[1], z * local[2]};
+            const size_t global[3] = {groups[0] * local[0], least(most, groups[1] - y) * local[1],
+                                      least(most, groups[2] - z) * local[2]};
+            attend__ocl_command(launch, y || z ? offset : NULL, global, local);
+        }
 }
 
 /* ---- work that others enqueue ---------------------------------------------------------------- */

@@ -6,6 +6,10 @@
 
 #include "ocl.h"
 
+/* Groups of one command in dimensions 1 and 2: some drivers of GPUs stop at 65535. Of launches that
+ * have more, get_group_id and get_global_size say what one command has. */
+enum { OCL_MOST_GROUPS = 32768 };
+
 /* Host memory, which must not change until the copy has run, and device memory of one run. */
 struct ocl_staging {
     ocl_staging *next;

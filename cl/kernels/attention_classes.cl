@@ -40,7 +40,7 @@ __kernel void attention_classes(const attention_params p, __global const uchar *
                                block * p.class_strides[2];
     const i64 key_mask_at = p.key_mask_at + b * p.key_mask_strides[0];
     for (int n = 0; n < SPAN; n++) {
-        const int k = (int)get_group_id(1) * SPAN + n;
+        const int k = GROUP_DOWN * SPAN + n;
         if (item == 0) *found = 0;
         barrier(CLK_LOCAL_MEM_FENCE);
         if (k < p.class_strides[2]) atomic_or(found, seen(&in, lines, key_mask_at, k * BK, item));

@@ -164,7 +164,7 @@ static void finish(const inputs *in, const few *t, const results *to, int r, int
                    float4 sum) {
     const attention_params *const p = in->p;
     const row_info row = row_at(in, t->z, t->first + r);
-    const int column = t->column + 4 * quad, piece = get_group_id(1);
+    const int column = t->column + 4 * quad, piece = GROUP_DOWN;
     if (p->pieces > 1) {
         if (column == 0) {
             piece_head(p, to->scratch, row.number, piece)[0] = m.maximum;

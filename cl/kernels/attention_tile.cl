@@ -132,7 +132,7 @@ static void finish(const inputs *in, const tile *t, const results *to, int row, 
     for (int c = 0; c < VECTORS; c++)
         STORE(o[c], mine + c * WIDTH);
     if (p->pieces > 1) {
-        const int piece = get_group_id(1);
+        const int piece = GROUP_DOWN;
         if (t->x == 0) {
             piece_head(p, to->scratch, info.number, piece)[0] = m.maximum;
             piece_head(p, to->scratch, info.number, piece)[1] = m.sum;

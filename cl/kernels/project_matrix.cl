@@ -81,7 +81,7 @@ static operands operands_make(__global const uchar *x, __global const weight *pa
     const i32 column = (i32)get_group_id(0) * TILE;
     operands o = {.x = x, .rows = &a->x, .depth = a->depth, .columns = a->columns - column};
     o.item = (int)get_local_id(0);
-    o.first = (i32)get_group_id(1) * TILE;
+    o.first = GROUP_DOWN * TILE;
     o.count = a->rows - o.first;
     o.w = panels + a->panels_offset + (i64)(column / PANEL) * PANEL * a->depth;
     for (int i = 0; i < PARTS_X; i++) {

@@ -81,7 +81,7 @@ __kernel MATRIX_KERNEL void project(__global const uchar *x, __global const weig
     const int own_item = (int)get_local_id(0);
     const int quarter = matrix_group() / (PANEL / SUB_COLUMNS);
     const int across = matrix_group() % (PANEL / SUB_COLUMNS);
-    const i32 first = (i32)get_group_id(1) * THIN_ROWS;
+    const i32 first = GROUP_DOWN * THIN_ROWS;
     __global const weight *const panel =
         panels + a.panels_offset + (i64)get_group_id(0) * PANEL * a.depth;
     __local uint *const words = (__local uint *)shared, *const exchange = words + WORDS;

@@ -62,7 +62,7 @@ __kernel WHOLE_VECTORS void project(__global const uchar *x, __global const weig
     __local float *const parts = (__local float *)shared + THIN_ROWS * X_PITCH;
     const project_tensors t = {bias, multiplier, residual, out};
     const int item = (int)get_local_id(0), part = item / THIN_COLUMNS;
-    const i32 first = (i32)get_group_id(1) * THIN_ROWS, rows = min(THIN_ROWS, a.rows - first);
+    const i32 first = GROUP_DOWN * THIN_ROWS, rows = min(THIN_ROWS, a.rows - first);
     const i32 column = (i32)get_group_id(0) * THIN_COLUMNS + item % THIN_COLUMNS;
     __local const float4 *const xs = shared + part * (PART_PITCH / 4);
     __global const weight *const w =

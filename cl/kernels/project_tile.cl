@@ -123,7 +123,7 @@ static operands operands_make(__global const uchar *x, __global const weight *pa
                               const project_arguments *a) {
     operands o = {.x = x, .x_step = a->x.step, .depth = a->depth};
     o.item = get_local_id(0);
-    o.first = (i32)get_group_id(1) * TILE_ROWS;
+    o.first = GROUP_DOWN * TILE_ROWS;
     o.count = a->rows - o.first;
     const i32 column = (i32)get_group_id(0) * TILE_COLUMNS + o.item % (TILE_COLUMNS / 4) * 4;
     o.has_w = column < a->columns;

@@ -14,6 +14,10 @@ typedef float f32;
  * (Intel's for CPUs) learns that these have none to spare: it would make scalars of vectors, at ten
  * times the time of compiling. */
 #define WHOLE_VECTORS __attribute__((vec_type_hint(float16)))
+
+/* The group's number in dimension 1, where it has one work-item, through all commands of a launch
+ * (attend__ocl_enqueue): get_group_id counts those of one command. */
+#define GROUP_DOWN ((int)(get_group_id(1) + get_global_offset(1)))
 #else
 #include <stdint.h>
 typedef int64_t i64;

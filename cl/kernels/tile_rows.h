@@ -71,7 +71,7 @@ typedef struct chunk_range {
 
 static chunk_range chunks_of(const attention_params *p, int from, int until) {
     const int start = from / TILE_CHUNK * TILE_CHUNK;
-    const int piece = TILE_CHUNK * (int)get_group_id(1);
+    const int piece = TILE_CHUNK * GROUP_DOWN;
     if (p->pieces == 1) return (chunk_range){start, until};
     return (chunk_range){max(start, piece), min(until, piece + TILE_CHUNK)};
 }

@@ -3,13 +3,14 @@
  * Appending to pages: one kernel for k, one for v. */
 #include "ocl_operations.h"
 #include "ocl_rows.h"
+#include "ocl_run.h"
 
 #include <stdio.h>
 #include <string.h>
 
 extern const ocl_source attend__ocl_source_append;
 
-enum { GROUP = 64, TOGETHER = 16, MOST_GROUPS = 32768 };
+enum { GROUP = 64, TOGETHER = 16 };
 
 /* Work-items of one row. */
 static bool shares_rows(const attend_device *device) {
@@ -84,7 +85,7 @@ static void enqueue(ocl_launch *launch, const append_arguments *a) {
     const bool shared = shares_rows(launch->run->device);
     const size_t local[3] = {shared ? GROUP : 1, shared ? 1 : TOGETHER, 1};
     const size_t rows = ((size_t)a->rows + local[1] - 1) / local[1];
-    const size_t groups[3] = {1, rows < MOST_GROUPS ? rows : MOST_GROUPS,
+    const size_t groups[3] = {1, rows < OCL_MOST_GROUPS ? rows : OCL_MOST_GROUPS,
                               (size_t)(a->packed ? 1 : a->samples) * (size_t)a->heads};
     attend__ocl_enqueue(launch, groups, local);
 }

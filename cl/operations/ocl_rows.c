@@ -3,11 +3,12 @@
  * Tensors [.., N] as numbered rows, grids, and plans of one kernel. */
 #include "ocl_rows.h"
 
+#include "ocl_run.h"
+
 enum {
-    GROUP = 64,          /* work-items of a GPU's work-group */
-    CPU_CHUNK = 4096,    /* columns that are worth a work-item of a CPU */
-    CPU_ELEMENTS = 4096, /* elements worth one: small rows are done together */
-    MOST_GROUPS = 32768  /* in dimension 1: some drivers stop at 65535 */
+    GROUP = 64,         /* work-items of a GPU's work-group */
+    CPU_CHUNK = 4096,   /* columns that are worth a work-item of a CPU */
+    CPU_ELEMENTS = 4096 /* elements worth one: small rows are done together */
 };
 
 int64_t attend__ocl_row_count(const attend_tensor *t) {
@@ -106,7 +107,7 @@ ocl_grid attend__ocl_row_grid(const attend_device *device, int64_t columns, int6
         const int64_t together = few < CPU_ELEMENTS ? CPU_ELEMENTS / few : 1;
         grid.groups[1] = parts(rows, together);
     }
-    grid.groups[1] = least(grid.groups[1], MOST_GROUPS);
+    grid.groups[1] = least(grid.groups[1], OCL_MOST_GROUPS);
     return grid;
 }
 

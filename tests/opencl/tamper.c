@@ -13,7 +13,8 @@
  * ATTEND_TEST_SMALL, is said to have sub-groups of 8. Kernels of a program whose options have the
  * part ATTEND_TEST_SPILLS are said to need more private memory than any device has registers, and
  * devices to be GPUs. With ATTEND_TEST_FLAT a device has no groups but along dimension 0, as
- * Apple's for the CPU. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command
+ * Apple's for the CPU; with ATTEND_TEST_GROUPS commands have at most 65535 groups in dimensions 1
+ * and 2, as NVIDIA's. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command
  * is lost: its queues take no command any more, and it gets no queue. A device is said to have
  *     ATTEND_TEST_DEVICE  this name, and no fma, and its platform
  *     ATTEND_TEST_SUFFIX  this suffix. And of any program's text
@@ -33,6 +34,7 @@
 enum {
     GOOD_CALLS = 10,
     NARROW_ITEMS = 64,
+    MOST_GROUPS = 65535,
     SMALL_ITEMS = 8,
     SPILLED_BYTES = 1 << 20,
     MOST_SUB_GROUP_SIZE_FOR = 0x2033,
@@ -109,11 +111,13 @@ static bool is_narrow(const char *kernel) {
 }
 
 /* What a command's groups break of what the device is said to allow. */
-static cl_int refusal(const char *kernel, cl_uint rank, const size_t *local) {
+static cl_int refusal(const char *kernel, cl_uint rank, const size_t *global, const size_t *local) {
     size_t items = 1;
     for (cl_uint i = 0; i < rank && local; i++) {
         items *= local[i];
         if (i > 0 && local[i] > 1 && getenv("ATTEND_TEST_FLAT")) return CL_INVALID_WORK_ITEM_SIZE;
+        if (i > 0 && global[i] / local[i] > MOST_GROUPS && getenv("ATTEND_TEST_GROUPS"))
+            return CL_INVALID_GLOBAL_WORK_SIZE;
     }
     return is_narrow(kernel) && items > narrow_items() ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
 }
@@ -137,7 +141,7 @@ static cl_int CL_API_CALL enqueue ENQUEUE_PARAMETERS {
     const bool chosen = tampered && !strcmp(name, tampered);
     if (chosen && hangs && ++calls > GOOD_CALLS) sleep_for_ever();
     if (is_lost(q)) return CL_INVALID_COMMAND_QUEUE;
-    const cl_int refused = refusal(name, rank, local);
+    const cl_int refused = refusal(name, rank, global, local);
     if (refused != CL_SUCCESS) return refused;
     return target->clEnqueueNDRangeKernel(q, k, rank, offset, chosen && wrong ? local : global,
                                           local, n, waits, event);
