@@ -17,7 +17,8 @@
  * and 2, as NVIDIA's. As long as ATTEND_TEST_LOSE is set, a context that gets a queue or a command
  * is lost: its queues take no command any more, and it gets no queue. A device is said to have
  *     ATTEND_TEST_DEVICE  this name, and no fma, and its platform
- *     ATTEND_TEST_SUFFIX  this suffix. And of any program's text
+ *     ATTEND_TEST_SUFFIX  this suffix, or
+ *     ATTEND_TEST_EXTENSIONS  these extensions, and to be a GPU with fma. And of any program's text
  *     ATTEND_TEST_FROM    the first such part
  *     ATTEND_TEST_TO      is replaced by this */
 #include "layer_info.h"
@@ -175,13 +176,17 @@ static cl_int CL_API_CALL platform_info(cl_platform_id p, cl_platform_info what,
 static cl_int CL_API_CALL device_info(cl_device_id d, cl_device_info what, size_t bytes,
                                       void *value, size_t *needed) {
     const char *const name = getenv("ATTEND_TEST_DEVICE");
+    const char *const extensions = getenv("ATTEND_TEST_EXTENSIONS");
     if (name && what == CL_DEVICE_NAME) return give(name, bytes, value, needed);
+    if (extensions && what == CL_DEVICE_EXTENSIONS) return give(extensions, bytes, value, needed);
     const cl_int error = target->clGetDeviceInfo(d, what, bytes, value, needed);
     if (error != CL_SUCCESS || value == NULL) return error;
-    if (what == CL_DEVICE_TYPE && getenv("ATTEND_TEST_SPILLS"))
+    if (what == CL_DEVICE_TYPE && (extensions || getenv("ATTEND_TEST_SPILLS")))
         *(cl_device_type *)value = CL_DEVICE_TYPE_GPU;
     if (what == CL_DEVICE_SINGLE_FP_CONFIG && name)
         *(cl_device_fp_config *)value &= ~(cl_device_fp_config)CL_FP_FMA;
+    if (what == CL_DEVICE_SINGLE_FP_CONFIG && extensions)
+        *(cl_device_fp_config *)value |= CL_FP_FMA;
     if (what == CL_DEVICE_MAX_WORK_ITEM_SIZES && getenv("ATTEND_TEST_FLAT"))
         ((size_t *)value)[1] = ((size_t *)value)[2] = 1;
     return error;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whether kernels are told to use fma where the driver denies it, as Intel's does: by what this
- * machine's processor has, and for a device of its name alone. tamper.c makes such a driver of
+ * machine's processor has, and for a device of its name alone; and not where AMD's for GPUs has it,
+ * which need not be fast. tamper.c makes such a driver of
  * PoCL, and ends the process where a program is built with it. */
 #include <attend/attend.h>
 
@@ -49,14 +50,14 @@ static int build(void) {
     return attend_project(context, &p) != ATTEND_OK;
 }
 
-/* In a process of its own: a platform of this suffix, whose device has this name. */
-static bool uses_fma(const char *suffix, const char *device) {
+/* In a process of its own, whose layer makes another device of it. */
+static bool says_fma(const char *const settings[][2], int count) {
     int status = -1;
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        if (setenv("ATTEND_TEST_SUFFIX", suffix, 1) || setenv("ATTEND_TEST_DEVICE", device, 1))
-            _exit(1);
+        for (int i = 0; i < count; i++)
+            if (setenv(settings[i][0], settings[i][1], 1)) _exit(1);
         _exit(build());
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -65,6 +66,18 @@ static bool uses_fma(const char *suffix, const char *device) {
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     return false;
+}
+
+/* A platform of this suffix, whose device has this name. */
+static bool uses_fma(const char *suffix, const char *device) {
+    const char *const settings[][2] = {{"ATTEND_TEST_SUFFIX", suffix},
+                                       {"ATTEND_TEST_DEVICE", device}};
+    return says_fma(settings, 2);
+}
+
+static bool gpu_uses_fma(const char *extensions) {
+    const char *const settings[][2] = {{"ATTEND_TEST_EXTENSIONS", extensions}};
+    return says_fma(settings, 1);
 }
 
 static void as_the_processor_has_it(void **state) {
@@ -79,6 +92,13 @@ static void not_for_others(void **state) {
     assert_false(uses_fma("OTHER", processor));
 }
 
+/* AMD's compiler says where it is fast. */
+static void as_gpus_say(void **state) {
+    (void)state;
+    assert_true(gpu_uses_fma("cl_khr_byte_addressable_store"));
+    assert_false(gpu_uses_fma("cl_khr_byte_addressable_store cl_amd_device_attribute_query"));
+}
+
 int main(void) {
     read_line("model name", processor, sizeof processor);
     read_line("flags", flags, sizeof flags);
@@ -88,6 +108,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_the_processor_has_it),
         cmocka_unit_test(not_for_others),
+        cmocka_unit_test(as_gpus_say),
     };
     return cmocka_run_group_tests_name("fma", tests, NULL, NULL);
 }
