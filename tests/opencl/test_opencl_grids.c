@@ -18,10 +18,10 @@
 
 enum {
     MOST = 65535,
-    PROJECTED = MOST * 64 + 70, /* rows: 64 to a group */
-    JOINED = MOST * 8 + 9,      /* 8 */
-    QUERIES = MOST * 16 + 17,   /* 16 */
-    KEYS = MOST * 256 + 300     /* 256 to a piece, or 128 */
+    PROJECTED = MOST * 128 + 70, /* rows: 64 or 128 to a group */
+    JOINED = MOST * 8 + 9,       /* 8 */
+    QUERIES = MOST * 16 + 17,    /* 16 */
+    KEYS = MOST * 256 + 300      /* 256 to a piece, or 128 */
 };
 
 static attend_context *context;
