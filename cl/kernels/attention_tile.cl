@@ -15,19 +15,23 @@
  * USE_HALF, for 16-bit values under precision FAST where the device has cl_khr_fp16: weights and
  * values pass through local memory as half, which rounds the weights and halves what is read.
  * MATRIX_TYPE, for queries, keys and values of that type: products by a matrix unit, see
- * tile_matrix.h; the tiles of 128 work-items alone. Registers by ptxas for compute capability 8.0,
- * none spilled.
+ * tile_matrix.h; the tiles of 128 work-items alone.
  *
- *   BQ  BK  MQ  EC   work-items  local bytes       registers, estimated
- *   64  64  8   64   128         29200, or 41488   100: sums 32, scores 32, operands 12
- *   32  64  4   128  128         17168, or 31504   100: sums 32, scores and partials 32
- *   32  64  4   256  128         17168             130: sums 64
- *   32  64  8   128  64          17168             160: where the driver allows no more work-items
- *   32  32  4   128  64          12048             130: sums 64; devices of 16 KiB, groups of 64
+ * Registers by ptxas for compute capability 8.0. "No spills" says little: arrays that a loop
+ * indexes at run time, or a call gets the address of, are no spills and lie in memory all the same.
+ * The stack frame has them, and no loop over a slice or a band may load or store there; the frames
+ * below hold what is touched once a block or a chunk.
+ *
+ *   BQ  BK  MQ  EC   work-items  local bytes       registers  stack frame, bytes
+ *   64  64  8   64   128         29200, or 41488   162        384
+ *   32  64  4   128  128         17168, or 31504   160        256
+ *   32  64  4   256  128         17168             194        384
+ *   32  64  8   128  64          17168             231        512   the driver allows no more items
+ *   32  32  4   128  64          12048             191        384   16 KiB, or groups of 64
  *   by a matrix unit:
- *   64  64  8   64   128         32272             166
- *   32  64  4   128  128         18704, or 24848   165
- *   32  64  4   256  128         22032             218 */
+ *   64  64  8   64   128         32272             168        1056
+ *   32  64  4   128  128         18704, or 24848   158        944
+ *   32  64  4   256  128         22032             228        1104 */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -71,31 +75,50 @@ static void add_shares(const tile *t, __local float *work, mass m[MQ]) {
 #endif
 }
 
-/* The chunk that begins at key j0, on its own. */
+/* The chunk that begins at key j0, on its own. Its sums are copied out at the end: an array that
+ * the caller indexes at run time lies in memory, where each step would then load and store them. A
+ * matrix unit has sums of its own; what each block touches once may lie there. */
 static void chunk(const inputs *in, const tile *t, __local float *work, int j0, mass m[MQ],
-                  columns o[MQ][VECTORS]) {
+                  columns out[MQ][VECTORS]) {
+#ifdef MATRIX_TYPE
+    columns(*const o)[VECTORS] = out;
+    matrix_c sums[OUT];
+#pragma unroll
+    for (int i = 0; i < OUT; i++)
+        sums[i] = (matrix_c)(0.0f);
+#else
+    columns o[MQ][VECTORS];
+#endif
     float old[MQ];
     float4 s[MQ];
 #pragma unroll
     for (int r = 0; r < MQ; r++) {
         m[r] = (mass){-INFINITY, 0.0f};
+#pragma unroll
         for (int c = 0; c < VECTORS; c++)
             o[r][c] = (columns)(0.0f);
     }
-#ifdef MATRIX_TYPE
-    matrix_c sums[OUT];
-#pragma unroll
-    for (int i = 0; i < OUT; i++)
-        sums[i] = (matrix_c)(0.0f);
-#endif
     const int end = min(j0 + CHUNK, t->range.until);
     for (int j = next_block(t, max(j0, t->range.from / BK * BK), end); j < end;
          j = next_block(t, j + BK, end)) {
         products(t, work, j, s);
-        if (class_of(t, j) == BLOCK_OPEN)
-            score_open(in, t, work, j + t->x * TILE_KEYS, s);
-        else
-            scores_mixed(in, t, work, j + t->x * TILE_KEYS, s);
+        const int open = class_of(t, j) == BLOCK_OPEN;
+        if (open && only_scaled(in)) {
+#pragma unroll
+            for (int r = 0; r < MQ; r++)
+                s[r] *= in->p->scale;
+        } else {
+            float4 each[MQ]; /* lies in memory, since a loop indexes it; so s does not */
+#pragma unroll
+            for (int r = 0; r < MQ; r++)
+                each[r] = s[r];
+#pragma unroll 1
+            for (int r = 0; r < MQ; r++)
+                each[r] = scores_of(in, t, work, j + t->x * TILE_KEYS, r, open, each[r]);
+#pragma unroll
+            for (int r = 0; r < MQ; r++)
+                s[r] = each[r];
+        }
         weigh(t, work, s, m, old);
 #ifdef MATRIX_TYPE
         add_values(t, work, j, sums, o);
@@ -107,6 +130,13 @@ static void chunk(const inputs *in, const tile *t, __local float *work, int j0, 
     spread_sums(t, work, sums, o);
 #endif
     add_shares(t, work, m);
+#ifndef MATRIX_TYPE
+#pragma unroll
+    for (int r = 0; r < MQ; r++)
+#pragma unroll
+        for (int c = 0; c < VECTORS; c++)
+            out[r][c] = o[r][c];
+#endif
 }
 
 /* The totals of earlier chunks lie in memory, those of this chunk are joined to them. */

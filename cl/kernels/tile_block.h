@@ -195,40 +195,26 @@ static void store_weights(const tile *t, __local float *work, const float4 s[MQ]
 }
 #endif
 
-/* Products become scores, of keys that all rows may see. */
-static void score_open(const inputs *in, const tile *t, __local float *work, int j, float4 s[MQ]) {
-    const attention_params *const p = in->p;
-    if (p->softcap <= 0.0f && !in->bias && !in->slopes) {
-#pragma unroll
-        for (int r = 0; r < MQ; r++)
-            s[r] *= p->scale;
-        return;
-    }
-#pragma unroll
-    for (int r = 0; r < MQ; r++) {
-        const row_info row = row_of(LINES + t->y * MQ + r, t->key_mask_at);
-        s[r].x = advance_key(in, &row, j, s[r].x, STAGE_RAW, STAGE_MASKED);
-        s[r].y = advance_key(in, &row, j + 1, s[r].y, STAGE_RAW, STAGE_MASKED);
-        s[r].z = advance_key(in, &row, j + 2, s[r].z, STAGE_RAW, STAGE_MASKED);
-        s[r].w = advance_key(in, &row, j + 3, s[r].w, STAGE_RAW, STAGE_MASKED);
-    }
+/* Whether products become scores by the scale alone, where all rows may see the keys. */
+static int only_scaled(const inputs *in) {
+    return in->p->softcap <= 0.0f && !in->bias && !in->slopes;
 }
 
-static float score_mixed(const inputs *in, const row_info *row, int j, float s) {
-    return allowed_key(in, row, j) ? advance_key(in, row, j, s, STAGE_RAW, STAGE_MASKED)
-                                   : -INFINITY;
+static float score_of(const inputs *in, const row_info *row, int j, int open, float s) {
+    return open || allowed_key(in, row, j) ? advance_key(in, row, j, s, STAGE_RAW, STAGE_MASKED)
+                                           : -INFINITY;
 }
 
-static void scores_mixed(const inputs *in, const tile *t, __local float *work, int j,
-                         float4 s[MQ]) {
-#pragma unroll
-    for (int r = 0; r < MQ; r++) {
-        const row_info row = row_of(LINES + t->y * MQ + r, t->key_mask_at);
-        s[r].x = score_mixed(in, &row, j, s[r].x);
-        s[r].y = score_mixed(in, &row, j + 1, s[r].y);
-        s[r].z = score_mixed(in, &row, j + 2, s[r].z);
-        s[r].w = score_mixed(in, &row, j + 3, s[r].w);
-    }
+/* Products of row r and 4 keys from j on become scores; `open`: all rows may see them. By value:
+ * what a call takes the address of lies in memory. */
+static float4 scores_of(const inputs *in, const tile *t, __local float *work, int j, int r,
+                        int open, float4 s) {
+    const row_info row = row_of(LINES + t->y * MQ + r, t->key_mask_at);
+    s.x = score_of(in, &row, j, open, s.x);
+    s.y = score_of(in, &row, j + 1, open, s.y);
+    s.z = score_of(in, &row, j + 2, open, s.z);
+    s.w = score_of(in, &row, j + 3, open, s.w);
+    return s;
 }
 
 static float most_of(float4 x) {
@@ -338,6 +324,7 @@ static void add_values(const tile *t, __local float *work, int j, const float *o
                        columns o[MQ][VECTORS]) {
 #pragma unroll
     for (int r = 0; r < MQ; r++)
+#pragma unroll
         for (int c = 0; c < VECTORS; c++)
             o[r][c] *= old[r];
     const int end = min(BK, t->range.until - j);
