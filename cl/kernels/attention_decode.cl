@@ -10,9 +10,11 @@
  * the same bits with and without split keys, and whatever RQ is. Excluded keys weigh -0, and are
  * left out where a sum over values is not finite.
  *
- *   RQ  DP   local bytes   registers, estimated
- *   8   128  21952         70: sums 32
- *   4   256  13024         50: sums 16 */
+ * Registers by ptxas for compute capability 8.0, keys and values of float16:
+ *
+ *   RQ  DP   local bytes   registers
+ *   8   128  21952         254
+ *   4   256  13024         239 */
 #ifndef DP
 #define DP 64 /* head size, padded */
 #endif
@@ -92,9 +94,33 @@ static void weigh(const few *t, __local float *work, mass m[RQ]) {
         m[r] = row_mass(work, r);
 }
 
+static operand_source values_of_type(const few *t) {
+    operand_source x = t->v;
+    x.type = V_TYPE;
+    return x;
+}
+
 static float4 value_at(const few *t, int j, int column) {
-    const operand_row row = operand_find(&t->v, &t->v_memory, &t->head, j);
-    return quad_at(&t->v, &t->v_memory, &row, t->column + column);
+    const operand_source source = values_of_type(t);
+    const operand_row row = operand_find(&source, &t->v_memory, &t->head, j);
+    return quad_at(&source, &t->v_memory, &row, t->column + column);
+}
+
+/* Of 4 keys from j on, BANDS apart. */
+static void values_at(const few *t, int j, int column, float4 x[4]) {
+    const int from = t->column + column;
+    const operand_source source = values_of_type(t);
+    operand_row rows[4];
+    operand_find_4(&source, &t->v_memory, &t->head, (int4)(j) + (int4)(0, 1, 2, 3) * BANDS, rows);
+    if (source.strides[3] == 1 && from + 4 <= source.size) {
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            x[n] = four_at(&source, &t->v_memory, rows[n].at + from) * rows[n].scale;
+    } else {
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            x[n] = quad_at(&source, &t->v_memory, &rows[n], from);
+    }
 }
 
 /* Weights times values of every BANDS-th key, 4 columns of all rows; then those of the bands lie in
@@ -106,8 +132,17 @@ static void share_values(const few *t, __local float *work, int j0) {
     if (band >= BANDS) return;
     for (int r = 0; r < RQ; r++)
         a[r] = (float4)(0.0f);
-    for (int k = band; k < end; k += BANDS) {
-        if (k < first) continue;
+    int k = band + max(first - band + BANDS - 1, 0) / BANDS * BANDS;
+    for (; k + 3 * BANDS < end; k += 4 * BANDS) {
+        float4 v[4];
+        values_at(t, j0 + k, 4 * quad, v);
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+#pragma unroll
+            for (int r = 0; r < RQ; r++)
+                a[r] = FMA((float4)(WEIGHTS(work)[r * CHUNK + k + n * BANDS]), v[n], a[r]);
+    }
+    for (; k < end; k += BANDS) {
         const float4 v = value_at(t, j0 + k, 4 * quad);
 #pragma unroll
         for (int r = 0; r < RQ; r++)
@@ -116,7 +151,7 @@ static void share_values(const few *t, __local float *work, int j0) {
     for (int r = 0; r < RQ; r++) {
         if (!all(isfinite(a[r]))) {
             a[r] = (float4)(0.0f);
-            for (int k = band; k < end; k += BANDS) {
+            for (k = band; k < end; k += BANDS) {
                 const float w = WEIGHTS(work)[r * CHUNK + k];
                 if (k >= first && as_uint(w) != EXCLUDED)
                     a[r] = FMA((float4)(w), value_at(t, j0 + k, 4 * quad), a[r]);

@@ -6,6 +6,11 @@
 #ifndef ATTEND_CL_DECODE_SCORES_H
 #define ATTEND_CL_DECODE_SCORES_H
 
+#ifndef K_TYPE
+#define K_TYPE TYPE_F32 /* of keys; of values V_TYPE */
+#define V_TYPE TYPE_F32
+#endif
+
 #include "attention_decode.h"
 #include "operand.h"
 #include "subgroup.h"
@@ -62,67 +67,107 @@ static float4 quad_at(const operand_source *x, const operand_memory *m, const op
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+/* The type as the compiler knows it, so that no load waits behind a test of it. */
+static operand_source keys_of(const few *t) {
+    operand_source x = t->k;
+    x.type = K_TYPE;
+    return x;
+}
+
 /* The work-item's key number i of KEYS. */
 static int own_key(const few *t, int i) {
     const int group = t->item / LANES_OF_KEY;
     return keys_lie_together(&t->k) ? OWN * group + i : group + KEYS / OWN * i;
 }
 
+#define STEP (4 * LANES_OF_KEY) /* elements of a key that its lanes read at once */
+/* Such steps that are read before they are used, where rows leave registers for two. */
+#define AHEAD (RQ > 2 || DP % (2 * STEP) ? 1 : 2)
+
 /* Of keys that lie together: each element of 4 keys is one vector. Keys that may not be read give
  * anything. */
 static void share_together(const few *t, __local float *work, int j, float v[RQ * OWN]) {
     const int lane = t->item % LANES_OF_KEY, key = j + own_key(t, 0);
+    const operand_source x = keys_of(t);
+    const operand_memory *const m = &t->k_memory;
+    const int whole = x.size == DP;
     float4 sum[RQ];
     for (int r = 0; r < RQ; r++)
         sum[r] = (float4)(0.0f);
     if (key + OWN > t->from && key < t->until) {
-        const operand_row row = operand_find(&t->k, &t->k_memory, &t->head, key);
+        const operand_row row = operand_find(&x, m, &t->head, key);
         float4 scales = (float4)(1.0f);
-        if (t->k.type == TYPE_I8) scales = vload4(0, t->k_memory.scales + row.scale_at);
-        for (int d = 4 * lane; d < DP; d += 4 * LANES_OF_KEY) {
-            float4 x[4];
+        if (x.type == TYPE_I8) scales = vload4(0, m->scales + row.scale_at);
+        for (int d = 4 * lane; d < DP; d += AHEAD * STEP) {
+            float4 k[AHEAD * 4];
+            if (whole) {
 #pragma unroll
-            for (int c = 0; c < 4; c++) {
-                x[c] = (float4)(0.0f);
-                if (d + c < t->k.size)
-                    x[c] = scales *
-                           four_at(&t->k, &t->k_memory, row.at + (d + c) * t->k.strides[3]);
+                for (int n = 0; n < AHEAD * 4; n++) {
+                    const int from = d + n / 4 * STEP + n % 4;
+                    k[n] = scales * four_at(&x, m, row.at + from * x.strides[3]);
+                }
+            } else {
+#pragma unroll
+                for (int n = 0; n < AHEAD * 4; n++) {
+                    const int from = d + n / 4 * STEP + n % 4;
+                    k[n] = (float4)(0.0f);
+                    if (from < x.size) k[n] = scales * four_at(&x, m, row.at + from * x.strides[3]);
+                }
             }
 #pragma unroll
-            for (int r = 0; r < RQ; r++) {
-                const float4 q = *(__local const float4 *)(QUERIES(work) + r * DP + d);
-                sum[r] = FMA((float4)(q.w), x[3],
-                             FMA((float4)(q.z), x[2],
-                                 FMA((float4)(q.y), x[1], FMA((float4)(q.x), x[0], sum[r]))));
-            }
+            for (int n = 0; n < AHEAD; n++)
+#pragma unroll
+                for (int r = 0; r < RQ; r++) {
+                    const float4 q =
+                        *(__local const float4 *)(QUERIES(work) + r * DP + d + n * STEP);
+                    sum[r] = FMA((float4)(q.x), k[4 * n], sum[r]);
+                    sum[r] = FMA((float4)(q.y), k[4 * n + 1], sum[r]);
+                    sum[r] = FMA((float4)(q.z), k[4 * n + 2], sum[r]);
+                    sum[r] = FMA((float4)(q.w), k[4 * n + 3], sum[r]);
+                }
         }
     }
     for (int r = 0; r < RQ; r++)
         vstore4(sum[r], r, v);
 }
 
-/* Of the others: the elements of a key are vectors where they lie together. */
+/* Of the others: the elements of a key are vectors where they lie together. In place of keys that
+ * may not be read stands the nearest one that may: without a branch all are asked for at once. */
 static void share_apart(const few *t, __local float *work, int j, float v[RQ * OWN]) {
-    const int lane = t->item % LANES_OF_KEY;
+    const int lane = t->item % LANES_OF_KEY, first = j + own_key(t, 0), apart = KEYS / OWN;
+    const operand_source x = keys_of(t);
+    const operand_memory *const m = &t->k_memory;
+    const int whole = x.size == DP && x.strides[3] == 1;
+    operand_row rows[OWN];
+    operand_find_4(&x, m, &t->head,
+                   clamp((int4)(first) + (int4)(0, 1, 2, 3) * apart, t->from, t->until - 1), rows);
 #pragma unroll
-    for (int i = 0; i < OWN; i++) {
-        const int key = j + own_key(t, i);
-        float sum[RQ];
-        for (int r = 0; r < RQ; r++)
-            sum[r] = 0.0f;
-        if (key >= t->from && key < t->until) {
-            const operand_row row = operand_find(&t->k, &t->k_memory, &t->head, key);
-            for (int d = 4 * lane; d < DP; d += 4 * LANES_OF_KEY) {
-                const float4 x = quad_at(&t->k, &t->k_memory, &row, d);
+    for (int n = 0; n < RQ * OWN; n++)
+        v[n] = 0.0f;
+    for (int d = 4 * lane; d < DP; d += AHEAD * STEP) {
+        float4 k[OWN * AHEAD];
+        if (whole) {
 #pragma unroll
-                for (int r = 0; r < RQ; r++) {
-                    const float4 q = *(__local const float4 *)(QUERIES(work) + r * DP + d);
-                    sum[r] = FMA(q.w, x.w, FMA(q.z, x.z, FMA(q.y, x.y, FMA(q.x, x.x, sum[r]))));
-                }
+            for (int n = 0; n < OWN * AHEAD; n++)
+                k[n] = four_at(&x, m, rows[n % OWN].at + d + n / OWN * STEP) *
+                       rows[n % OWN].scale;
+        } else {
+#pragma unroll
+            for (int n = 0; n < OWN * AHEAD; n++)
+                k[n] = quad_at(&x, m, &rows[n % OWN], d + n / OWN * STEP);
+        }
+#pragma unroll
+        for (int n = 0; n < RQ * AHEAD; n++) {
+            const int r = n % RQ, step = n / RQ;
+            const float4 q = *(__local const float4 *)(QUERIES(work) + r * DP + d + step * STEP);
+#pragma unroll
+            for (int i = 0; i < OWN; i++) {
+                const float4 key = k[step * OWN + i];
+                const float sum = v[r * OWN + i];
+                v[r * OWN + i] =
+                    FMA(q.w, key.w, FMA(q.z, key.z, FMA(q.y, key.y, FMA(q.x, key.x, sum))));
             }
         }
-        for (int r = 0; r < RQ; r++)
-            v[r * OWN + i] = sum[r];
     }
 }
 

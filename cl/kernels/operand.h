@@ -28,27 +28,58 @@ typedef struct operand_row {
     float scale;
 } operand_row;
 
+/* Row `row` of `batch`, without its scale. */
+static operand_row operand_place(const operand_source *x, int h, i64 batch, i64 row) {
+    operand_row found = {.scale_at = 0, .scale = 1.0f};
+    found.at = x->at + batch * x->strides[0] + h * x->strides[1] + row * x->strides[2];
+    if (x->type == TYPE_I8)
+        found.scale_at = x->scales_at + batch * x->scale_strides[0] + h * x->scale_strides[1] +
+                         row * x->scale_strides[2];
+    return found;
+}
+
+static i64 operand_entry(const operand_source *x, const operand_head *head, int j) {
+    return x->pages_at + head->b * x->page_strides[0] + j / x->page_size * x->page_strides[1];
+}
+
 /* Row j. Entries of a page table in a buffer were not checked by the host, hence the clamp. */
 static operand_row operand_find(const operand_source *x, const operand_memory *m,
                                 const operand_head *head, int j) {
-    const int h = head->h;
     i64 batch = head->b, row = j;
     if (x->page_size > 0) {
-        const i64 entry = x->pages_at + head->b * x->page_strides[0] +
-                          j / x->page_size * x->page_strides[1];
-        batch = clamp(m->pages[entry], 0, x->page_count - 1);
+        batch = clamp(m->pages[operand_entry(x, head, j)], 0, x->page_count - 1);
         row = j % x->page_size;
     } else if (x->first >= 0) {
         row += head->sample[x->first];
     }
-    operand_row found = {.scale_at = 0, .scale = 1.0f};
-    found.at = x->at + batch * x->strides[0] + h * x->strides[1] + row * x->strides[2];
-    if (x->type == TYPE_I8) {
-        found.scale_at = x->scales_at + batch * x->scale_strides[0] + h * x->scale_strides[1] +
-                         row * x->scale_strides[2];
-        found.scale = m->scales[found.scale_at];
-    }
+    operand_row found = operand_place(x, head->h, batch, row);
+    if (x->type == TYPE_I8) found.scale = m->scales[found.scale_at];
     return found;
+}
+
+/* The same of 4 rows: all that is read is asked for before any of it is waited for. */
+static void operand_find_4(const operand_source *x, const operand_memory *m,
+                           const operand_head *head, int4 j, operand_row rows[4]) {
+    const int at[4] = {j.x, j.y, j.z, j.w};
+    if (x->page_size > 0) {
+        int pages[4];
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            pages[n] = m->pages[operand_entry(x, head, at[n])];
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            rows[n] = operand_place(x, head->h, clamp(pages[n], 0, x->page_count - 1),
+                                    at[n] % x->page_size);
+    } else {
+        const i64 first = x->first >= 0 ? head->sample[x->first] : 0;
+#pragma unroll
+        for (int n = 0; n < 4; n++)
+            rows[n] = operand_place(x, head->h, head->b, first + at[n]);
+    }
+    if (x->type != TYPE_I8) return;
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+        rows[n].scale = m->scales[rows[n].scale_at];
 }
 
 static float operand_element(const operand_source *x, const operand_memory *m,

@@ -219,8 +219,9 @@ void attend__ocl_decode_make(attend_device *device, const attend_attention *larg
     while (rows < MOST_DECODE_ROWS && rows < n.H / n.G * n.L &&
            DECODE_FLOATS(2 * (size_t)rows, (size_t)p->DP) * sizeof(cl_float) <= most_local(device))
         rows *= 2;
-    char options[60];
-    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d", p->DP, p->EC, rows);
+    char options[100];
+    (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d -DK_TYPE=%d -DV_TYPE=%d",
+                   p->DP, p->EC, rows, (int)largest->k.type, (int)largest->v.type);
     const ocl_wanted wanted = {.source = &attend__ocl_source_attention_decode,
                                .options = options,
                                .name = "attention_decode",
