@@ -23,6 +23,7 @@ enum {
     MOST_LANES_DEPTH = 512, /* head size up to which a chunk of keys stays near */
     MOST_WIDE_DEPTH = 256,  /* and the rows of strips of more than one vector */
     MOST_VECTORS = 3,
+    TILE_MERGE_COLUMNS = 4, /* of a work-item of attention_merge */
 };
 
 static int padded(int64_t n, int to) {
@@ -173,9 +174,12 @@ static void enqueue_merge(ocl_attention_run *r, cl_mem out) {
     attend__ocl_memory(&launch, out);
     attend__ocl_memory(&launch, r->lse);
     attend__ocl_memory(&launch, r->run->scratch);
-    const size_t local[3] = {2, 8, 1};
-    const size_t groups[3] = {((size_t)r->p.EP / 16 + 1) / 2,
-                              ((size_t)r->p.R * (size_t)r->p.L + 7) / 8,
+    /* on GPUs a row and 128 columns: rows are few where keys are split */
+    const bool tile = r->run->device->kernels == OCL_CLASS_TILE;
+    const size_t columns = tile ? TILE_MERGE_COLUMNS : 16;
+    const size_t local[3] = {tile ? 32 : 2, tile ? 1 : 8, 1};
+    const size_t items = (size_t)r->p.EP / columns, rows = (size_t)r->p.R * (size_t)r->p.L;
+    const size_t groups[3] = {(items + local[0] - 1) / local[0], (rows + local[1] - 1) / local[1],
                               (size_t)r->p.B * (size_t)r->p.G};
     attend__ocl_enqueue(&launch, groups, local);
 }
@@ -347,9 +351,12 @@ static void make_kernels(attend_device *device, const attend_attention *largest,
         p->fused_rows = values[OCL_TUNED(attention_rows, rows)];
         p->fused = make_rows(device, p, false, p->fused_rows, status);
     }
+    char options[20] = "";
+    if (device->kernels == OCL_CLASS_TILE)
+        (void)snprintf(options, sizeof options, "-DCOLUMNS=%d", TILE_MERGE_COLUMNS);
     if (may_split(device, n))
         p->merge = attend__ocl_plan_kernel(device, &p->plan, &attend__ocl_source_attention_merge,
-                                           "", "attention_merge", OCL_ANY_GROUP, status);
+                                           options, "attention_merge", OCL_ANY_GROUP, status);
 }
 
 static size_t scratch_bytes(const attend_device *device, const ocl_attention_plan *p,
