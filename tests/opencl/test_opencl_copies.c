@@ -87,7 +87,7 @@ static void test_vectors_compile_nothing(void **state) {
     d.w_q = d.w_k = d.w_v = d.w_o = attend_tensor_2d(values, ATTEND_F32, 32, 32);
     d.max_batch = d.max_query_length = 1;
     assert_int_equal(attend_multihead_create(context, &d, &without), ATTEND_OK);
-    const watch_mark before = watch_now();
+    const watch_mark before = watch_now(context);
     d.sinks = attend_tensor_1d(values, ATTEND_F32, 2);
     d.sinks.strides[0] = 3;
     assert_int_equal(attend_multihead_create(context, &d, &with), ATTEND_OK);

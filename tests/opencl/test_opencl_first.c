@@ -154,7 +154,7 @@ static void run(attend_plan *plan, const shape *s, int64_t L, int64_t S, where a
     if (!host) put_in_buffers(&a);
     (void)snprintf(name, sizeof name, "%s: %d rows, %d keys%s%s", s->name, (int)L, (int)S,
                    host ? "" : ", in buffers", apart ? ", every other element" : "");
-    const watch_mark before = watch_now();
+    const watch_mark before = watch_now(context);
     const attend_status status = attend_plan_run(plan, &a);
     if (status != ATTEND_OK) fail_msg("%s: %s", name, attend_error_text());
     watch_check(&before, level, name);

@@ -108,7 +108,7 @@ static attend_block_args call_of(bool decoder, int64_t samples, int64_t rows, op
 
 static void run(attend_block *block, const attend_block_args *a, watch_level level,
                 const char *what) {
-    const watch_mark before = watch_now();
+    const watch_mark before = watch_now(context);
     if (attend_block_run(block, a) != ATTEND_OK) fail_msg("%s: %s", what, attend_error_text());
     watch_check(&before, level, what);
 }
@@ -172,7 +172,7 @@ static void slide(int64_t window, known sizes) {
         a.out = in(output, 1, rows[i], M);
         (void)snprintf(name, sizeof name, "a window of %d, %s sizes, %d rows", (int)window,
                        sizes == KNOWN ? "known" : "unknown", (int)rows[i]);
-        const watch_mark before = watch_now();
+        const watch_mark before = watch_now(context);
         if (attend_multihead_run(layer, &a) != ATTEND_OK)
             fail_msg("%s: %s", name, attend_error_text());
         /* memory: that of the layer's intermediate results */
@@ -219,7 +219,7 @@ static void decode(known sizes) {
         a.cache = cache;
         (void)snprintf(name, sizeof name, "%s sizes, step %d of %d tokens",
                        sizes == KNOWN ? "known" : "unknown", i, (int)rows);
-        const watch_mark before = watch_now();
+        const watch_mark before = watch_now(context);
         if (attend_multihead_run(layer, &a) != ATTEND_OK)
             fail_msg("%s: %s", name, attend_error_text());
         watch_check(&before, i < 3 ? NOTHING_COMPILED : NOTHING_TAKEN, name);
@@ -242,7 +242,7 @@ static void test_appends(void **state) {
         const attend_tensor rows = tokens_in(input, counts[i]);
         char name[60];
         (void)snprintf(name, sizeof name, "%d tokens", (int)counts[i]);
-        const watch_mark before = watch_now();
+        const watch_mark before = watch_now(context);
         assert_int_equal(attend_cache_append(cache, &rows, &rows, NULL), ATTEND_OK);
         watch_check(&before, NOTHING_TAKEN, name);
     }

@@ -20,7 +20,7 @@ typedef struct watch_mark {
     long calls;
     int libraries;
 } watch_mark;
-watch_mark watch_now(void);
+watch_mark watch_now(attend_context *context); /* when the context's work is done */
 
 /* What must not have happened; each includes those before it. Over `clblast` the first alone is
  * looked at: CLBlast makes kernels and buffers in each of its calls. */
