@@ -208,12 +208,13 @@ static void finish(const inputs *in, const few *t, const results *to, int r, int
         vstore4(sum, 0, piece_values(p, to->scratch, row.number, piece) + column);
         return;
     }
-    const float share = close_row(p, &row, to, column == 0, m);
+    const float2 share = close_row(p, &row, to, column == 0, m);
+    const float4 result = sum * share.x * share.y;
     const i64 at = out_of(p, &row) + column * p->out_strides[3], step = p->out_strides[3];
-    if (column < p->E) store_element(to->out, at, p->out_type, sum.x * share);
-    if (column + 1 < p->E) store_element(to->out, at + step, p->out_type, sum.y * share);
-    if (column + 2 < p->E) store_element(to->out, at + 2 * step, p->out_type, sum.z * share);
-    if (column + 3 < p->E) store_element(to->out, at + 3 * step, p->out_type, sum.w * share);
+    if (column < p->E) store_element(to->out, at, p->out_type, result.x);
+    if (column + 1 < p->E) store_element(to->out, at + step, p->out_type, result.y);
+    if (column + 2 < p->E) store_element(to->out, at + 2 * step, p->out_type, result.z);
+    if (column + 3 < p->E) store_element(to->out, at + 3 * step, p->out_type, result.w);
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns), in groups

@@ -43,16 +43,20 @@ static void keep_piece(const attention_params *p, __global float *scratch, i64 r
 }
 
 /* The sink joins the row; `write`: this work-item stores its log-sum-exp, and for weights its
- * maximum and sum. Returns what the sums of values are multiplied with: 0 for a row without an
- * allowed key, whose sum is 0, since the largest score alone adds 1. */
-static float close_row(const attention_params *p, const row_info *row, const results *to,
-                       int write, mass m) {
-    float factor = 1.0f;
+ * maximum and sum. Returns what the sums of values are multiplied with, first x and then y: 0 for
+ * a row without an allowed key, whose sum is 0, since the largest score alone adds 1. y is 1 but
+ * for keys so far below the sink that each of their weights would be subnormal, and flushed, while
+ * the values' sum times the weight is not. */
+static float2 close_row(const attention_params *p, const row_info *row, const results *to,
+                        int write, mass m) {
+    float factor = 1.0f, then = 1.0f;
     if (to->sinks && row->live) {
         const float sink = to->sinks[p->sink_at + row->h * p->sink_stride];
         const float top = sink > m.maximum ? sink : m.maximum, base = anchor(top);
-        factor = exponential(m.maximum - base);
-        m.sum = FMA(m.sum, factor, sink == -INFINITY ? 0.0f : exponential(sink - base));
+        const float below = m.maximum - base;
+        if (below < -80.0f) then = 0x1p-64f;
+        factor = exponential(then < 1.0f ? below + 44.3614196f : below); /* 64 ln 2 */
+        m.sum = FMA(m.sum, factor * then, sink == -INFINITY ? 0.0f : exponential(sink - base));
         m.maximum = top;
     }
     if (write && to->lse)
@@ -64,7 +68,7 @@ static float close_row(const attention_params *p, const row_info *row, const res
         sums[0] = anchor(m.maximum);
         sums[1] = m.sum;
     }
-    return m.sum == 0.0f ? 0.0f : factor / m.sum;
+    return (float2)(m.sum == 0.0f ? 0.0f : factor / m.sum, then);
 }
 
 static i64 out_of(const attention_params *p, const row_info *row) {
@@ -81,9 +85,10 @@ static void store_columns(const attention_params *p, i64 at, int column, __globa
 /* The row's EC columns from `column` on. */
 static void finish_row(const attention_params *p, const row_info *row, const results *to,
                        int column, mass m, const float *values) {
-    const float share = close_row(p, row, to, column == 0, m);
+    const float2 share = close_row(p, row, to, column == 0, m);
     for (int e = 0; e < EC && column + e < p->E; e += 16)
-        store_columns(p, out_of(p, row), column + e, to->out, vload16(0, values + e) * share);
+        store_columns(p, out_of(p, row), column + e, to->out,
+                      vload16(0, values + e) * share.x * share.y);
 }
 
 #endif

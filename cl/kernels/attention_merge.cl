@@ -71,6 +71,6 @@ __kernel WHOLE_VECTORS void attention_merge(const attention_params p, __global c
     for (; piece < p.pieces; piece++)
         join(&m, &values, vload2(0, piece_head(&p, scratch, info.number, piece)),
              LOAD(piece_values(&p, scratch, info.number, piece) + column));
-    const float share = close_row(&p, &info, &to, column == 0, m);
-    if (column < p.E) store(&p, &info, column, out, values * share);
+    const float2 share = close_row(&p, &info, &to, column == 0, m);
+    if (column < p.E) store(&p, &info, column, out, values * share.x * share.y);
 }

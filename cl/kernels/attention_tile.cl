@@ -172,12 +172,13 @@ static void finish(const inputs *in, const tile *t, const results *to, int row, 
                   piece_values(p, to->scratch, info.number, piece) + column + COLUMN(t, c));
         return;
     }
-    const float share = close_row(p, &info, to, column == 0 && t->x == 0, m);
+    const float2 share = close_row(p, &info, to, column == 0 && t->x == 0, m);
     const i64 at = out_of(p, &info);
     for (int c = 0; c < CN; c++) {
         const int n = column + COLUMN(t, c / WIDTH) + c % WIDTH;
         if (n < p->E)
-            store_element(to->out, at + n * p->out_strides[3], p->out_type, mine[c] * share);
+            store_element(to->out, at + n * p->out_strides[3], p->out_type,
+                          mine[c] * share.x * share.y);
     }
 }
 
