@@ -132,7 +132,8 @@ static void share_together(const few *t, __local float *work, int j, float v[RQ 
 }
 
 /* Of the others: the elements of a key are vectors where they lie together. In place of keys that
- * may not be read stands the nearest one that may: without a branch all are asked for at once. */
+ * may not be read stands the nearest one that may: without a branch all are asked for at once.
+ * (Oclgrind takes scalar bounds of a vector for bounds of its first element.) */
 static void share_apart(const few *t, __local float *work, int j, float v[RQ * OWN]) {
     const int lane = t->item % LANES_OF_KEY, first = j + own_key(t, 0), apart = KEYS / OWN;
     const operand_source x = keys_of(t);
@@ -140,7 +141,9 @@ static void share_apart(const few *t, __local float *work, int j, float v[RQ * O
     const int whole = x.size == DP && x.strides[3] == 1;
     operand_row rows[OWN];
     operand_find_4(&x, m, &t->head,
-                   clamp((int4)(first) + (int4)(0, 1, 2, 3) * apart, t->from, t->until - 1), rows);
+                   clamp((int4)(first) + (int4)(0, 1, 2, 3) * apart, (int4)(t->from),
+                         (int4)(t->until - 1)),
+                   rows);
 #pragma unroll
     for (int n = 0; n < RQ * OWN; n++)
         v[n] = 0.0f;
