@@ -145,10 +145,12 @@ void attend__clblast_multiply(ocl_run *run, const clblast_product *p) {
 }
 
 int attend__clblast_rows_to_warm_up(int64_t most, int64_t rows[CLBLAST_WARM_UPS]) {
-    enum { WHOLE_TILES = 128, ODD = 1 };
+    /* CLBlast turns whole tiles of 32 by a kernel of its own, products' tiles have up to 128 */
+    enum { TILE = 32, WHOLE_TILES = 128, ODD = 1 };
+    const int64_t whole = most > WHOLE_TILES ? WHOLE_TILES : most / TILE * TILE;
     int count = 0;
     rows[count++] = most;
-    if (most > WHOLE_TILES) rows[count++] = WHOLE_TILES;
+    if (whole > 0 && whole < most) rows[count++] = whole;
     if (most > ODD) rows[count++] = ODD;
     return count;
 }

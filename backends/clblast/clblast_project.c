@@ -183,6 +183,10 @@ static void record(ocl_run *run, const void *description) {
     }
 }
 
+/* Where a block's rows lie, which decides what CLBlast does with them: it takes whole tiles as they
+ * are, or turns them at once, where memory begins with them and they have no gaps. */
+typedef enum place { OURS, AT_THE_START, BEHIND, PLACES } place;
+
 /* A first block's product, on whatever scratch holds. */
 static void record_warm_up(ocl_run *run, const void *description) {
     const attend_projection *const d = description;
@@ -192,16 +196,21 @@ static void record_warm_up(ocl_run *run, const void *description) {
     r.p.a.columns = (i32)attend__ocl_columns(&d->out);
     r.p.a.depth = (i32)attend__ocl_columns(&d->x);
     r.block = rows_of_block(attend__ocl_row_count(&d->out), r.p.a.columns, r.p.a.depth);
-    r.results_at = floats(run, block_bytes(r.block, r.p.a.columns));
-    r.x_at = floats(run, block_bytes(r.block, r.p.a.depth));
+    const size_t x_bytes = attend__ocl_scratch_round(block_bytes(r.block, r.p.a.depth));
+    const int64_t first = floats(run, block_bytes(r.block, r.p.a.columns));
+    const int64_t second = floats(run, x_bytes), pitch = pitch_of(r.p.a.depth);
     r.weights = prepared ? prepared->memory : run->scratch;
     if (prepared == NULL) r.weights_at = floats(run, block_bytes(r.p.a.depth, r.p.a.columns));
     const int count = attend__clblast_rows_to_warm_up(r.block, rows);
-    for (int i = 0; i < 2 * count; i++) {
-        /* rows of ours, and rows of the caller's without a gap */
-        r.x_pitch = i < count ? pitch_of(r.p.a.depth) : r.p.a.depth;
-        r.p.rows = (i32)rows[i % count];
-        if (i < count || r.p.a.depth < pitch_of(r.p.a.depth)) multiply(&r);
+    for (place at = OURS; at < PLACES; at++) {
+        if (at == BEHIND && r.p.a.depth == pitch) continue; /* as ours */
+        r.x_pitch = at == OURS ? pitch : r.p.a.depth;
+        r.x_at = at == AT_THE_START ? first : second;
+        r.results_at = at == AT_THE_START ? first + (int64_t)(x_bytes / sizeof(float)) : first;
+        for (int i = 0; i < count; i++) {
+            r.p.rows = (i32)rows[i];
+            multiply(&r);
+        }
     }
 }
 
