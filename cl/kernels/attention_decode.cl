@@ -209,12 +209,7 @@ static void finish(const inputs *in, const few *t, const results *to, int r, int
         return;
     }
     const float2 share = close_row(p, &row, to, column == 0, m);
-    const float4 result = sum * share.x * share.y;
-    const i64 at = out_of(p, &row) + column * p->out_strides[3], step = p->out_strides[3];
-    if (column < p->E) store_element(to->out, at, p->out_type, result.x);
-    if (column + 1 < p->E) store_element(to->out, at + step, p->out_type, result.y);
-    if (column + 2 < p->E) store_element(to->out, at + 2 * step, p->out_type, result.z);
-    if (column + 3 < p->E) store_element(to->out, at + 3 * step, p->out_type, result.w);
+    store_four(p, out_of(p, &row), column, to->out, sum * share.x * share.y);
 }
 
 /* (block of RQ rows, piece of the keys, (sample and key/value head) x chunk of columns), in groups

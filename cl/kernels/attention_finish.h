@@ -82,6 +82,16 @@ static void store_columns(const attention_params *p, i64 at, int column, __globa
     store_part(out, at, p->out_strides[3], column, p->E, p->out_type, x);
 }
 
+/* The same of those of 4 columns that there are, one by one. */
+static void store_four(const attention_params *p, i64 row_at, int column, __global uchar *out,
+                       float4 x) {
+    const i64 step = p->out_strides[3], at = row_at + column * step;
+    if (column < p->E) store_element(out, at, p->out_type, x.x);
+    if (column + 1 < p->E) store_element(out, at + step, p->out_type, x.y);
+    if (column + 2 < p->E) store_element(out, at + 2 * step, p->out_type, x.z);
+    if (column + 3 < p->E) store_element(out, at + 3 * step, p->out_type, x.w);
+}
+
 /* The row's EC columns from `column` on. */
 static void finish_row(const attention_params *p, const row_info *row, const results *to,
                        int column, mass m, const float *values) {

@@ -13,10 +13,12 @@
 #if COLUMNS == 16
 typedef float16 columns;
 #define LOAD(from) vload16(0, from)
+#define STORE store_columns
 #define AHEAD 4
 #else
 typedef float4 columns;
 #define LOAD(from) vload4(0, from)
+#define STORE store_four
 #define AHEAD 8
 #endif
 
@@ -27,19 +29,6 @@ static void join(mass *m, columns *values, float2 head, columns part) {
     m->maximum = top;
     m->sum = FMA(m->sum, old, head.y * new);
     *values = FMA(*values, (columns)(old), part * new);
-}
-
-static void store(const attention_params *p, const row_info *row, int column, __global uchar *out,
-                  columns x) {
-#if COLUMNS == 16
-    store_columns(p, out_of(p, row), column, out, x);
-#else
-    const i64 step = p->out_strides[3], at = out_of(p, row) + column * step;
-    store_element(out, at, p->out_type, x.x);
-    if (column + 1 < p->E) store_element(out, at + step, p->out_type, x.y);
-    if (column + 2 < p->E) store_element(out, at + 2 * step, p->out_type, x.z);
-    if (column + 3 < p->E) store_element(out, at + 3 * step, p->out_type, x.w);
-#endif
 }
 
 /* (COLUMNS columns, row of a key/value head, sample and key/value head) */
@@ -72,5 +61,5 @@ __kernel WHOLE_VECTORS void attention_merge(const attention_params p, __global c
         join(&m, &values, vload2(0, piece_head(&p, scratch, info.number, piece)),
              LOAD(piece_values(&p, scratch, info.number, piece) + column));
     const float2 share = close_row(&p, &info, &to, column == 0, m);
-    if (column < p.E) store(&p, &info, column, out, values * share.x * share.y);
+    if (column < p.E) STORE(&p, out_of(&p, &info), column, out, values * share.x * share.y);
 }
