@@ -2,6 +2,8 @@
  *
  * Verdicts of self-tests in the build cache: a process knows what one before it found out, by the
  * same self-test. */
+#include "select_log.h"
+
 #include "base/cache_folder.h"
 
 #include <attend/attend.h>
@@ -21,16 +23,8 @@
 
 #include <cmocka.h>
 
-enum { LOG_BYTES = 4096, NO_DEVICE = 77, OTHERWISE = 2 };
+enum { NO_DEVICE = 77, OTHERWISE = 2 };
 static char folder[] = "/tmp/attend-kept-XXXXXX";
-static char lines[LOG_BYTES];
-
-static void note(void *user, attend_log_level level, const char *topic, const char *text) {
-    const size_t used = strlen(lines);
-    (void)user, (void)level;
-    if (strcmp(topic, "select") == 0)
-        (void)snprintf(lines + used, sizeof lines - used, "%s\n", text);
-}
 
 /* By a matrix unit; whether the log says this of its self-test. */
 static int run(const char *text) {

@@ -7,6 +7,8 @@
  *     wrong, wrong-2
  *            a unit that is wrong, or does not build, is not used, and the log says why; tamper.c
  *            makes it so by changing the text of its kernel */
+#include "select_log.h"
+
 #include "base/half.h"
 
 #include <attend/attend.h>
@@ -22,7 +24,7 @@
 
 #include <cmocka.h>
 
-enum { MOST_ROWS = 131, MOST_COLUMNS = 133, MOST_DEPTH = 331, LOG_BYTES = 4096 };
+enum { MOST_ROWS = 131, MOST_COLUMNS = 133, MOST_DEPTH = 331 };
 static const char *const units[] = {"nvidia", "intel16", "arm", "intel8"};
 enum { UNITS = sizeof units / sizeof *units };
 static const attend_type types[] = {ATTEND_F16, ATTEND_BF16};
@@ -30,15 +32,7 @@ static const attend_type types[] = {ATTEND_F16, ATTEND_BF16};
 static uint16_t x[MOST_ROWS * (2 * MOST_DEPTH + 3)], w[MOST_COLUMNS * MOST_DEPTH];
 static uint16_t bias[MOST_COLUMNS];
 static uint16_t without[MOST_ROWS * MOST_COLUMNS], with[MOST_ROWS * MOST_COLUMNS];
-static char lines[LOG_BYTES];
 static bool small; /* for slow devices */
-
-static void note(void *user, attend_log_level level, const char *topic, const char *text) {
-    const size_t used = strlen(lines);
-    (void)user, (void)level;
-    if (strcmp(topic, "select") == 0)
-        (void)snprintf(lines + used, sizeof lines - used, "%s\n", text);
-}
 
 static attend_status open_with(const char *unit, attend_context **context) {
     attend_options options = attend_options_default();

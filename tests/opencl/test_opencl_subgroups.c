@@ -9,6 +9,7 @@
  *               sub-groups, is not used, and the log says why; tamper.c makes them so. `wrong own`:
  *               the device's */
 #include "attention_problem.h"
+#include "select_log.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,16 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOG_BYTES = 4096, PAGE = 32, NO_DEVICE = 77 };
+enum { PAGE = 32, NO_DEVICE = 77 };
 static const char *way = "emulated"; /* NULL: the device's own */
-static char lines[LOG_BYTES];
-
-static void note(void *user, attend_log_level level, const char *topic, const char *text) {
-    const size_t used = strlen(lines);
-    (void)user, (void)level;
-    if (strcmp(topic, "select") == 0)
-        (void)snprintf(lines + used, sizeof lines - used, "%s\n", text);
-}
 
 static attend_status open_with(const char *setting, attend_context **context) {
     attend_options options = attend_options_default();

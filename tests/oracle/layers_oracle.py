@@ -8,6 +8,8 @@ The file has the format of docs/case-format.md; `attend check` reads it. --keep 
 
 Bounds (docs/numerics.md): float32 5e-5 + 5e-5 |y| for layers, 1e-5 + 1e-5 |y| for single operations; 16-bit
 activations twice the largest error that PyTorch makes when it computes the same composition in that type.
+
+One file, over the usual length: each kind of case is a few lines beside the options that it draws from.
 """
 import argparse
 import json
