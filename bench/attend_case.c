@@ -26,8 +26,9 @@ typedef struct state {
     attend_copy copy;
     host_operands on_host; /* of a party that calls with host memory; else none */
     attend_status (*call)(struct state *s);
-    bool noted; /* the kernel, after the first call */
+    bool noted; /* kernel and transfers, after the first call */
     char kernel[96];
+    worker_transfers transfers;
 } state;
 
 static worker_verdict failed(attend_status status, char *reason) {
@@ -194,15 +195,12 @@ static attend_status move_to_host(state *s) {
 
 /* ---- the call ---- */
 
-static void note_kernel(state *s) {
+static void note_decision(state *s) {
     attend_decision d = {.size = sizeof d};
     s->noted = true;
     if (attend_context_decision(s->context, &d)) return;
-    if (s->on_host.count)
-        snprintf(s->kernel, sizeof s->kernel, "%.40s; bytes copied %llu, in place %llu", d.kernel,
-                 (unsigned long long)d.copied_bytes, (unsigned long long)d.in_place_bytes);
-    else
-        snprintf(s->kernel, sizeof s->kernel, "%s", d.kernel);
+    snprintf(s->kernel, sizeof s->kernel, "%s", d.kernel);
+    s->transfers = (worker_transfers){d.copied_bytes, d.in_place_bytes};
 }
 
 static bool run(void *object, char *reason) {
@@ -211,7 +209,7 @@ static bool run(void *object, char *reason) {
         snprintf(reason, WORKER_TEXT, "%s", attend_error_text());
         return false;
     }
-    if (!s->noted) note_kernel(s);
+    if (!s->noted) note_decision(s);
     return true;
 }
 
@@ -259,6 +257,7 @@ worker_verdict attend_case_prepare(attend_inputs *inputs, const bench_case *c, w
                           .rows = rows,
                           .width = (size_t)bench_case_width(c),
                           .release = release,
-                          .kernel = s->kernel};
+                          .kernel = s->kernel,
+                          .transfers = s->on_host.count ? &s->transfers : NULL};
     return WORKER_OK;
 }

@@ -49,6 +49,8 @@ static void read_prepared(entry *e, const json_t *answer) {
     e->first_s = number(answer, "first_s");
     const char *const kernel = json_string_value(json_object_get(answer, "kernel"));
     snprintf(e->kernel, sizeof e->kernel, "%s", kernel ? kernel : "");
+    e->copied_bytes = number(answer, "copied_bytes");
+    e->in_place_bytes = number(answer, "in_place_bytes");
     const char *const tuning = json_string_value(json_object_get(answer, "tuning"));
     free(e->tuning);
     e->tuning = attend__string_copy(tuning);
@@ -164,7 +166,7 @@ static bool prepare_now(entry *e) {
 }
 
 bool entry_prepare(entry *e, const oracle *o) {
-    e->first_s = e->max_error = e->error_ratio = NAN;
+    e->first_s = e->copied_bytes = e->in_place_bytes = e->max_error = e->error_ratio = NAN;
     e->flops = bench_case_flops(e->c);
     e->bytes = bench_case_bytes(e->c);
     if (!prepare_now(e)) return false;

@@ -24,9 +24,10 @@ typedef struct entry {
 
     double first_s;
     char kernel[96];
-    char *tuning;                  /* what the worker says can be tuned; NULL: nothing */
-    double flops, bytes;           /* of one call */
-    double max_error, error_ratio; /* NaN: not known */
+    double copied_bytes, in_place_bytes; /* of host memory, of one call; NaN: it uses none */
+    char *tuning;                        /* what the worker says can be tuned; NULL: nothing */
+    double flops, bytes;                 /* of one call */
+    double max_error, error_ratio;       /* NaN: not known */
     size_t rows_checked;
 
     double call_s;  /* estimate of one call, from the warm-up */

@@ -5,6 +5,7 @@
 
 #include "report_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,13 +148,20 @@ static bool put_csv(const json_t *document, FILE *stream) {
 
 /* ---- table and md ---- */
 
+static bool is_shown(const report_column *column, const json_t *results, bool markdown) {
+    if (!column->title || ((column->flags & COLUMN_WIDE) && !markdown)) return false;
+    bool shown = !(column->flags & COLUMN_RARE);
+    for (size_t i = 0; i < json_array_size(results); ++i)
+        shown |= isfinite(report_number(json_array_get(results, i), column->key));
+    return shown;
+}
+
 static void put_rows(const json_t *document, bool markdown, FILE *stream) {
     const json_t *const results = json_object_get(document, "results");
     const report_column *chosen[64];
     size_t count = 0;
     for (size_t i = 0; i < report_column_count; ++i)
-        if (report_columns[i].title && (markdown || !report_columns[i].wide))
-            chosen[count++] = &report_columns[i];
+        if (is_shown(&report_columns[i], results, markdown)) chosen[count++] = &report_columns[i];
     report_grid grid = report_grid_create(count);
     char **row = report_grid_row(&grid);
     for (size_t i = 0; i < count; ++i) {

@@ -104,6 +104,13 @@ static void show_rate(const json_t *value, const json_t *result, double base_s,
     report_digits(as_number(value), text);
 }
 
+static void show_bytes(const json_t *value, const json_t *result, double base_s,
+                       char text[REPORT_NUMBER]) {
+    (void)result;
+    (void)base_s;
+    report_digits(as_number(value) * 0x1p-20, text);
+}
+
 static void show_share(const json_t *value, const json_t *result, double base_s,
                        char text[REPORT_NUMBER]) {
     (void)result;
@@ -136,42 +143,44 @@ static void show_error(const json_t *value, const json_t *result, double base_s,
 static const char median_key[] = "median_s";
 
 const report_column report_columns[] = {
-    {"case", "case", NULL, false, false},
-    {"op", NULL, NULL, false, false},
-    {"shape", NULL, NULL, false, false},
-    {"sizes", NULL, NULL, false, false},
-    {"backend", "backend", NULL, false, false},
-    {"peer", NULL, NULL, false, false},
-    {"device", "device", NULL, false, false},
-    {"kernel", "kernel", NULL, true, false},
-    {"dtype", "type", NULL, false, false},
-    {"threads", "threads", show_count, false, false},
-    {"ok", NULL, NULL, false, false},
-    {"reason", NULL, NULL, false, false},
-    {median_key, "median", show_time, false, true},
-    {"mad_s", "+- %", show_spread, false, true},
-    {"min_s", "min", show_time, false, true},
-    {"p95_s", "p95", show_time, false, true},
-    {"gflops", "GFLOP/s", show_rate, false, true},
-    {"gbps", "GB/s", show_rate, false, true},
-    {"peak_fraction", "peak %", show_share, false, true},
-    {"peak_limit", NULL, NULL, false, false},
-    {NULL, "ratio", show_ratio, false, true},
-    {"max_error", "error", show_error, false, false},
-    {"error_ratio", NULL, NULL, false, false},
-    {"rows_checked", NULL, NULL, false, false},
-    {"first_s", "first call", show_time, false, true},
-    {"open_s", NULL, NULL, false, false},
-    {"flops", NULL, NULL, false, false},
-    {"bytes", NULL, NULL, false, false},
-    {"round_sizes", NULL, NULL, false, false},
-    {"samples_s", NULL, NULL, false, false},
+    {"case", "case", NULL, 0},
+    {"op", NULL, NULL, 0},
+    {"shape", NULL, NULL, 0},
+    {"sizes", NULL, NULL, 0},
+    {"backend", "backend", NULL, 0},
+    {"peer", NULL, NULL, 0},
+    {"device", "device", NULL, 0},
+    {"kernel", "kernel", NULL, COLUMN_WIDE},
+    {"dtype", "type", NULL, 0},
+    {"threads", "threads", show_count, 0},
+    {"ok", NULL, NULL, 0},
+    {"reason", NULL, NULL, 0},
+    {median_key, "median", show_time, COLUMN_SPEED},
+    {"mad_s", "+- %", show_spread, COLUMN_SPEED},
+    {"min_s", "min", show_time, COLUMN_SPEED},
+    {"p95_s", "p95", show_time, COLUMN_SPEED},
+    {"gflops", "GFLOP/s", show_rate, COLUMN_SPEED},
+    {"gbps", "GB/s", show_rate, COLUMN_SPEED},
+    {"peak_fraction", "peak %", show_share, COLUMN_SPEED},
+    {"peak_limit", NULL, NULL, 0},
+    {NULL, "ratio", show_ratio, COLUMN_SPEED},
+    {"max_error", "error", show_error, 0},
+    {"error_ratio", NULL, NULL, 0},
+    {"rows_checked", NULL, NULL, 0},
+    {"first_s", "first call", show_time, COLUMN_SPEED},
+    {"open_s", NULL, NULL, 0},
+    {"flops", NULL, NULL, 0},
+    {"bytes", NULL, NULL, 0},
+    {"copied_bytes", "copied MiB", show_bytes, COLUMN_RARE},
+    {"in_place_bytes", "in place MiB", show_bytes, COLUMN_RARE},
+    {"round_sizes", NULL, NULL, 0},
+    {"samples_s", NULL, NULL, 0},
 };
 const size_t report_column_count = sizeof report_columns / sizeof report_columns[0];
 
 char *report_cell(const report_column *column, const json_t *result, double base_s) {
     const json_t *const value = column->key ? json_object_get(result, column->key) : NULL;
-    if (column->speed && !json_is_true(json_object_get(result, "ok")))
+    if ((column->flags & COLUMN_SPEED) && !json_is_true(json_object_get(result, "ok")))
         return report_copy(column->key == median_key ? "FAIL" : "-");
     if (!column->show) {
         const char *const text = json_string_value(value);

@@ -30,12 +30,17 @@ void report_percent(double share, char text[REPORT_NUMBER]);
 typedef void report_show(const json_t *value, const json_t *result, double base_s,
                          char text[REPORT_NUMBER]);
 
+enum {
+    COLUMN_WIDE = 1,  /* md has room for it, table has not */
+    COLUMN_SPEED = 2, /* says nothing where the result is not ok */
+    COLUMN_RARE = 4,  /* table and md have it where a result of the run has such a number */
+};
+
 typedef struct report_column {
     const char *key;   /* of a result, and csv's header; NULL: csv lacks it */
     const char *title; /* of table and md; NULL: they lack it */
     report_show *show; /* NULL: a text */
-    bool wide;         /* md has room for it, table has not */
-    bool speed;        /* says nothing where the result is not ok */
+    unsigned flags;    /* COLUMN_.. */
 } report_column;
 
 extern const report_column report_columns[];

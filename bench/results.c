@@ -112,6 +112,8 @@ static void write_times(json_t *object, const entry *e) {
     json_object_set_new(object, "open_s", number_or_null(open));
     json_object_set_new(object, "flops", number_or_null(e->flops));
     json_object_set_new(object, "bytes", number_or_null(e->bytes));
+    json_object_set_new(object, "copied_bytes", number_or_null(e->copied_bytes));
+    json_object_set_new(object, "in_place_bytes", number_or_null(e->in_place_bytes));
     json_object_set_new(object, "gflops", number_or_null(e->flops / s.median * 1e-9));
     json_object_set_new(object, "gbps", number_or_null(e->bytes / s.median * 1e-9));
 }

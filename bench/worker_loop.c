@@ -85,6 +85,12 @@ static json_t *prepare(session *s, const json_t *ask, const char **fault) {
     s->cases[s->count++] = p;
     json_t *const answer =
         json_pack("{s:f, s:s}", "first_s", first, "kernel", p.call.kernel ? p.call.kernel : "");
+    const worker_transfers *const moved = p.call.transfers;
+    if (answer && moved) {
+        json_object_set_new(answer, "copied_bytes", json_integer((json_int_t)moved->copied_bytes));
+        json_object_set_new(answer, "in_place_bytes",
+                            json_integer((json_int_t)moved->in_place_bytes));
+    }
     if (answer && p.call.tuning && *p.call.tuning)
         json_object_set_new(answer, "tuning", json_string(p.call.tuning));
     if (answer && p.c.op == BENCH_KERNEL) {

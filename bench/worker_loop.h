@@ -11,6 +11,10 @@
 
 enum { WORKER_TEXT = 1024 }; /* bytes of a reason, its end included */
 
+typedef struct worker_transfers {
+    uint64_t copied_bytes, in_place_bytes;
+} worker_transfers;
+
 /* One prepared case. */
 typedef struct worker_call {
     void *state;
@@ -22,6 +26,9 @@ typedef struct worker_call {
     size_t width;
     void (*release)(void *state);
     const char *kernel; /* after the first call; NULL = not known; owned by the state */
+    /* after the first call: bytes of host memory that a call copied, and used in place; NULL = it
+     * uses none */
+    const worker_transfers *transfers;
     const char *tuning; /* after the first call: lines about what can be tuned; NULL = none */
     /* kernels that check themselves: */
     double flops, bytes; /* of one call */
