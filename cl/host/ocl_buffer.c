@@ -54,10 +54,12 @@ size_t attend__ocl_wrap_alignment(const attend_device *device) {
 
 /* OpenCL leaves undefined what commands do with two buffers over the same host memory, and Intel's
  * driver for GPUs ends the process where one reaches beyond another that is live. Two calls at once
- * may use the same keys or weights: what lies under a buffer is listed, for all devices of the
- * process but CPUs, whose drivers do nothing with an address but use it. */
+ * may use the same keys or weights: what lies under a buffer is listed, and so is what a command
+ * copies, which such drivers treat alike, for all devices of the process but CPUs, whose drivers do
+ * nothing with an address but use it. */
 static attend__mutex listed_lock = ATTEND__MUTEX_INIT;
 static attend_device_buffer *listed;
+static ocl_copied *copies;
 
 /* Under the lock. */
 static attend_device_buffer *find_over(uintptr_t start, uintptr_t end) {
@@ -67,11 +69,33 @@ static attend_device_buffer *find_over(uintptr_t start, uintptr_t end) {
     return b;
 }
 
-bool attend__ocl_under_buffer(const void *memory, size_t bytes) {
+/* Under the lock. */
+static bool is_copied(uintptr_t start, uintptr_t end) {
+    const ocl_copied *c = copies;
+    while (c && (start >= c->end || c->start >= end))
+        c = c->next;
+    return c != NULL;
+}
+
+bool attend__ocl_copy_begins(ocl_copied *copied, const void *memory, size_t bytes) {
+    const uintptr_t start = (uintptr_t)memory;
     attend__mutex_lock(&listed_lock);
-    const bool found = find_over((uintptr_t)memory, (uintptr_t)memory + bytes) != NULL;
+    const bool is_free = find_over(start, start + bytes) == NULL;
+    if (is_free) {
+        *copied = (ocl_copied){start, start + bytes, copies};
+        copies = copied;
+    }
     attend__mutex_unlock(&listed_lock);
-    return found;
+    return is_free;
+}
+
+void attend__ocl_copy_ended(ocl_copied *copied) {
+    attend__mutex_lock(&listed_lock);
+    ocl_copied **link = &copies;
+    while (*link != copied)
+        link = &(*link)->next;
+    *link = copied->next;
+    attend__mutex_unlock(&listed_lock);
 }
 
 /* Gives back the memory object, too, under the lock: none may be made there before, and none that
@@ -86,14 +110,13 @@ static void unlist(const attend_device *device, attend_device_buffer *buffer) {
     attend__mutex_unlock(&listed_lock);
 }
 
-/* `error` of the driver, or success: another call's buffer. Without a lock: the application's log
- * may call us. */
+/* `error` of the driver, or success: another call's buffer or copy. Without a lock: the
+ * application's log takes the time it likes. */
 static void say_copied(const attend_device *device, size_t bytes, cl_int error) {
     char line[200];
     if (error == CL_SUCCESS)
         (void)snprintf(line, sizeof line,
-                       "%zu bytes of host memory are copied: another call's buffer lies over some "
-                       "of them",
+                       "%zu bytes of host memory are copied: another call uses some of them now",
                        bytes);
     else
         (void)snprintf(line, sizeof line,
@@ -134,9 +157,9 @@ static attend_status make_listed(attend_device *device, void *memory, size_t byt
     attend_status status = ATTEND_OK;
     attend__mutex_lock(&listed_lock);
     const attend_device_buffer *const other = find_over(start, end);
-    if (other == NULL)
+    if (other == NULL && !is_copied(start, end))
         status = make_over(device, memory, 0, bytes, written, error, buffer);
-    else if (!written && other->read_only && other->shared == device->shared &&
+    else if (other && !written && other->read_only && other->shared == device->shared &&
              other->start <= start && end <= other->end)
         status = share_over(device, other, start, bytes, buffer);
     attend_device_buffer *const b = *buffer;

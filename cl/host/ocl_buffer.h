@@ -20,7 +20,15 @@ void attend__ocl_buffer_release(attend_device *device, attend_device_buffer *buf
 size_t attend__ocl_wrap_alignment(const attend_device *device);
 attend_status attend__ocl_buffer_over(attend_device *device, void *memory, size_t byte_offset,
                                       size_t bytes, bool written, attend_device_buffer **buffer);
-/* Whether a buffer of a device other than a CPU lies over some of the memory now. */
-bool attend__ocl_under_buffer(const void *memory, size_t bytes);
+/* Host memory that a command of a device other than a CPU copies. */
+typedef struct ocl_copied {
+    uintptr_t start, end;
+    struct ocl_copied *next;
+} ocl_copied;
+
+/* False: a buffer of such a device lies over some of the memory now. Else none is made there until
+ * attend__ocl_copy_ended, before which `copied` must stay. */
+bool attend__ocl_copy_begins(ocl_copied *copied, const void *memory, size_t bytes);
+void attend__ocl_copy_ended(ocl_copied *copied);
 
 #endif

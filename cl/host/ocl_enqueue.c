@@ -38,13 +38,14 @@ static attend_status enqueue(attend_device *device, attend_device_plan *plan,
     const attend_status waited = look_at_waits(device, wait_count, waits, &pending);
     if (pending) return attend__ocl_gate_add(device, plan, description, wait_count, waits, event);
     if (waited != ATTEND_OK) {
-        attend__ocl_event_ended(device, event, waited);
+        attend__ocl_event_dropped(device, event, wait_count, waits, waited);
         return ATTEND_OK;
     }
     cl_event command = NULL;
     const attend_status status =
         attend__ocl_submit_waiting(device, plan, description, wait_count, waits, &command);
     if (command == NULL) return status;
+    if (status != ATTEND_OK) attend__ocl_event_refused(device, event);
     attend__ocl_event_submitted(device, event, command, status);
     return ATTEND_OK;
 }

@@ -39,7 +39,7 @@ void attend__ocl_event_release(attend_device *device, attend_device_event *event
 
 /* What a negative state of a command means: the device failed while it ran. */
 static attend_status note_state(attend_device *device, attend_device_event *event, cl_int state) {
-    if (state > CL_COMPLETE) return ATTEND_OK;
+    if (state > CL_COMPLETE) return event->status;
     event->complete = true;
     if (state == CL_COMPLETE) return event->status;
     event->status = event->imported ? ATTEND_INVALID : ATTEND_DEVICE_LOST;
@@ -63,7 +63,7 @@ attend_status attend__ocl_event_look(attend_device *device, attend_device_event 
     attend_status status = event->status;
     if (!event->complete && event->command != NULL)
         status = note_state(device, event, command_state(device, event->command));
-    *pending = !event->complete && (event->command == NULL || event->cut_short);
+    *pending = !event->complete && event->command == NULL;
     return status;
 }
 
@@ -176,12 +176,28 @@ void attend__ocl_event_submitted(attend_device *device, attend_device_event *eve
     if (status != ATTEND_OK) {
         event->cut_short = true;
         event->status = status;
-        event->refused = device->failed_call;
-        event->state = device->failed_error;
         if (device->failed == ATTEND_OK) device->failed = status;
     }
     end_handed_out(device, event, command);
     attend__condition_wake_all(&device->changed);
+}
+
+/* The queue's last command ends no earlier than what is still running of the waits. */
+void attend__ocl_event_dropped(attend_device *device, attend_device_event *event, size_t count,
+                               attend_device_event *const *waits, attend_status status) {
+    bool running = false;
+    for (size_t i = 0; i < count; i++)
+        running = running || (waits[i]->cut_short && !waits[i]->complete);
+    const cl_event last = running && device->tail ? attend__ocl_keep(device, device->tail) : NULL;
+    if (last)
+        attend__ocl_event_submitted(device, event, last, status);
+    else
+        attend__ocl_event_ended(device, event, status);
+}
+
+void attend__ocl_event_refused(const attend_device *device, attend_device_event *event) {
+    event->refused = device->failed_call;
+    event->state = device->failed_error;
 }
 
 attend_status attend__ocl_event_native(attend_device *device, attend_device_event *event,

@@ -53,8 +53,13 @@ void attend__ocl_event_submitted(attend_device *device, attend_device_event *eve
                                  cl_event command, attend_status status);
 void attend__ocl_event_ended(attend_device *device, attend_device_event *event,
                              attend_status status);
-/* Under the lock: known to have failed; *pending: it waits for an open gate, or was cut short and
- * still runs. */
+/* The same for work that does not run since one of these waits failed: over when they are. */
+void attend__ocl_event_dropped(attend_device *device, attend_device_event *event, size_t count,
+                               attend_device_event *const *waits, attend_status status);
+/* Under the lock, before the end: the call that failed last refused the work. */
+void attend__ocl_event_refused(const attend_device *device, attend_device_event *event);
+/* Under the lock: known to have failed, also what was cut short and still runs; *pending: it waits
+ * for an open gate. */
 attend_status attend__ocl_event_look(attend_device *device, attend_device_event *event,
                                      bool *pending);
 /* Keeps the work until its waits are over; under the lock. */

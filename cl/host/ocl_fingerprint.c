@@ -110,7 +110,10 @@ static void add_icd(fingerprint *f, const char *path) {
     char *const text = attend__file_load(path, MOST_ICD_BYTES, &bytes);
     add_text(f, path);
     f->count++;
-    if (text == NULL) return;
+    if (text == NULL) {
+        f->unknown = f->unknown || attend__file_look(path).exists;
+        return;
+    }
     text[strcspn(text, "\r\n")] = 0;
     (void)add_library(f, text, NULL);
     free(text);
@@ -133,20 +136,30 @@ static void add_folder(fingerprint *f, const char *folder) {
     attend__folder_release(names, found);
 }
 
+/* As ocl-icd and the Khronos loader do; a file without a folder is ocl-icd's to find. */
+static void add_vendors(fingerprint *f) {
+    const char *const vendors = attend__environment_get("OCL_ICD_VENDORS");
+    const char *folder = attend__environment_get("OPENCL_VENDOR_PATH");
+    if (folder == NULL) folder = "/etc/OpenCL/vendors";
+    if (vendors == NULL || attend__file_look(vendors).folder) {
+        add_folder(f, vendors ? vendors : folder);
+    } else if (!ends_with(vendors, ".icd")) {
+        (void)add_library(f, vendors, NULL);
+    } else {
+        char *const path = strchr(vendors, '/') ? NULL : attend__path_join(folder, vendors);
+        add_icd(f, path ? path : vendors);
+        free(path);
+    }
+}
+
 attend_status attend__ocl_fingerprint(char *text, size_t bytes) {
     fingerprint f = {.hash = ATTEND__HASH_START};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         const char *const value = attend__environment_get(settings[i]);
         add_text(&f, value ? value : "");
     }
-    const char *const vendors = attend__environment_get("OCL_ICD_VENDORS");
     (void)any_of(&f, attend__environment_get("OCL_ICD_FILENAMES"), NULL, add_library);
-    if (vendors == NULL || attend__file_look(vendors).folder)
-        add_folder(&f, vendors ? vendors : "/etc/OpenCL/vendors");
-    else if (ends_with(vendors, ".icd"))
-        add_icd(&f, vendors);
-    else
-        (void)add_library(&f, vendors, NULL);
+    add_vendors(&f);
     if (f.unknown) {
         if (bytes) text[0] = 0;
         return ATTEND_UNSUPPORTED;

@@ -7,7 +7,7 @@
  * Work that waits for an event of the application's own is kept, too, while earlier work is: that
  * event may depend on the earlier work, which could not go past it in the queue. OpenCL tells of
  * such an event's end by a callback, in which our lock may be held already, so who waits here
- * looks at it from time to time; and so for work that waits for what was cut short. */
+ * looks at it from time to time. */
 #include "ocl_event.h"
 #include "ocl_run.h"
 
@@ -171,13 +171,13 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
                                          attend_device_event *const *waits, cl_event *command) {
     const attend_host *const host = device->host;
     cl_event few[FEW_WAITS], *events = few;
+    device->failed_call = "no memory";
+    device->failed_error = CL_SUCCESS;
     if (wait_count + 1 > FEW_WAITS)
         events = host->allocate(host->self, (wait_count + 1) * sizeof *events, 16);
     if (events == NULL)
         return attend__ocl_refuse(host, ATTEND_OUT_OF_MEMORY, "opencl: no memory for %zu waits",
                                   wait_count);
-    device->failed_call = "no memory";
-    device->failed_error = CL_SUCCESS;
     cl_uint used = foreign_waits(wait_count, waits, events);
     if (device->chained && device->tail) events[used++] = device->tail;
     const attend_status status =
@@ -188,18 +188,17 @@ attend_status attend__ocl_submit_waiting(attend_device *device, attend_device_pl
 
 static void submit(attend_device *device, ocl_gate *g, attend_status waited) {
     cl_event command = NULL;
-    if (waited == ATTEND_OK) {
-        waited = attend__ocl_submit_waiting(device, g->plan, g->description, g->wait_count,
-                                            g->waits, &command);
-        if (waited != ATTEND_OK) {
-            g->event->refused = device->failed_call;
-            g->event->state = device->failed_error;
-        }
+    if (waited != ATTEND_OK) {
+        attend__ocl_event_dropped(device, g->event, g->wait_count, g->waits, waited);
+        return;
     }
+    const attend_status status = attend__ocl_submit_waiting(device, g->plan, g->description,
+                                                            g->wait_count, g->waits, &command);
+    if (status != ATTEND_OK) attend__ocl_event_refused(device, g->event);
     if (command)
-        attend__ocl_event_submitted(device, g->event, command, waited);
+        attend__ocl_event_submitted(device, g->event, command, status);
     else
-        attend__ocl_event_ended(device, g->event, waited);
+        attend__ocl_event_ended(device, g->event, status);
 }
 
 static void take_out(attend_device *device, ocl_gate **link) {
@@ -239,7 +238,7 @@ void attend__ocl_gates_open(attend_device *device) {
 static bool must_look(const attend_device *device) {
     for (const ocl_gate *g = device->gates; g != NULL; g = g->next)
         for (size_t i = 0; i < g->wait_count; i++)
-            if (g->waits[i]->imported || g->waits[i]->cut_short) return true;
+            if (g->waits[i]->imported) return true;
     return false;
 }
 

@@ -153,6 +153,15 @@ static attend_status copy_apart(attend_device *device, const part *whole) {
     return status;
 }
 
+static attend_status copy_listed(attend_device *device, const part *p) {
+    ocl_copied copied;
+    if (!attend__ocl_copy_begins(&copied, p->to ? p->to : p->from, p->bytes))
+        return copy_apart(device, p);
+    const attend_status status = copy_at_once(device, p);
+    attend__ocl_copy_ended(&copied);
+    return status;
+}
+
 /* Waits for work behind gates that uses the buffer, and for no other: that may be another thread's,
  * and its gate opened by who waits for us. Before the pieces are taken, for the same reason. */
 static attend_status copy(attend_device *device, const attend_device_buffer *buffer,
@@ -161,11 +170,9 @@ static attend_status copy(attend_device *device, const attend_device_buffer *buf
     attend__mutex_lock(&device->lock);
     attend__ocl_gates_wait_for(device, buffer);
     attend__ocl_unlock(device);
-    if (device->shared->facts.kind != ATTEND_DEVICE_CPU &&
-        attend__ocl_under_buffer(p->to ? p->to : p->from, p->bytes))
-        return copy_apart(device, p);
     if (device->transfers != OCL_TRANSFERS_STAGE || p->bytes < LEAST_STAGED)
-        return copy_at_once(device, p);
+        return device->shared->facts.kind == ATTEND_DEVICE_CPU ? copy_at_once(device, p)
+                                                               : copy_listed(device, p);
     attend__mutex_lock(&device->pieces_lock);
     const attend_status status = copy_in_pieces(device, p);
     attend__mutex_unlock(&device->pieces_lock);
@@ -243,6 +250,15 @@ static attend_status ask_in_place(attend_device *device, bool *in_place) {
     return status;
 }
 
+static attend_status try_pieces(attend_device *device) {
+    const attend_status status = make_pieces(device);
+    if (status == ATTEND_OK) device->transfers = OCL_TRANSFERS_STAGE;
+    if (status == ATTEND_OK || status == ATTEND_DEVICE_LOST) return status;
+    device->host->log(device->host->self, ATTEND_LOG_WARNING, "opencl",
+                      "no memory that the driver maps: copies go at once");
+    return ATTEND_OK;
+}
+
 static attend_status choose_suited(attend_device *device) {
     const ocl_facts *const facts = &device->shared->facts;
     bool in_place = false;
@@ -251,11 +267,8 @@ static attend_status choose_suited(attend_device *device) {
     if (device->shared->adopted) return ATTEND_OK;
     if (facts->kind == ATTEND_DEVICE_CPU || facts->unified)
         status = ask_in_place(device, &in_place);
-    else if (make_pieces(device) == ATTEND_OK)
-        device->transfers = OCL_TRANSFERS_STAGE;
     else
-        device->host->log(device->host->self, ATTEND_LOG_WARNING, "opencl",
-                          "no memory that the driver maps: copies go at once");
+        status = try_pieces(device);
     if (in_place) device->transfers = OCL_TRANSFERS_SHARE;
     device->mapless = in_place && facts->kind == ATTEND_DEVICE_CPU;
     return status;

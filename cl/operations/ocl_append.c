@@ -149,10 +149,20 @@ static size_t small_bytes(const attend_append *largest) {
     return bytes;
 }
 
+/* The kernel counts planes and the rows of one apart, and a plan has as many rows as the pages
+ * hold: their product may be larger than what other operations take. */
+static attend_status sizes_fit(const attend_device *device, const char *name,
+                               const attend_tensor *x) {
+    attend_tensor planes = *x, plane = *x;
+    planes.sizes[2] = plane.sizes[0] = plane.sizes[1] = 1;
+    const attend_status status = attend__ocl_rows_fit(device, name, &planes);
+    return status == ATTEND_OK ? attend__ocl_rows_fit(device, name, &plane) : status;
+}
+
 attend_status attend__ocl_plan_append(attend_device *device, const attend_append *largest,
                                       attend_plan_info *info, attend_device_plan **plan) {
-    attend_status status = attend__ocl_rows_fit(device, "k", &largest->k);
-    if (status == ATTEND_OK) status = attend__ocl_rows_fit(device, "v", &largest->v);
+    attend_status status = sizes_fit(device, "k", &largest->k);
+    if (status == ATTEND_OK) status = sizes_fit(device, "v", &largest->v);
     if (status != ATTEND_OK) return status;
     attend_device_plan *const p = attend__ocl_plan_new(device, ATTEND_OP_APPEND, sizeof *p);
     if (p == NULL) return ATTEND_OUT_OF_MEMORY;

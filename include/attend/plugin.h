@@ -51,15 +51,15 @@ extern "C" {
  * may be 0. attend_attention: q, k, v, out, weights, scores, mask and bias have rank 4, mask and
  * bias expanded to [B, H, L, n] with stride 0 where they broadcast and n < S where they cover only
  * n keys; has_scale is 1; position is TOP_LEFT, BOTTOM_RIGHT or AT_OFFSETS, and TOP_LEFT if no
- * position is used; alibi_slopes has rank 2 [B, H]; window bounds >= L + S + |offset| have become
- * -1; scores_stage is valid; max_query_length and max_key_length are L and S; `cache` is NULL, its
- * keys and values stand in k, v, scales and page_table, its lengths in key_lengths, its positions
- * in query_offsets. Sample b has query rows from cu_query_lengths[b] on where that is given, else
- * those of batch b; keys by cu_key_lengths, by page_table, or of batch b. There are
- * attend_attention_samples (below) samples. key_end is 0 or above key_begin. attend_append: counts
- * or cu_counts given, and page_table or P = B. Descriptions with rows "[.., N]": kept as given; the
- * rows of all tensors have the same sizes. attend_projection: either `w` is given, or `weights`
- * holds what weights_prepare returned. */
+ * position is used; alibi_slopes has rank 2 [B, H]; window bounds that no pair of a query and a key
+ * reaches may have become -1, others may be as large as 2^63 - 1; scores_stage is valid;
+ * max_query_length and max_key_length are L and S; `cache` is NULL, its keys and values stand in k,
+ * v, scales and page_table, its lengths in key_lengths, its positions in query_offsets. Sample b
+ * has query rows from cu_query_lengths[b] on where that is given, else those of batch b; keys by
+ * cu_key_lengths, by page_table, or of batch b. There are attend_attention_samples (below) samples.
+ * key_end is 0 or above key_begin. attend_append: counts or cu_counts given, and page_table or P =
+ * B. Descriptions with rows "[.., N]": kept as given; the rows of all tensors have the same sizes.
+ * attend_projection: either `w` is given, or `weights` holds what weights_prepare returned. */
 #define ATTEND_OPERATION_LIST(X)                                                                   \
     X(ATTENTION, 0, attend_attention, "attention")                                                 \
     X(SCORES, 1, attend_attention, "scores")                                                       \

@@ -78,11 +78,13 @@ static attend_append append_of(const attend__cache_use *use, const attend_tensor
     return d;
 }
 
-/* Its plans are the cache's, whichever layer appends: one for a token a sample, one for more. */
+/* Its plans are the cache's, whichever layer appends: one for a token a sample, one for as many as
+ * the pages hold, or a call can bring. */
 static attend_status append_step(const attend_append *d, attend__sequence *sequence) {
     const attend__extent *const before = sequence->extent;
     const int64_t pages = d->page_table.sizes[1], each = d->k_pages.sizes[2];
-    const int64_t tokens = pages > INT64_MAX / each ? INT64_MAX : pages * each;
+    const int64_t most = (int64_t)1 << 30;
+    const int64_t tokens = pages > most / each ? most : pages * each;
     const attend__extent extent = {d->starts.sizes[0], tokens, tokens, true};
     if (!attend__host_memory(sequence->context)) sequence->extent = &extent;
     const attend_status status = attend__step(sequence, ATTEND_OP_APPEND, d, NULL);

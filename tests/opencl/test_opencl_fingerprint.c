@@ -103,6 +103,28 @@ static void added_file(void **state) {
     same_as(two);
 }
 
+/* libOpenCL(7) of ocl-icd. */
+static void vendor_path(void **state) {
+    (void)state;
+    put("a/other.icd", "libvendor.so");
+    put("a/third.icd", "libvendor.so");
+    char other[MOST];
+    (void)snprintf(other, sizeof other, "%s/a", folder);
+    assert_int_equal(unsetenv("OCL_ICD_VENDORS"), 0);
+    const fingerprint usual = now();
+    assert_int_equal(setenv("OPENCL_VENDOR_PATH", other, 1), 0);
+    const fingerprint two = changed(usual);
+    assert_non_null(strstr(two.text, "2 vendor files"));
+    assert_int_equal(setenv("OCL_ICD_VENDORS", "other.icd", 1), 0);
+    const fingerprint one = changed(two);
+    put("a/third.icd", "libvendor-of-none.so");
+    same_as(one);
+    put("a/other.icd", "libvendor-of-none.so");
+    (void)changed(one);
+    assert_int_equal(unsetenv("OPENCL_VENDOR_PATH"), 0);
+    assert_int_equal(setenv("OCL_ICD_VENDORS", folder, 1), 0);
+}
+
 static void settings(void **state) {
     (void)state;
     static const char *const names[] = {"CUDA_VISIBLE_DEVICES", "POCL_DEVICES", "RUSTICL_ENABLE",
@@ -149,6 +171,7 @@ int main(void) {
         cmocka_unit_test(path),
         cmocka_unit_test(searched_name),
         cmocka_unit_test(added_file),
+        cmocka_unit_test(vendor_path),
         cmocka_unit_test(settings),
         cmocka_unit_test(short_buffer),
     };
