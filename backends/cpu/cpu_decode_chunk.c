@@ -233,10 +233,8 @@ static void range_of(const attend__decode_set *set, attend__decode_part part, in
 static void run_blocks(chunk *c, attend__decode_part part) {
     const attend__call *const call = c->call;
     for (int32_t r = 0; r < c->set->count; r++) {
-        const attend__query *const row = &c->set->rows[r];
-        const bool joins = row->first >= part.begin && row->first - part.begin < part.size;
-        c->to.highest[r] = joins ? attend__sink(call, row->head) : -INFINITY;
-        c->to.sum[r] = attend__sink_weight(c->to.highest[r]);
+        c->to.highest[r] = -INFINITY;
+        c->to.sum[r] = 0.0f;
     }
     memset(c->to.out, 0,
            (size_t)(attend__decode_width(c->set->count) * call->padded_columns) * sizeof(float));

@@ -98,20 +98,35 @@ void attend__decode_join(const attend__call *call, int32_t rows, attend__partial
     }
 }
 
+/* How a row's sums of values are scaled; joins the sink. The sum is 0 only if no allowed key has a
+ * score above -inf: then there is nothing to divide. */
+static attend__sink_end close_row(float sink, float highest, float sum) {
+    attend__sink_end end = {.highest = (double)highest,
+                            .sum = (double)sum,
+                            .scale = sum == 0.0f ? 0.0f : 1.0f / sum,
+                            .tail = 1.0f};
+    if (sink == -INFINITY || isnan(sum)) return end;
+    if (isfinite(sink)) return attend__join_sink(end.highest, end.sum, (double)sink);
+    end.highest = end.sum = (double)NAN;
+    end.scale = NAN;
+    return end;
+}
+
 void attend__decode_write_row(const attend__call *call, const attend__decode_set *set, int32_t r,
                               attend__partial total) {
     const attend__query *const row = &set->rows[r];
+    const bool empty = row->first == row->last;
     float *const out = total.out + r * call->padded_columns;
-    if (row->first == row->last) {
-        total.highest[r] = attend__sink(call, row->head);
-        total.sum[r] = attend__sink_weight(total.highest[r]);
-    }
-    /* The sum is 0 only if no allowed key has a score above -inf: then there is nothing to divide.
-     */
-    if (row->first == row->last || total.sum[r] == 0.0f)
+    const attend__sink_end end =
+        close_row(attend__sink(call, row->head), empty ? -INFINITY : total.highest[r],
+                  empty ? 0.0f : total.sum[r]);
+    if (empty || end.scale == 0.0f)
         memset(out, 0, (size_t)call->columns * sizeof(float));
     else
-        call->kernels->scale_row(out, call->columns, 1.0f / total.sum[r]);
+        call->kernels->scale_row(out, call->columns, end.scale);
+    if (end.tail != 1.0f) call->kernels->scale_row(out, call->columns, end.tail);
+    total.highest[r] = (float)end.highest;
+    total.sum[r] = (float)end.sum;
     call->kernels->narrow(out, call->columns,
                           attend__query_span(call, &call->a->out, set->batch, row));
     if (call->wants_lse) attend__write_lse(call, set->batch, row, total.highest[r], total.sum[r]);

@@ -341,17 +341,12 @@ bool attend__window_of(const attend__call *call, const attend__scratch *scratch,
 
 /* ---- the end of a row ------------------------------------------------------------------------ */
 
-/* A sink is one more key without a value. It joins at the end, so that weights stay as exact as
- * without it however far it lies above them. */
 static void finish_sink(attend__row_set *set, int32_t r, double sink, double *lse) {
-    const double sum = (double)set->sum[r], base = (double)set->reference[r];
-    const double high = sum > 0.0 && base > sink ? base : sink;
-    const double total = sum > 0.0 ? sum * exp(base - high) + exp(sink - high) : 1.0;
-    const double scale = sum > 0.0 ? exp(base - high) / total : 0.0;
-    const bool small = scale < 0x1p-100;
-    *lse = high + log(total);
-    set->scale[r] = (float)(small ? scale * 0x1p100 : scale);
-    set->tail[r] = small ? 0x1p-100f : 1.0f;
+    const attend__sink_end end =
+        attend__join_sink((double)set->reference[r], (double)set->sum[r], sink);
+    *lse = end.highest + log(end.sum);
+    set->scale[r] = end.scale;
+    set->tail[r] = end.tail;
 }
 
 static void finish_row(const attend__call *call, attend__row_set *set, int32_t r, int64_t length) {

@@ -236,6 +236,18 @@ float attend__sink_weight(float sink) {
     return sink == -INFINITY ? 0.0f : expf(sink - sink);
 }
 
+attend__sink_end attend__join_sink(double highest, double sum, double sink) {
+    const bool keys = sum > 0.0;
+    const double top = keys && highest > sink ? highest : sink,
+                 by = keys ? exp(highest - top) : 0.0;
+    attend__sink_end end = {.highest = top, .sum = keys ? sum * by + exp(sink - top) : 1.0};
+    const double scale = by / end.sum;
+    const bool small = scale < 0x1p-100;
+    end.scale = (float)(small ? scale * 0x1p100 : scale);
+    end.tail = small ? 0x1p-100f : 1.0f;
+    return end;
+}
+
 void attend__weigh(const attend__call *call, int64_t batch, const attend__query *row,
                    attend__block block, float highest, float sum, float *x) {
     const int64_t n = block.to - block.from;

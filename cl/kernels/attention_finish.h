@@ -46,7 +46,8 @@ static void keep_piece(const attention_params *p, __global float *scratch, i64 r
  * maximum and sum. Returns what the sums of values are multiplied with, first x and then y: 0 for
  * a row without an allowed key, whose sum is 0, since the largest score alone adds 1. y is 1 but
  * for keys so far below the sink that each of their weights would be subnormal, and flushed, while
- * the values' sum times the weight is not. */
+ * the values' sum times the weight is not: half the distance each reaches to e^-174, where the
+ * largest float32 becomes 0, too. */
 static float2 close_row(const attention_params *p, const row_info *row, const results *to,
                         int write, mass m) {
     float factor = 1.0f, then = 1.0f;
@@ -54,8 +55,9 @@ static float2 close_row(const attention_params *p, const row_info *row, const re
         const float sink = to->sinks[p->sink_at + row->h * p->sink_stride];
         const float top = sink > m.maximum ? sink : m.maximum, base = anchor(top);
         const float below = m.maximum - base;
-        if (below < -80.0f) then = 0x1p-64f;
-        factor = exponential(then < 1.0f ? below + 44.3614196f : below); /* 64 ln 2 */
+        const bool far = below < -80.0f;
+        factor = exponential(far ? 0.5f * below : below);
+        if (far) then = factor;
         m.sum = FMA(m.sum, factor * then, sink == -INFINITY ? 0.0f : exponential(sink - base));
         m.maximum = top;
     }
