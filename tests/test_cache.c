@@ -349,13 +349,31 @@ static void test_memory(void **state) {
     }
 }
 
+/* Samples times heads times tokens that it could hold are 2^31; an append is no larger for it. */
+static void test_room_for_many(void **state) {
+    (void)state;
+    const int64_t batch = 512, heads = 32, tokens = 2;
+    attend_cache_desc d = serving_cache(
+        (problem_sizes){.B = batch, .G = heads, .S = 131072, .D = 1, .E = 1}, ATTEND_F32, 128);
+    d.page_count = batch;
+    attend_cache *cache;
+    serving_succeeds(attend_cache_create(problem_context, &d, &cache));
+    problem t = {.random = {2}};
+    const attend_tensor k =
+        problem_zeros(&t, ATTEND_F32, 4, (const int64_t[]){batch, heads, tokens, 1});
+    serving_succeeds(attend_cache_append(cache, &k, &k, NULL));
+    assert_int_equal(attend_cache_length(cache, batch - 1), tokens);
+    problem_free(&t);
+    attend_cache_release(cache);
+}
+
 int main(int argc, char **argv) {
     problem_choose_backend(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_splits),           cmocka_unit_test(test_beams),
         cmocka_unit_test(test_sharing),          cmocka_unit_test(test_growth),
         cmocka_unit_test(test_growth_of_shared), cmocka_unit_test(test_key_lengths),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),           cmocka_unit_test(test_room_for_many),
     };
     return cmocka_run_group_tests(tests, problem_open, problem_close);
 }

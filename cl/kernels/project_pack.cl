@@ -23,8 +23,8 @@ __kernel WHOLE_VECTORS void pack(__global const weight *w, __global weight *pane
     const i32 panel = (i32)get_global_id(1);
     if (panel * (i64)PANEL >= a.columns) return;
 #if PACK_DEPTH == 1
-    const i32 n = (i32)get_global_id(0) % PANEL, column = panel * PANEL + n;
-    const i32 k = (i32)get_global_id(0) / PANEL;
+    const size_t element = get_global_id(0); /* K * PANEL of them: more than an i32 counts */
+    const i32 n = (i32)(element % PANEL), column = panel * PANEL + n, k = (i32)(element / PANEL);
     if (k >= a.depth) return;
     weight value = 0;
     if (column < a.columns) value = w[a.w_offset + column * a.w_strides[0] + k * a.w_strides[1]];
