@@ -14,11 +14,19 @@
 void tune_report_start(tune_report *report) {
     memset(report, 0, sizeof *report);
     report->failed = json_array();
+    report->plain = json_array();
 }
 
 void tune_report_device(tune_report *report, const runner *r) {
     const char *const lines = json_string_value(json_object_get(r->about, "tuning"));
     if (!report->device_lines && lines) report->device_lines = attend__string_copy(lines);
+}
+
+int tune_report_spaces(tune_report *report, const bench_case *c, const char *lines,
+                       tune_space spaces[TUNE_MOST_SPACES]) {
+    const int count = lines ? tune_spaces_read(lines, spaces) : 0;
+    if (count == 0) json_array_append_new(report->plain, json_string(c->name));
+    return count;
 }
 
 tune_result *tune_report_add(tune_report *report, const bench_case *c, const tune_space *space) {
@@ -48,10 +56,12 @@ void tune_look(const tune_plan *plan, tune_report *report) {
         t.e = (entry){.c = &plan->cases[i], .r = &t.r, .id = 1};
         const bool going = entry_prepare(&t.e, NULL);
         tune_report_device(report, &t.r);
-        const int count = going && t.e.tuning ? tune_spaces_read(t.e.tuning, spaces) : 0;
+        const bool ready = going && t.e.state == ENTRY_READY;
+        const int count =
+            ready ? tune_report_spaces(report, &plan->cases[i], t.e.tuning, spaces) : 0;
         for (int k = 0; k < count; ++k)
             (void)tune_report_add(report, &plan->cases[i], &spaces[k]);
-        if (going && t.e.state != ENTRY_READY)
+        if (going && !ready)
             json_array_append_new(report->failed, json_string(t.e.reason));
         tune_trial_end(&t);
     }
@@ -64,5 +74,6 @@ void tune_report_release(tune_report *report) {
     free(report->results);
     free(report->device_lines);
     json_decref(report->failed);
+    json_decref(report->plain);
     memset(report, 0, sizeof *report);
 }

@@ -304,7 +304,7 @@ static bool confirm_best(search *s) {
 
 static void list_works(search *s, job *j) {
     tune_space spaces[TUNE_MOST_SPACES];
-    const int count = s->base.e.tuning ? tune_spaces_read(s->base.e.tuning, spaces) : 0;
+    const int count = tune_report_spaces(s->report, s->c, s->base.e.tuning, spaces);
     j->known = true;
     j->works = calloc((size_t)count + 1, sizeof *j->works);
     s->report->no_memory |= !j->works;

@@ -35,6 +35,7 @@ typedef struct tune_report {
     size_t count;
     char *device_lines; /* what the worker says of the device */
     json_t *failed;     /* texts: cases that could not be measured at all, why */
+    json_t *plain;      /* names of cases whose kernels have no parameters */
     /* of the time, in workers that start and build, and in rounds */
     double start_s, measure_s;
     bool interrupted, no_memory;

@@ -30,6 +30,8 @@
     /* query rows of a work-item, 0: as many as waste least */                                     \
     X(attention_few, rows, 0, 0, 0, 0, 1, 2, 4, 8)                                                 \
     X(attention_rows, rows, 8, 8, 2, 1, 2, 4, 8)                                                   \
+    /* query rows of a work-group, 0: as many as there are and local memory holds */               \
+    X(attention_decode, rows, 0, 0, 0, 0, 1, 2, 4, 8)                                              \
     /* columns of values that a work-group sums, at most, 0: by its size */                        \
     X(attention_tile, columns, 0, 0, 0, 0, 128, 64, 256)                                           \
     /* query rows of a work-group and of a work-item, 0: by the head size */                       \

@@ -256,13 +256,14 @@ static const char *mask_text(const attend_attention *a) {
     return a->causal ? "causal" : attend__ocl_given(&a->key_lengths) ? "lengths" : "none";
 }
 
-/* Values of a kernel's parameters for the plan; attention_few is for few rows in any plan, and
- * attention_tile for many. */
+/* Values of a kernel's parameters for the plan; attention_few and attention_decode are for few rows
+ * in any plan, and attention_tile for many. */
 void attend__ocl_attention_tuned(const attend_device *device, const ocl_source *source,
                                  const attend_attention *largest, int *values) {
     const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
-    const bool many = are_many(&n), few = source == &attend__ocl_source_attention_few,
-               tile = source == &attend__ocl_source_attention_tile;
+    const bool many = are_many(&n), tile = source == &attend__ocl_source_attention_tile,
+               few = source == &attend__ocl_source_attention_few ||
+                     source == &attend__ocl_source_attention_decode;
     const ocl_tuned_shape shape = {
         .type = largest->k.type,
         .mask = mask_text(largest),

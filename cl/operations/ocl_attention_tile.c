@@ -212,13 +212,25 @@ void attend__ocl_tile_make(attend_device *device, const attend_attention *larges
     if (has_masks(largest)) p->classes = make_classes(device, p, status);
 }
 
+/* Query rows of a work-group. */
+static int decode_rows(const attend_device *device, const attend_attention *largest, int DP) {
+    const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
+    int values[OCL_TUNED_COUNT];
+    attend__ocl_attention_tuned(device, &attend__ocl_source_attention_decode, largest, values);
+    const int tuned = values[OCL_TUNED(attention_decode, rows)];
+    if (attend__ocl_tuned_asked(device, OCL_TUNED(attention_decode, rows)) && tuned > 0)
+        return tuned;
+    const int64_t most = tuned > 0 ? tuned : n.H / n.G * n.L;
+    int rows = 1;
+    while (rows < MOST_DECODE_ROWS && rows < most &&
+           DECODE_FLOATS(2 * (size_t)rows, (size_t)DP) * sizeof(cl_float) <= most_local(device))
+        rows *= 2;
+    return rows;
+}
+
 void attend__ocl_decode_make(attend_device *device, const attend_attention *largest,
                              ocl_attention_plan *p, attend_plan_info *info, attend_status *status) {
-    const ocl_attention_sizes n = attend__ocl_attention_sizes(ATTEND_OP_ATTENTION, largest);
-    int rows = 1;
-    while (rows < MOST_DECODE_ROWS && rows < n.H / n.G * n.L &&
-           DECODE_FLOATS(2 * (size_t)rows, (size_t)p->DP) * sizeof(cl_float) <= most_local(device))
-        rows *= 2;
+    const int rows = decode_rows(device, largest, p->DP);
     char options[100];
     (void)snprintf(options, sizeof options, "-DDP=%d -DEC=%d -DRQ=%d -DK_TYPE=%d -DV_TYPE=%d",
                    p->DP, p->EC, rows, (int)largest->k.type, (int)largest->v.type);
@@ -231,7 +243,8 @@ void attend__ocl_decode_make(attend_device *device, const attend_attention *larg
     p->direct_subgroups = attend__ocl_subgroups(device, info->note, sizeof info->note);
     p->direct =
         attend__ocl_plan_neighbours(device, &p->plan, &wanted, &p->direct_subgroups, status);
-    if (attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, columns)))
+    if (attend__ocl_tuned_asked(device, OCL_TUNED(attention_tile, columns)) ||
+        attend__ocl_tuned_asked(device, OCL_TUNED(attention_decode, rows)))
         attend__ocl_candidate_fits(device, &p->plan, p->direct,
                                    &attend__ocl_source_attention_decode, status);
     p->direct_rows = rows;

@@ -95,6 +95,7 @@ void tune_print_results(const tune_report *report, const tune_time *time) {
     for (size_t i = 0; i < report->count; ++i)
         print_rejected(&report->results[i]);
     print_texts("not measured: ", "", report->failed);
+    print_texts("no parameters: ", "", report->plain);
 }
 
 void tune_print_list(const tune_report *report) {
@@ -131,4 +132,5 @@ void tune_print_list(const tune_report *report) {
     if (report->count) report_grid_print(&grid, false, stdout);
     report_grid_free(&grid);
     print_texts("not planned: ", "", report->failed);
+    print_texts("no parameters: ", "", report->plain);
 }

@@ -105,6 +105,11 @@ many='B1 H2 G2 L70 S70 D16 f32' wide='B1 H1 G1 L40 S40 D256 f32' product='projec
 export ATTEND_KERNELS=tile
 expect 0 tune --list --case "$many,$product"
 for text in attention_tile "0 32 64" project_tile "0 64 128" "32 64"; do says "$out" "$text"; done
+# few rows: decoding has a parameter, projections have none
+expect 0 tune --list --case "$one,project R1 N64 K64 f32"
+for text in attention_decode "0 1 2 4 8" "no parameters: project R1 N64 K64 f32"; do says "$out" "$text"; done
+ATTEND_TUNING=attention_decode:rows=2 expect 0 tune --list --case "$one"
+says "$out" "rows=2 (asked)"
 (
     faults=0
     export POCL_MAX_WORK_GROUP_SIZE=64
@@ -163,6 +168,7 @@ spills() { # OPTIONS KERNEL VALUES CASE
 ATTEND_SUBGROUPS=emulated spills -DSUBGROUP_EMULATED attention_tile attention_tile:rows=32 "$many"
 ATTEND_MATRIX=emulated-nvidia spills -DMATRIX_EMULATED attention_tile attention_tile:columns=64 'B1 H1 G1 L40 S40 D64 f16'
 spills -DRQ= attention_decode attention_tile:columns=64 "$many"
+spills -DRQ=2 attention_decode attention_decode:rows=2 "$one"
 spills -DTILE_COLUMNS= project_tile project_tile:columns=32 "$product"
 OPENCL_LAYERS=$layer ATTEND_TEST_SPILLS=-DRQ= ATTEND_TUNING=attention_tile:rows=32 expect 0 tune --list --case "$many"
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# oclgrind.sh BIN [--quick]: every family of kernels under Oclgrind, which watches each access, each race and each call.
-# The gate is an empty log; an exit code would say nothing, since a program runs on after a fault. Devices with work-groups
-# of 64 and 16 KiB of local memory are what it pretends to be. --quick: fewer shapes.
+# oclgrind.sh BIN FAMILY | --quick: families of kernels under Oclgrind, which watches each access, each race and each call:
+# generated cases and the case files. The gate is an empty log; an exit code would say nothing, since a program runs on after a
+# fault. Devices with work-groups of 64 and 16 KiB of local memory are what it pretends to be. --quick: all, few cases, no file.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$1
-quick=${2:-}
+families=("$2") cases=12
+if [ "$2" = --quick ]; then
+    families=(rows tile plain) cases=3
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 log=$work/log
@@ -29,27 +32,26 @@ watch() { # FAMILY COMMAND..
 }
 
 gate=("$bin/attend-gate" --backend opencl)
-cases=12
-[ "$quick" != --quick ] || cases=3
-for family in rows tile plain; do
+for family in "${families[@]}"; do
     watch $family "${gate[@]}" --cases $cases --seed 7 --length 30 --head-size 40
     # keys that are split and joined, heads wider than one group's columns
     watch $family "${gate[@]}" --cases $((cases / 4 + 1)) --seed 8 --length 300 --head-size 6
     watch $family "${gate[@]}" --cases $((cases / 4 + 1)) --seed 9 --length 6 --head-size 300
-    [ "$quick" != --quick ] || continue
-    for file in "$here"/../data/stages-*.safetensors; do
+    [ $cases -gt 3 ] || continue
+    for file in "$here"/../data/{stages,onnx,pytorch,serving,layers}*.safetensors; do
         watch $family "$bin/attend" check --backend opencl "$file"
     done
 done
-if [ "$quick" != --quick ] && [ -x "$bin/test_opencl_matrix" ]; then # groups of 128, and the emulation
-    for test in matrix matrix_attention; do
-        OCLGRIND_MAX_WGSIZE=128 OCLGRIND_LOCAL_MEM_SIZE=49152 watch tile "$bin/test_opencl_$test" small
-    done
-fi
-if [ "$quick" != --quick ]; then # appending and caches, in one family: their kernels are the same in all
+if [ "$2" = tile ]; then
+    if [ -x "$bin/test_opencl_matrix" ]; then # groups of 128, and the emulation
+        for test in matrix matrix_attention; do
+            OCLGRIND_MAX_WGSIZE=128 OCLGRIND_LOCAL_MEM_SIZE=49152 watch tile "$bin/test_opencl_$test" small
+        done
+    fi
+    # appending and caches: their kernels are the same in all families
     export ATTEND_BACKEND=opencl
     [ ! -x "$bin/example-generation" ] || watch tile "$bin/example-generation"
     [ ! -x "$bin/test_cache_bytes" ] || watch tile "$bin/test_cache_bytes" opencl
 fi
-[ $faults -eq 0 ] && echo "oclgrind: rows, tile and plain: nothing to say"
+[ $faults -eq 0 ] && echo "oclgrind: ${families[*]}: nothing to say"
 exit $((faults > 0))
