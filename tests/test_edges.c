@@ -58,6 +58,30 @@ static void test_rows_beyond_the_query_length(void **state) {
     problem_free(&p);
 }
 
+/* The same beside rows of which the last are fewer than a vector, where a key that a bias excludes
+ * holds NaN: its scores are no other row's. */
+static void test_padding_beside_excluded_keys(void **state) {
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        const problem_sizes n = {2, 3, 1, 31, i % 2 ? 40 : 4, 3, 3};
+        problem p = problem_make(n, types[i / 4], 29);
+        p.a.query_lengths = problem_integers(&p, 2, (const int64_t[]){26, 22});
+        const bool all = i / 2 % 2;
+        if (all) problem_want_all(&p);
+        p.a.bias = problem_zeros(&p, types[i / 4], 1, &n.S);
+        gate_store(&p.a.bias, &(int64_t){0}, -infinity);
+        for (int64_t b = 0; b < n.B; b++)
+            for (int64_t d = 0; d < n.D; d++) {
+                problem_put(&p.a.k, b, 0, 0, d, (double)NAN);
+                problem_put(&p.a.v, b, 0, 0, d, (double)NAN);
+            }
+        p.a.scores_stage = ATTEND_SCORES_MASKED;
+        problem_check(&p);
+        if (all) problem_expect_empty_row(&p, (const int64_t[]){0, 2, 26}, -infinity);
+        problem_free(&p);
+    }
+}
+
 /* Sets K so that z_j = value exactly: q is 1 in its first element, 0 elsewhere. */
 static void set_scores(problem *p, int64_t j, double value) {
     p->a.has_scale = 1;
@@ -336,6 +360,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_rows),
         cmocka_unit_test(test_rows_beyond_the_query_length),
+        cmocka_unit_test(test_padding_beside_excluded_keys),
         cmocka_unit_test(test_infinite_scores),
         cmocka_unit_test(test_huge_negative_scores),
         cmocka_unit_test(test_wide_scores_and_softcap),

@@ -376,8 +376,12 @@ static bool is_few(const attend__row_set *set, int32_t r) {
 void attend__finish_rows(const attend__call *call, attend__row_set *set) {
     const float unit = call->own_units ? 1.0f : call->scale;
     for (int32_t r = 0; r < set->count; r++) {
-        const float highest = set->highest[r], sum = set->sum[r];
         if (is_few(set, r)) continue;
+        if (set->row_first[r] == set->row_last[r]) { /* no strip's, but lanes beyond one's rows */
+            set->highest[r] = -INFINITY;
+            set->sum[r] = 0.0f;
+        }
+        const float highest = set->highest[r], sum = set->sum[r];
         set->reference[r] = highest == -INFINITY ? 0.0f : highest * unit;
         set->scale[r] = sum == 0.0f ? 0.0f : 1.0f / sum;
         set->tail[r] = 1.0f;
