@@ -8,7 +8,7 @@ packages_opencl_full="oclgrind mesa-opencl-icd python3-venv"
 packages_arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 packages_model="python3-minimal python3-pip"
 packages_browser="chromium chromium-driver"
-packages_tests="libcmocka-dev python3-minimal ocl-icd-opencl-dev oclgrind"
+packages_tests="libcmocka-dev python3-minimal python3-numpy ocl-icd-opencl-dev oclgrind"
 
 # need_packages "PURPOSE" PACKAGE..: installs what is missing and says so; without the right to install, says in
 # one line what is missing and returns 1.

@@ -34,6 +34,7 @@ static json_t *number_or_null(double x) {
     return x > 0 ? json_real(x) : json_null();
 }
 
+/* With 1 thread from host memory, of which 3 MiB are copied. */
 static json_t *make_result(const row *r, size_t samples) {
     json_t *const list = json_array();
     for (size_t i = 0; r->median > 0 && i < samples; ++i)
@@ -58,7 +59,9 @@ static json_t *make_result(const row *r, size_t samples) {
                    {"first_s", 1. / 3},
                    {"open_s", 0},
                    {"flops", r->flops},
-                   {"bytes", 1e6}};
+                   {"bytes", 1e6},
+                   {"copied_bytes", r->threads == 1 ? 3 << 20 : 0},
+                   {"in_place_bytes", 0}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; ++i)
         json_object_set_new(result, numbers[i].key, number_or_null(numbers[i].value));
     json_object_set_new(result, "peak_limit", json_string("fma"));
@@ -242,15 +245,16 @@ static void prints_markdown(void **state) {
     (void)state;
     char *const text = text_of(REPORT_MD);
     cells c = find_row(text, "attend 1.2.3", "case", "backend");
-    static const char *const titles[] = {
-        "case", "backend", "device", "kernel", "type",  "threads", "median",     "+- %", "min",
-        "p95",  "GFLOP/s", "GB/s",   "peak %", "ratio", "error",   "first call", NULL};
+    static const char *const titles[] = {"case",       "backend",    "device", "kernel", "type",
+                                         "threads",    "median",     "+- %",   "min",    "p95",
+                                         "GFLOP/s",    "GB/s",       "peak %", "ratio",  "error",
+                                         "first call", "copied MiB", NULL};
     expect_cells(&c, titles);
     c = find_row(text, "attend 1.2.3", "bert", "cpu");
     static const char *const first[] = {"bert",     "cpu",      "cpu",  "kernel,1", "f32",
                                         "2",        "2.000 ms", "1.0",  "1.800 ms", "2.200 ms",
                                         "200.0",    "0.5000",   "62.5", "1.00",     "4.00e-07",
-                                        "333.3 ms", NULL};
+                                        "333.3 ms", "-",        NULL};
     expect_cells(&c, first);
     c = find_row(text, "attend 1.2.3", "bert", "pytorch"); /* of 3 ms, the first of 2 ms */
     assert_string_equal(c.text[13], "0.67");
@@ -260,8 +264,10 @@ static void prints_markdown(void **state) {
     c = find_row(text, "attend 1.2.3", SAFE, "cpu");
     static const char *const failed[] = {SAFE,   "cpu", "cpu",      "kernel,1", "f32", "2",
                                          "FAIL", "-",   "-",        "-",        "-",   "-",
-                                         "-",    "-",   "4.00e-07", "-",        NULL};
+                                         "-",    "-",   "4.00e-07", "-",        "-",   NULL};
     expect_cells(&c, failed);
+    c = find_row(text, "400.0", "bert", "cpu"); /* with 1 thread, in host memory */
+    assert_string_equal(c.text[16], "3.000");
     free(text);
 }
 

@@ -4,7 +4,7 @@
 # one rounding of them, `cpu` to a bound. Exit 77 without NumPy (scripts/get_oracles.sh installs it).
 set -eu
 program=$1 folder=$2 seed=${3:-5} root=$(cd "$(dirname "$0")/../.." && pwd)
-for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3; do
+for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3 /usr/bin/python3; do
     [ -n "$python" ] && "$python" -c "import numpy" 2>/dev/null && break
     python=
 done

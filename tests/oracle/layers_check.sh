@@ -4,7 +4,7 @@
 # against them. Exit 77 without PyTorch (scripts/get_oracles.sh installs it).
 set -eu
 program=$1 folder=$2 root=$(cd "$(dirname "$0")/../.." && pwd)
-for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3; do
+for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3 /usr/bin/python3; do
     [ -n "$python" ] && "$python" -c "import torch" 2>/dev/null && break
     python=
 done

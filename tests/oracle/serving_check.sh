@@ -6,7 +6,7 @@ set -eu
 program=$1 folder=$2 seed=${3:-7} root=$(cd "$(dirname "$0")/../.." && pwd)
 shift $(($# < 3 ? $# : 3))
 [ $# -gt 0 ] || set -- reference cpu
-for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3; do
+for python in "${ATTEND_ORACLE_PYTHON:-}" "$root/.venv/bin/python" python3 /usr/bin/python3; do
     [ -n "$python" ] && "$python" -c "import numpy" 2>/dev/null && break
     python=
 done
