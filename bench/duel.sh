@@ -4,12 +4,12 @@
 # same threads and the same inputs; prints one row a shape. Options after that go to `attend bench` (--case, --dtype, --threads,
 # --out FILE..). --install first makes the virtual environment of the peers (bench/install_peers.sh); one that is not there is a
 # named skip. NAMES is a list with commas, cpu (default: all that run on the processor) or all (CLBlast and tinygrad, too).
-# ATTEND_PROGRAM names the program (build/release/bin/attend), ATTEND_PEERS the environment's folder (build/peers).
+# BENCH_PROGRAM names the program (build/release/bin/attend), BENCH_PEERS the environment's folder (build/peers).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-program=${ATTEND_PROGRAM:-$root/build/release/bin/attend}
-peers=${ATTEND_PEERS:-$root/build/peers}
+program=${BENCH_PROGRAM:-$root/build/release/bin/attend}
+peers=${BENCH_PEERS:-$root/build/peers}
 names=cpu
 while [ $# -gt 0 ]; do
     case $1 in

@@ -3,12 +3,12 @@
 # startup.sh [RUNS]: how long `attend embed --backend opencl` of one sentence takes as a whole process, first with empty
 # caches (ours and PoCL's), then with what the first one left, the median of RUNS (5) processes; fails where the second is
 # less than 5 times as fast or gives another result. The device is the first there is; OCL_ICD_VENDORS chooses the driver.
-# ATTEND_PROGRAM names the program (build/release/bin/attend), ATTEND_MODEL the model's folder
+# BENCH_PROGRAM names the program (build/release/bin/attend), BENCH_MODEL the model's folder
 # (models/all-MiniLM-L6-v2, by scripts/get_model.sh).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-attend=${ATTEND_PROGRAM:-$root/build/release/bin/attend}
-model=${ATTEND_MODEL:-$root/models/all-MiniLM-L6-v2}
+attend=${BENCH_PROGRAM:-$root/build/release/bin/attend}
+model=${BENCH_MODEL:-$root/models/all-MiniLM-L6-v2}
 runs=${1:-5}
 missing() { echo "startup.sh: $1 is missing: $2" >&2; exit 1; }
 [ -x "$attend" ] || missing "$attend" "build first (cmake --preset release && cmake --build --preset release)"
@@ -17,7 +17,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/attend" "$folder/pocl"
 export ATTEND_CACHE_DIR=$folder/attend POCL_CACHE_DIR=$folder/pocl
-unset ATTEND_CACHE ATTEND_BACKEND ATTEND_DEVICE ATTEND_PROGRAM ATTEND_MODEL
+unset ATTEND_CACHE ATTEND_BACKEND ATTEND_DEVICE BENCH_PROGRAM BENCH_MODEL
 
 # Milliseconds of a process; its output goes to the file named.
 embed() {

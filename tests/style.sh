@@ -47,6 +47,10 @@ twice=$(printf '%s\n' "${code[@]}" | grep -E '\.[ch]$' | xargs -n1 basename | so
 left=$(git ls-files 2>/dev/null | grep -E '\.(orig|rej|bak|swp)$|~$')
 [ -z "$left" ] || fault "left over from a merge or an editor: $(echo $left)"
 
+for name in $(sed -n 's/^    X(\([A-Z_]*\)).*/\1/p' src/core/config.h); do
+    grep -q "^| \`ATTEND_$name\` |" docs/settings.md || fault "docs/settings.md: ATTEND_$name is missing"
+done
+
 python3 tests/function_length.py "${code[@]}" || faults=$((faults + 1))
 
 [ "$faults" -eq 0 ] && echo "style: ${#code[@]} files, no fault"

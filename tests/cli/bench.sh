@@ -38,7 +38,7 @@ says "$out" "threads=1"
 
 # ---- workers that fail ------------------------------------------------------------------------------
 peer=(--peer "faulty=$here/faulty_worker.py")
-export ATTEND_PROGRAM=$program
+export ATTEND_TEST_PROGRAM=$program
 strike() { # FAULT REASON none|some [FAULT_AFTER]
     export FAULT=$1 FAULT_AFTER=${4:-0}
     expect 1 bench "${small[@]}" --seq 8 "${peer[@]}" --out "$work/f.json"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""faulty_worker.py: a peer for `attend bench` that passes every ask on to attend's own worker ($ATTEND_PROGRAM) and does the wrong
+"""faulty_worker.py: a peer for `attend bench` that passes every ask on to attend's own worker ($ATTEND_TEST_PROGRAM) and does the wrong
 thing where $FAULT says so. It needs nothing but Python, and shows that a fault of a worker costs its own row only."""
 import json
 import os
@@ -10,7 +10,7 @@ import time
 
 fault = os.environ["FAULT"]
 after = int(os.environ.get("FAULT_AFTER", "3"))  # answers with samples that are still good
-inner = subprocess.Popen([os.environ["ATTEND_PROGRAM"], "bench", "--worker", "--backend", "cpu", "--device", "cpu:0"],
+inner = subprocess.Popen([os.environ["ATTEND_TEST_PROGRAM"], "bench", "--worker", "--backend", "cpu", "--device", "cpu:0"],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
 
