@@ -6,6 +6,7 @@
 #include "attend/attend.h"
 #include "attend_case.h"
 #include "peak.h"
+#include "peak_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ typedef struct party {
     attend_context *context;
     attend_inputs inputs; /* of all cases; dropped by their calls */
     int32_t threads;
-    bool on_cpu;               /* the host's processor computes */
+    bool on_cpu; /* the host's processor computes */
+    peak_device names;
     char tuning[TUNING_BYTES]; /* what the log said of it since the last ask */
 } party;
 
@@ -50,6 +52,11 @@ static json_t *describe(const party *p, const attend_device_list *list, const at
     return json_pack("{s:s, s:s}", "device", d->device, "device_name", d->device);
 }
 
+static void copy_text(char *to, size_t bytes, const json_t *from, const char *key) {
+    const char *const text = json_string_value(json_object_get(from, key));
+    snprintf(to, bytes, "%s", text ? text : "");
+}
+
 static json_t *hello(void *state, int32_t threads, char *reason) {
     party *const p = state;
     attend_options options = attend_options_default();
@@ -73,6 +80,8 @@ static json_t *hello(void *state, int32_t threads, char *reason) {
         p->inputs.context = p->context;
         p->inputs.host_memory = memory && !strcmp(memory, "host");
         p->on_cpu = json_is_true(json_object_get(answer, "on_cpu"));
+        copy_text(p->names.platform, sizeof p->names.platform, answer, "platform");
+        copy_text(p->names.name, sizeof p->names.name, answer, "device_name");
         json_object_set_new(answer, "name", json_string(d.backend));
         json_object_set_new(answer, "version", json_string(version));
         json_object_set_new(answer, "settings",
@@ -98,8 +107,7 @@ static worker_verdict prepare(void *state, const bench_case *c, worker_call *cal
         return verdict;
     }
     if (p->on_cpu) return peak_prepare(c->name, p->threads, call, reason);
-    snprintf(reason, WORKER_TEXT, "nothing here measures the peak of such a device");
-    return WORKER_UNSUPPORTED;
+    return peak_device_prepare(c->name, &p->names, call, reason);
 }
 
 int attend_worker_main(const char *backend, const char *device) {
