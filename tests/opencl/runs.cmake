@@ -21,8 +21,8 @@ foreach(side ${sides})
   list(GET side 1 backend)
   list(GET side 2 kernels)
   set(named "${kernels};ATTEND_BACKEND=${backend}")
-  opencl_run(gate-${name} pocl "${kernels}" opencl $<TARGET_FILE:attend-gate> --backend ${backend} --cases 100 --seed 11
-             --plans 12 --length 400 --head-size 140)
+  opencl_run(gate-${name} pocl "${kernels}" opencl $<TARGET_FILE:attend-gate> --backend ${backend} --cases 70 --seed 11
+             --plans 8 --length 400 --head-size 140)
   if(NOT name STREQUAL composed)
     # keys so far below a sink that each weight is subnormal, but not what they give together
     opencl_run(gate-${name}-low pocl "${kernels}" opencl $<TARGET_FILE:attend-gate> --backend ${backend} --seed 13 --only 639
@@ -85,8 +85,8 @@ endif()
 
 # Exchanges within a sub-group, emulated.
 set(environment "ATTEND_KERNELS=tile;ATTEND_SUBGROUPS=emulated")
-opencl_run(gate-subgroups pocl "${environment}" opencl $<TARGET_FILE:attend-gate> --backend opencl --cases 60 --seed 15
-           --plans 12 --length 400 --head-size 140)
+opencl_run(gate-subgroups pocl "${environment}" opencl $<TARGET_FILE:attend-gate> --backend opencl --cases 30 --seed 15
+           --plans 6 --length 400 --head-size 140)
 if(CMOCKA_FOUND)
   foreach(test poison same_bits serving_bits serving_poison)
     opencl_run(test_${test}-subgroups pocl "${environment}" opencl $<TARGET_FILE:test_${test}> opencl)
