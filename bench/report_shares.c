@@ -37,8 +37,10 @@ typedef struct value {
 } value;
 
 static const json_t *find(view *v, const char *name) {
+    const bool one_backend = json_object_get(v->figure, "backend") != NULL;
     for (size_t i = 0; i < json_array_size(v->results); ++i) {
         const json_t *const r = json_array_get(v->results, i);
+        if (one_backend && !report_same_text(r, v->figure, "backend")) continue;
         if (strcmp(report_string(r, "case"), name) != 0 ||
             report_number(r, "threads") != v->threads || json_is_true(json_object_get(r, "peer")))
             continue;

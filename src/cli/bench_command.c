@@ -308,7 +308,7 @@ static const cli_option options[] = {
     TEXT("case", "NAMES",
          "shapes by name, or texts of sizes; all, attention, layer, project, scores", cases),
     TEXT("set", "NAMES",
-         "figures of bench/goals.json: shares (all), peak, masks, options, outputs, "
+         "figures of bench/goals.json: shares (all but opencl), peak, masks, options, outputs, "
          "rows, decode, layers, tiny",
          set),
     TEXT("list", NULL, "print the shapes and measure nothing", list),
