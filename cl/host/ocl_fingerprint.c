@@ -72,10 +72,10 @@ static bool any_of(fingerprint *f, const char *list, const char *argument,
                    bool (*visit)(fingerprint *f, const char *item, const char *argument)) {
     char *const copy = list ? attend__string_copy(list) : NULL;
     bool found = false;
-    for (char *item = copy, *end; item && *item && !found; item = end) {
-        end = item + strcspn(item, ":");
-        if (*end) *end++ = 0;
-        found = visit(f, item, argument);
+    for (char *item = copy, *next; item && !found; item = next) {
+        next = strchr(item, ':');
+        if (next) *next++ = 0;
+        found = *item && visit(f, item, argument);
     }
     free(copy);
     return found;

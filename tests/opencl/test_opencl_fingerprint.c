@@ -79,7 +79,7 @@ static void path(void **state) {
 static void searched_name(void **state) {
     (void)state;
     char folders[2 * MOST];
-    (void)snprintf(folders, sizeof folders, "%s/none:%s/a:%s/b", folder, folder, folder);
+    (void)snprintf(folders, sizeof folders, ":%s/none::%s/a:%s/b", folder, folder, folder);
     put("a/libvendor.so", "one");
     put("b/libvendor.so", "another");
     name_library("libvendor.so");
