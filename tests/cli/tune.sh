@@ -67,6 +67,7 @@ says "$out" "rejected: attention_few rows=1: wrong: "
 says "$out" "rejected: attention_few rows=2: the worker died of signal 6"
 says "$out" "rejected: attention_few rows=4: the worker gave no answer"
 says "$out" "kept in $ATTEND_CONFIG_DIR/tuning-"
+for text in before after gain; do says "$out" "$text"; done
 kept
 grep -q '^attention_few .*: rows=[08] (' "$out" || fault "a candidate that failed was taken, or none"
 unset ATTEND_TEST_HANG
