@@ -80,7 +80,8 @@ static inline void tiny_weights(const double *q, const double *k, int n, int i,
         w[j] = 0;
         for (int d = 0; d < TINY_D; d++)
             w[j] += q[i * TINY_D + d] * k[j * TINY_D + d] / sqrt(TINY_D);
-        if (tiny_allowed(mask, i, j)) highest = fmax(highest, w[j]);
+        /* at fmax gcc 12 for 64-bit ARM stops with an internal error */
+        if (tiny_allowed(mask, i, j) && w[j] > highest) highest = w[j];
     }
     for (int j = 0; j < n; j++) {
         w[j] = tiny_allowed(mask, i, j) ? exp(w[j] - highest) : 0;
