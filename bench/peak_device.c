@@ -24,7 +24,6 @@ worker_verdict peak_device_prepare(const char *what, const peak_device *device, 
 #include "base/dynlib.h"
 #include "base/thread.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,10 +239,11 @@ static bool make_fma(state *s, worker_call *call, char *reason) {
     const float half = 0.5f;
     cl_int steps = 16;
     double seconds = 0;
+    if (s->cl.clSetKernelArg(s->kernel, 2, sizeof half, &half) ||
+        s->cl.clSetKernelArg(s->kernel, 3, sizeof half, &half))
+        return failed(reason, "clSetKernelArg", CL_INVALID_ARG_VALUE);
     for (; seconds < CALL_S && steps < 1 << 28; steps *= 2) {
-        if (s->cl.clSetKernelArg(s->kernel, 1, sizeof steps, &steps) ||
-            s->cl.clSetKernelArg(s->kernel, 2, sizeof half, &half) ||
-            s->cl.clSetKernelArg(s->kernel, 3, sizeof half, &half))
+        if (s->cl.clSetKernelArg(s->kernel, 1, sizeof steps, &steps))
             return failed(reason, "clSetKernelArg", CL_INVALID_ARG_VALUE);
         call->flops = 2.0 * CHAINS * UNROLLED * (double)steps * (double)s->items;
         if (!timed(s, &seconds, reason) || !timed(s, &seconds, reason)) return false;

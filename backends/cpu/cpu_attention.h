@@ -90,10 +90,10 @@ static inline attend__block attend__block_of(int64_t key, int64_t first, int64_t
  * for +inf, as for a key of that score. */
 float attend__sink(const attend__call *call, int64_t head);
 float attend__sink_weight(float sink);
-/* A finite sink is one more key without a value. It joins a row with that highest score and sum at
- * the end, so that weights stay as exact as without it however far it lies above them: sums of
- * values are multiplied with scale and then with tail, which is 1 but for scales that float32 may
- * not hold. */
+/* A sink above -inf is one more key without a value; NaN and +inf make the row NaN. It joins a row
+ * with that highest score and sum at the end, so that weights stay as exact as without it however
+ * far it lies above them: sums of values are multiplied with scale and then with tail, which is 1
+ * but for scales that float32 may not hold. */
 typedef struct attend__sink_end {
     double highest, sum; /* with the sink */
     float scale, tail;

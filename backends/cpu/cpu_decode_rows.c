@@ -105,11 +105,8 @@ static attend__sink_end close_row(float sink, float highest, float sum) {
                             .sum = (double)sum,
                             .scale = sum == 0.0f ? 0.0f : 1.0f / sum,
                             .tail = 1.0f};
-    if (sink == -INFINITY || isnan(sum)) return end;
-    if (isfinite(sink)) return attend__join_sink(end.highest, end.sum, (double)sink);
-    end.highest = end.sum = (double)NAN;
-    end.scale = NAN;
-    return end;
+    const bool counts = sink != -INFINITY && !isnan(sum);
+    return counts ? attend__join_sink(end.highest, end.sum, (double)sink) : end;
 }
 
 void attend__decode_write_row(const attend__call *call, const attend__decode_set *set, int32_t r,

@@ -356,13 +356,7 @@ static void finish_row(const attend__call *call, attend__row_set *set, int32_t r
         lse = -HUGE_VAL;
     } else if (attend__given(&call->a->sinks)) {
         const double sink = (double)attend__sink(call, attend__row_head(call, set, r));
-        const bool counts = sink != -HUGE_VAL && !isnan(set->sum[r]);
-        if (counts && (isnan(sink) || sink == HUGE_VAL)) {
-            lse = (double)NAN;
-            set->scale[r] = NAN;
-        } else if (counts) {
-            finish_sink(set, r, sink, &lse);
-        }
+        if (sink != -HUGE_VAL && !isnan(set->sum[r])) finish_sink(set, r, sink, &lse);
     }
     if (call->wants_lse)
         *attend__lse_at(call, set->batch, attend__row_head(call, set, r),

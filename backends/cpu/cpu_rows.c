@@ -237,6 +237,7 @@ float attend__sink_weight(float sink) {
 }
 
 attend__sink_end attend__join_sink(double highest, double sum, double sink) {
+    if (!isfinite(sink)) return (attend__sink_end){(double)NAN, (double)NAN, NAN, 1.0f};
     const bool keys = sum > 0.0;
     const double top = keys && highest > sink ? highest : sink,
                  by = keys ? exp(highest - top) : 0.0;
